@@ -1,0 +1,212 @@
+//! The slots with a queue, a clock and a voice: what the shared services ask.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use seaworthy_core::InvalidConfig;
+use seaworthy_core::slots::{Occupancy, Queue, Slot, Slots};
+use seaworthy_kit::gate::Entry;
+use seaworthy_kit::{Clock, Event, Gate, Held, Refusal, RejectionKind, Telemetry, Verdict};
+
+use crate::layer::Options;
+use crate::wait::Wait;
+
+/// A bulkhead as the layer holds it.
+#[derive(Debug)]
+pub struct BulkheadGate {
+    slots: Slots,
+    /// Locked only while somebody waits, or is about to.
+    queue: Mutex<Queue<Waker>>,
+    /// As in the queue, for those who need not lock it. Written under its lock.
+    max_queue: AtomicUsize,
+    options: Options,
+    telemetry: Telemetry,
+    gauges: Gauges,
+}
+
+/// Whether a bulkhead has gauges.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Gauges {
+    /// It has its own.
+    Own,
+    /// It has none: they would be those of many bulkheads, each overwriting the others.
+    None,
+}
+
+impl BulkheadGate {
+    pub(crate) fn try_new(
+        options: Options,
+        telemetry: Telemetry,
+        gauges: Gauges,
+    ) -> Result<Self, InvalidConfig> {
+        let gate = Self {
+            slots: Slots::try_new(options.max_concurrent)?,
+            queue: Mutex::new(Queue::try_new(options.max_queue)?),
+            max_queue: AtomicUsize::new(options.max_queue),
+            options,
+            telemetry,
+            gauges,
+        };
+        gate.show_limit();
+        Ok(gate)
+    }
+
+    pub(crate) const fn max_wait(&self) -> Duration {
+        self.options.max_wait
+    }
+
+    pub(crate) const fn clock(&self) -> &Clock {
+        &self.options.clock
+    }
+
+    pub(crate) fn max_queue(&self) -> usize {
+        self.max_queue.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn occupancy(&self) -> Occupancy {
+        self.slots.occupancy()
+    }
+
+    pub(crate) fn queue(&self) -> MutexGuard<'_, Queue<Waker>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the queue under its lock, and wakes whom the change concerns once the lock is released.
+    pub(crate) fn with_queue<R>(
+        &self,
+        change: impl FnOnce(&mut Queue<Waker>, &Slots, &mut dyn FnMut(Waker)) -> R,
+    ) -> R {
+        let mut woken = Vec::new();
+        let result = change(&mut self.queue(), &self.slots, &mut |waker| {
+            woken.push(waker);
+        });
+        for waker in woken {
+            // The next one has a slot that nobody else will tell it of; and this may be a `drop`, where a panic would abort.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        }
+        self.show();
+        result
+    }
+
+    pub(crate) fn set_limit(&self, limit: usize) -> Result<(), InvalidConfig> {
+        let now = self.clock().now();
+        self.with_queue(|queue, slots, wake| queue.resize(slots, limit, now, wake))?;
+        self.show_limit();
+        self.telemetry.report(&Event::LimitChanged { limit });
+        Ok(())
+    }
+
+    pub(crate) fn set_max_queue(&self, max_queue: usize) -> Result<(), InvalidConfig> {
+        let mut queue = self.queue();
+        queue.set_max_queue(max_queue)?;
+        self.max_queue.store(max_queue, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(crate) fn publish(&self) {
+        self.show();
+        self.telemetry.instruments().publish();
+    }
+
+    /// Sets the gauges that every call changes. Before there is a recorder nothing is lost: the next call sets them again.
+    #[inline]
+    fn show(&self) {
+        let instruments = self.telemetry.instruments();
+        if self.gauges == Gauges::Own && instruments.are_heard() {
+            self.show_settled(|seen| {
+                instruments.set_in_flight(seen.running);
+                instruments.set_queue_depth(seen.waiting);
+            });
+        }
+    }
+
+    fn show_limit(&self) {
+        if self.gauges == Gauges::Own {
+            let instruments = self.telemetry.instruments();
+            self.show_settled(|seen| instruments.set_limit(seen.limit));
+        }
+    }
+
+    /// Two threads may show two pictures in the wrong order; the last one sees to it that the right one stays.
+    fn show_settled(&self, set: impl Fn(Occupancy)) {
+        loop {
+            // Of two threads between their fences, one sees what the other did: without them both could miss it, and a gauge would stay wrong until the next call.
+            fence(Ordering::SeqCst);
+            let seen = self.occupancy();
+            set(seen);
+            fence(Ordering::SeqCst);
+            if self.occupancy() == seen {
+                return;
+            }
+        }
+    }
+}
+
+impl Gate for BulkheadGate {
+    type Admission = Slot;
+    type Wait = Wait;
+
+    #[inline]
+    fn check(&self) -> Result<(), Refusal> {
+        if self.occupancy().available() == 0 {
+            Err(full())
+        } else {
+            Ok(())
+        }
+    }
+
+    #[inline]
+    fn try_admit(&self) -> Result<Slot, Refusal> {
+        let slot = self.slots.try_acquire().map_err(|_| full())?;
+        self.show();
+        Ok(slot)
+    }
+
+    fn enter(held: &Held<Self>) -> Entry<Self> {
+        let full_house = match held.slots.try_acquire() {
+            Ok(slot) => {
+                held.show();
+                return Entry::Admitted(slot);
+            }
+            Err(full_house) => full_house,
+        };
+        // A full queue refuses without its lock.
+        // Where refusals are only observed, nobody is kept waiting for one either.
+        let waits =
+            full_house.seen.waiting < held.max_queue() && held.control().enforced_percent() > 0;
+        if waits {
+            Entry::Waiting(Wait::new(held.again()))
+        } else {
+            Entry::Refused(full())
+        }
+    }
+
+    #[inline]
+    fn settle(&self, slot: Slot, _: Verdict) {
+        match self.slots.release(slot) {
+            Ok(()) => self.show(),
+            Err(slot) => {
+                let now = self.clock().now();
+                self.with_queue(|queue, slots, wake| queue.release(slots, slot, now, wake));
+            }
+        }
+    }
+
+    fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// Not one whose limits were changed: it would come back with those of the builder.
+    fn is_forgettable(&self) -> bool {
+        self.occupancy().limit == self.options.max_concurrent
+            && self.max_queue() == self.options.max_queue
+    }
+}
+
+/// Nobody can tell when a slot will be free.
+pub(crate) const fn full() -> Refusal {
+    Refusal::new(RejectionKind::BulkheadFull, None)
+}

@@ -1,0 +1,186 @@
+//! The layer by the conformance suite, and on functions that end when the test says so; the machine has its tests in core.
+
+use std::time::Duration;
+
+use seaworthy_kit::testing::{Rejects, occupy};
+use seaworthy_kit::{BoxError, Rejection, RejectionKind, deadline};
+use tokio::sync::oneshot;
+use tokio_test::{assert_pending, assert_ready, task};
+
+use super::*;
+
+mod sheds {
+    use super::*;
+
+    seaworthy_kit::testing::conformance! {
+        layer: || BulkheadLayer::plain("pool").max_concurrent(8).build().unwrap(),
+        readiness: inner,
+        errors: unchanged,
+        on_drop: cancels,
+        held: |layer| layer.handle().snapshot().running,
+        events: |layer, recorder| layer.handle().subscribe(recorder.listener()).forever(),
+        refuses: |layer| occupy::<_, u32, u32>(layer, 8),
+        rejects: Rejects::with(RejectionKind::BulkheadFull, "pool"),
+        drains: |layer| layer.handle().drain(),
+    }
+}
+
+mod queues {
+    use super::*;
+
+    seaworthy_kit::testing::conformance! {
+        layer: || BulkheadLayer::plain("pool")
+            .max_concurrent(8)
+            .queue(100, Duration::from_secs(3600))
+            .build()
+            .unwrap(),
+        readiness: always,
+        errors: unchanged,
+        on_drop: cancels,
+        held: |layer| {
+            let seen = layer.handle().snapshot();
+            seen.running + seen.waiting
+        },
+        events: |layer, recorder| layer.handle().subscribe(recorder.listener()).forever(),
+        waits: |layer| occupy::<_, u32, u32>(layer, 8),
+        drains: |layer| layer.handle().drain(),
+    }
+}
+
+fn pool(slots: usize, waiting: usize) -> BulkheadHandle {
+    BulkheadLayer::plain("pool")
+        .max_concurrent(slots)
+        .queue(waiting, Duration::from_secs(1))
+        .build()
+        .unwrap()
+        .handle()
+}
+
+/// A call that runs until the sender is dropped or used.
+async fn run(handle: BulkheadHandle, end: oneshot::Receiver<()>) -> Result<(), BoxError> {
+    handle
+        .call(|| async {
+            let _ = end.await;
+            Ok::<_, BoxError>(())
+        })
+        .await
+}
+
+fn kind(result: Result<(), BoxError>) -> RejectionKind {
+    let error = result.unwrap_err();
+    Rejection::find(&*error).unwrap().kind()
+}
+
+#[tokio::test(start_paused = true)]
+async fn slot_goes_to_the_first_who_waits() {
+    let handle = pool(1, 2);
+    let (ends, mut calls): (Vec<_>, Vec<_>) = (0..3)
+        .map(|_| {
+            let (end, ended) = oneshot::channel();
+            (end, task::spawn(Box::pin(run(handle.clone(), ended))))
+        })
+        .unzip();
+    for call in &mut calls {
+        assert_pending!(call.poll());
+    }
+    assert_eq!(handle.snapshot().waiting, 2);
+    let mut ends = ends.into_iter();
+    drop(ends.next());
+    assert_ready!(calls[0].poll()).unwrap();
+    assert!(calls[1].is_woken() && !calls[2].is_woken());
+    assert_eq!(
+        (handle.snapshot().running, handle.snapshot().waiting),
+        (1, 1)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn full_queue_refuses_at_once() {
+    let handle = pool(1, 0);
+    let (_end, ended) = oneshot::channel();
+    let mut first = task::spawn(Box::pin(run(handle.clone(), ended)));
+    assert_pending!(first.poll());
+    let (_end, ended) = oneshot::channel();
+    let mut second = task::spawn(Box::pin(run(handle.clone(), ended)));
+    assert_eq!(
+        kind(assert_ready!(second.poll())),
+        RejectionKind::BulkheadFull
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_ends_at_its_limit() {
+    let handle = pool(1, 1);
+    let (_end, ended) = oneshot::channel();
+    let mut first = task::spawn(Box::pin(run(handle.clone(), ended)));
+    assert_pending!(first.poll());
+    let (_end, ended) = oneshot::channel();
+    let result = run(handle.clone(), ended).await;
+    assert_eq!(kind(result), RejectionKind::QueueTimeout);
+    assert_eq!(handle.snapshot().waiting, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_ends_at_the_deadline_of_the_task() {
+    let handle = pool(1, 1);
+    let (_end, ended) = oneshot::channel();
+    let mut first = task::spawn(Box::pin(run(handle.clone(), ended)));
+    assert_pending!(first.poll());
+    let (_end, ended) = oneshot::channel();
+    let soon =
+        seaworthy_core::Deadline::after(seaworthy_kit::clock::now(), Duration::from_millis(10));
+    let result = deadline::scope(soon, run(handle.clone(), ended)).await;
+    assert_eq!(kind(result), RejectionKind::DeadlineExceeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn granted_slot_of_a_dropped_waiter_goes_on() {
+    let handle = pool(1, 2);
+    let (end, ended) = oneshot::channel();
+    let mut first = task::spawn(Box::pin(run(handle.clone(), ended)));
+    assert_pending!(first.poll());
+    let (_second_end, ended) = oneshot::channel();
+    let mut second = task::spawn(Box::pin(run(handle.clone(), ended)));
+    assert_pending!(second.poll());
+    let (third_end, ended) = oneshot::channel();
+    let mut third = task::spawn(Box::pin(run(handle.clone(), ended)));
+    assert_pending!(third.poll());
+    drop(end);
+    assert_ready!(first.poll()).unwrap();
+    assert!(second.is_woken());
+    drop(second);
+    assert!(third.is_woken());
+    assert_pending!(third.poll());
+    drop(third_end);
+    assert_ready!(third.poll()).unwrap();
+    assert_eq!(handle.snapshot().available, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lowered_limit_retires_slots_as_they_come_back() {
+    let handle = pool(2, 1);
+    let (end, ended) = oneshot::channel();
+    let mut first = task::spawn(Box::pin(run(handle.clone(), ended)));
+    let (_other_end, other) = oneshot::channel();
+    let mut second = task::spawn(Box::pin(run(handle.clone(), other)));
+    assert_pending!(first.poll());
+    assert_pending!(second.poll());
+    handle.set_limit(1).unwrap();
+    assert_eq!(handle.snapshot().running, 2);
+    drop(end);
+    assert_ready!(first.poll()).unwrap();
+    assert_eq!(handle.snapshot().available, 0);
+    handle.set_limit(2).unwrap();
+    assert_eq!(handle.snapshot().available, 1);
+    assert!(handle.set_limit(0).is_err());
+}
+
+#[test]
+fn impossible_options_are_named_when_the_layer_is_built() {
+    let zero = BulkheadLayer::plain("pool").max_concurrent(0).build();
+    assert_eq!(zero.unwrap_err().option(), "max_concurrent");
+    let huge = BulkheadLayer::plain("pool")
+        .queue(usize::MAX, Duration::MAX)
+        .build();
+    assert_eq!(huge.unwrap_err().option(), "max_queue");
+}

@@ -1,0 +1,171 @@
+//! The circuit with a clock and a voice: what the shared service asks, and where transitions are told.
+
+use std::time::Duration;
+
+use seaworthy_core::circuit::{self, Circuit, Settlement, Transition};
+use seaworthy_core::{Moment, Outcome};
+use seaworthy_kit::gate::NoWait;
+use seaworthy_kit::{Clock, Event, Gate, Refusal, RejectionKind, Telemetry, Verdict};
+
+/// A circuit as the layer holds it.
+#[derive(Debug)]
+pub struct CircuitGate {
+    circuit: Circuit,
+    clock: Clock,
+    telemetry: Telemetry,
+    /// From which age on an abandoned call counts as a failure.
+    abandoned_after: Option<Duration>,
+}
+
+/// The right to make one call through a circuit.
+#[derive(Debug)]
+pub struct Admission {
+    inner: circuit::Admission,
+    /// When the call began, where somebody will ask how long it took.
+    started: Option<Moment>,
+}
+
+impl CircuitGate {
+    pub(crate) fn new(
+        circuit: Circuit,
+        clock: Clock,
+        telemetry: Telemetry,
+        abandoned_after: Option<Duration>,
+    ) -> Self {
+        let gate = Self {
+            circuit,
+            clock,
+            telemetry,
+            abandoned_after,
+        };
+        gate.show_state();
+        gate
+    }
+
+    pub(crate) const fn circuit(&self) -> &Circuit {
+        &self.circuit
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    /// Reports a transition that this thread made.
+    pub(crate) fn changed(&self, transition: Option<Transition>) {
+        if let Some(transition) = transition {
+            self.report(transition);
+        }
+    }
+
+    #[cold]
+    fn report(&self, transition: Transition) {
+        self.show_state();
+        let open_for = transition.until.map(|until| until.since(self.now()));
+        self.telemetry.report(&Event::CircuitChanged {
+            from: transition.from.name(),
+            to: transition.to.name(),
+            cause: transition.cause.name(),
+            open_for,
+        });
+    }
+
+    /// Sets the gauge to the state that the circuit is in.
+    fn show_state(&self) {
+        loop {
+            let state = self.circuit.state();
+            self.telemetry
+                .instruments()
+                .set_circuit_state(number(state));
+            // Two threads may report two transitions in the wrong order; the last to set the gauge sees to it that it is right.
+            if self.circuit.state() == state {
+                return;
+            }
+        }
+    }
+
+    fn measures(&self) -> bool {
+        self.circuit.needs_duration() || self.abandoned_after.is_some()
+    }
+
+    fn refusal(&self, refusal: circuit::Refusal, now: Option<Moment>) -> Refusal {
+        let wait = refusal
+            .until
+            .map(|until| until.since(now.unwrap_or_else(|| self.now())));
+        Refusal::new(RejectionKind::CircuitOpen, wait)
+    }
+
+    /// Whether an abandoned call of that age is held against the dependency.
+    fn outcome(&self, outcome: Outcome, took: Option<Duration>) -> Outcome {
+        match (outcome, self.abandoned_after, took) {
+            (Outcome::Abandoned, Some(limit), Some(took)) if took >= limit => Outcome::Failure,
+            (outcome, _, _) => outcome,
+        }
+    }
+}
+
+impl Gate for CircuitGate {
+    type Admission = Admission;
+    type Wait = NoWait<Admission>;
+
+    #[inline]
+    fn check(&self) -> Result<(), Refusal> {
+        let mut now = None;
+        self.circuit
+            .check(|| *now.insert(self.now()))
+            .map_err(|refusal| self.refusal(refusal, now))
+    }
+
+    #[inline]
+    fn try_admit(&self) -> Result<Admission, Refusal> {
+        let mut now = None;
+        let inner = self
+            .circuit
+            .try_admit(|| *now.insert(self.now()))
+            .map_err(|refusal| self.refusal(refusal, now))?;
+        self.changed(inner.transition());
+        let started = self.measures().then(|| now.unwrap_or_else(|| self.now()));
+        Ok(Admission { inner, started })
+    }
+
+    #[inline]
+    fn settle(&self, admission: Admission, verdict: Verdict) {
+        let mut now = None;
+        let took = admission
+            .started
+            .map(|started| now.insert(self.now()).since(started));
+        let outcome = self.outcome(verdict.settled(), took);
+        let slow = took.is_some_and(|took| self.circuit.is_slow(took));
+        let settlement = Settlement::new(outcome)
+            .slow(slow)
+            .retry_after(verdict.retry_after());
+        let transition = self.circuit.settle(
+            admission.inner,
+            settlement,
+            || now.unwrap_or_else(|| self.now()),
+            seaworthy_kit::draw,
+        );
+        self.changed(transition);
+    }
+
+    #[inline]
+    fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// Only a closed circuit may be forgotten: one that is open would come back closed.
+    fn is_forgettable(&self) -> bool {
+        self.circuit.state() == circuit::State::Closed
+    }
+}
+
+/// The state as the gauge has it.
+const fn number(state: circuit::State) -> u8 {
+    match state {
+        circuit::State::HalfOpen => 1,
+        circuit::State::Open => 2,
+        circuit::State::ForcedOpen => 3,
+        circuit::State::ForcedClosed => 4,
+        circuit::State::Disabled => 5,
+        _ => 0,
+    }
+}

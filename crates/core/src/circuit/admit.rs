@@ -1,0 +1,128 @@
+//! The way in: a question, an admission or a refusal, and the step from open to half-open.
+
+use super::call::{Admission, Refusal, Why};
+use super::probes::NoLease;
+use super::state::{Kind, Word};
+use super::{Circuit, Clock};
+use crate::Moment;
+use crate::sync::atomic::Ordering;
+
+// ===== impl Circuit: the way in =====
+
+impl Circuit {
+    /// Whether a call would be admitted now; reserves nothing.
+    ///
+    /// # Errors
+    /// The refusal that [`try_admit`](Self::try_admit) would give.
+    #[inline]
+    pub fn check(&self, now: impl FnOnce() -> Moment) -> Result<(), Refusal> {
+        let word = self.word();
+        if word.kind() == Kind::Closed {
+            return Ok(());
+        }
+        self.check_not_closed(word, now)
+    }
+
+    /// Admits one call, or says why not.
+    ///
+    /// In an open circuit whose time is over, the call becomes the first probe, and its admission has the [`Transition`](super::Transition) to half-open.
+    ///
+    /// # Errors
+    /// If the circuit is open, is forced open, or is half-open with all probes out.
+    #[inline]
+    pub fn try_admit(&self, now: impl FnOnce() -> Moment) -> Result<Admission, Refusal> {
+        let word = self.word();
+        // The healthy path, small enough to be inlined: one load, nothing else.
+        if word.kind() == Kind::Closed {
+            return Ok(Admission::plain(word.generation()));
+        }
+        self.admit_not_closed(word, now)
+    }
+
+    #[cold]
+    fn check_not_closed(&self, word: Word, now: impl FnOnce() -> Moment) -> Result<(), Refusal> {
+        let (generation, now) = match word.kind() {
+            Kind::Closed | Kind::ForcedClosed | Kind::Disabled => return Ok(()),
+            Kind::ForcedOpen => return Err(Refusal::new(Why::ForcedOpen, None)),
+            // Its moment is being stored.
+            Kind::Opening => return Err(Refusal::new(Why::Open, None)),
+            Kind::Open => {
+                let now = now();
+                self.wait_is_over(now)?;
+                (word.half_open().generation(), now)
+            }
+            Kind::HalfOpen => (word.generation(), now()),
+        };
+        let vacancy = self.probes.vacancy(generation, now);
+        vacancy.map_err(|until| Refusal::new(Why::HalfOpen, until))
+    }
+
+    #[cold]
+    fn admit_not_closed(
+        &self,
+        mut word: Word,
+        now: impl FnOnce() -> Moment,
+    ) -> Result<Admission, Refusal> {
+        let mut clock = Clock::new(now);
+        loop {
+            let attempt = match word.kind() {
+                Kind::Closed | Kind::ForcedClosed | Kind::Disabled => {
+                    return Ok(Admission::plain(word.generation()));
+                }
+                Kind::ForcedOpen => return Err(Refusal::new(Why::ForcedOpen, None)),
+                // Its moment is being stored.
+                Kind::Opening => return Err(Refusal::new(Why::Open, None)),
+                Kind::Open => {
+                    let now = clock.now();
+                    self.wait_is_over(now)?;
+                    self.enter_half_open(word, now)
+                }
+                Kind::HalfOpen => self.lease(word, clock.now()),
+            };
+            match attempt {
+                Ok(admission) => return Ok(admission),
+                Err(NoLease::Full(until)) => return Err(Refusal::new(Why::HalfOpen, until)),
+                // Each time round, another thread has moved the circuit.
+                Err(NoLease::Stale) => word = self.word(),
+            }
+        }
+    }
+
+    /// Refuses while the open state lasts.
+    fn wait_is_over(&self, now: Moment) -> Result<(), Refusal> {
+        // May be of a later opening than the state that the caller saw; then its compare-and-swap fails.
+        let until = Moment::from_nanos(self.until.load(Ordering::Acquire));
+        // No wait is that long, so the clock was set back since; twice, so that a small step back changes nothing.
+        let impossible = until.since(now) > self.wait.longest().saturating_mul(2);
+        if now >= until || impossible {
+            Ok(())
+        } else {
+            Err(Refusal::new(Why::Open, Some(until)))
+        }
+    }
+
+    fn lease(&self, word: Word, now: Moment) -> Result<Admission, NoLease> {
+        let generation = word.generation();
+        let lease = self
+            .probes
+            .reserve(generation, now, || self.word() == word)?;
+        Ok(Admission::probe(generation, lease))
+    }
+
+    /// Leases a slot of the generation to come, then tries to begin it: so the winner has its probe for certain, and a loser may keep its own.
+    fn enter_half_open(&self, word: Word, now: Moment) -> Result<Admission, NoLease> {
+        let next = word.half_open();
+        let generation = next.generation();
+        let lease = self
+            .probes
+            .reserve(generation, now, || self.word() == word)?;
+        match word.swap(&self.state, next) {
+            Ok(()) => Ok(Admission::probe(generation, lease.entering())),
+            Err(seen) if seen == next => Ok(Admission::probe(generation, lease)),
+            Err(_) => {
+                self.probes.give_back(&lease, generation);
+                Err(NoLease::Stale)
+            }
+        }
+    }
+}

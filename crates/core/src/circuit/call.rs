@@ -1,0 +1,216 @@
+//! The values that go in and out of a circuit: the right to one call, how it ended, why it was refused, what moved.
+
+use core::time::Duration;
+
+use super::lease::Lease;
+use super::state::State;
+use crate::{Moment, Outcome};
+
+/// The right to make one call.
+///
+/// Move-only: it is given back to [`Circuit::settle`](super::Circuit::settle), once.
+/// One that is never settled costs nothing in a closed circuit; as a probe it keeps its slot until its lease ends.
+#[derive(Debug)]
+#[must_use = "an admission never settled tells the circuit nothing, and as a probe keeps its slot until the lease ends"]
+pub struct Admission {
+    pub(super) generation: u64,
+    pub(super) lease: Option<Lease>,
+}
+
+/// How a call ended, as far as a circuit cares.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Settlement {
+    /// Well, badly, or without a verdict.
+    pub outcome: Outcome,
+    /// Whether it took longer than the threshold; see [`Circuit::is_slow`](super::Circuit::is_slow).
+    /// Ignored where the slow-call rule is off.
+    pub slow: bool,
+    /// How long the dependency asked to be left alone.
+    /// It only prolongs an opening that this very settlement causes.
+    pub retry_after: Option<Duration>,
+}
+
+/// Why a call was refused, and until when.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// When asking again may succeed; `None` where nobody can tell.
+    /// Open: the end of the wait. Half-open: the earliest end of a probe's lease.
+    pub until: Option<Moment>,
+    /// Why.
+    pub why: Why,
+}
+
+/// What it was that refused a call.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Why {
+    /// The circuit is open.
+    Open,
+    /// The circuit is half-open and all probes are out.
+    HalfOpen,
+    /// An operator opened the circuit.
+    ForcedOpen,
+}
+
+/// One arrow of the state diagram, taken; reported to exactly one caller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Transition {
+    /// The state before.
+    pub from: State,
+    /// The state since.
+    pub to: State,
+    /// What caused it.
+    pub cause: Cause,
+    /// The generation that began with it.
+    pub generation: u64,
+    /// Until when calls are refused, where `to` is open.
+    pub until: Option<Moment>,
+}
+
+/// What moved a circuit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The share of failures in the window.
+    FailureRate,
+    /// The share of slow calls in the window.
+    SlowCallRate,
+    /// Failures without a success between them.
+    ConsecutiveFailures,
+    /// The leaky count: failures less successes.
+    LeakyCount,
+    /// A probe failed.
+    ProbeFailed,
+    /// Too large a share of the probes failed.
+    ProbeFailureRate,
+    /// Too large a share of the probes was slow.
+    ProbeSlowCallRate,
+    /// As many probes succeeded as were asked for.
+    ProbesSucceeded,
+    /// The circuit has been open for long enough.
+    RecoveryTimeoutOver,
+    /// An operator forced a state.
+    Forced,
+    /// An operator reset the circuit.
+    Reset,
+}
+
+// ===== impl Admission =====
+
+impl Admission {
+    /// One that is no probe.
+    #[inline]
+    pub(super) const fn plain(generation: u64) -> Self {
+        Self {
+            generation,
+            lease: None,
+        }
+    }
+
+    pub(super) const fn probe(generation: u64, lease: Lease) -> Self {
+        Self {
+            generation,
+            lease: Some(lease),
+        }
+    }
+
+    /// The generation in which it was given.
+    #[must_use]
+    #[inline]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether the call is a probe of a half-open circuit.
+    #[must_use]
+    #[inline]
+    pub const fn is_probe(&self) -> bool {
+        self.lease.is_some()
+    }
+
+    /// The transition from open to half-open, if this very admission made it.
+    #[must_use]
+    #[inline]
+    pub const fn transition(&self) -> Option<Transition> {
+        match &self.lease {
+            Some(lease) if lease.entered() => Some(Transition {
+                from: State::Open,
+                to: State::HalfOpen,
+                cause: Cause::RecoveryTimeoutOver,
+                generation: self.generation,
+                until: None,
+            }),
+            _ => None,
+        }
+    }
+}
+
+// ===== impl Settlement =====
+
+impl Settlement {
+    /// A call that ended so, neither slow nor with a hint.
+    #[must_use]
+    #[inline]
+    pub const fn new(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            slow: false,
+            retry_after: None,
+        }
+    }
+
+    /// Says whether the call was slow.
+    #[must_use]
+    #[inline]
+    pub const fn slow(mut self, slow: bool) -> Self {
+        self.slow = slow;
+        self
+    }
+
+    /// Says how long the dependency asked to be left alone.
+    #[must_use]
+    #[inline]
+    pub const fn retry_after(mut self, retry_after: Option<Duration>) -> Self {
+        self.retry_after = retry_after;
+        self
+    }
+}
+
+impl From<Outcome> for Settlement {
+    fn from(outcome: Outcome) -> Self {
+        Self::new(outcome)
+    }
+}
+
+// ===== impl Refusal =====
+
+impl Refusal {
+    pub(super) const fn new(why: Why, until: Option<Moment>) -> Self {
+        Self { until, why }
+    }
+}
+
+// ===== impl Cause =====
+
+impl Cause {
+    /// The cause as a label: lowercase, words joined by `_`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FailureRate => "failure_rate",
+            Self::SlowCallRate => "slow_call_rate",
+            Self::ConsecutiveFailures => "consecutive_failures",
+            Self::LeakyCount => "leaky_count",
+            Self::ProbeFailed => "probe_failed",
+            Self::ProbeFailureRate => "probe_failure_rate",
+            Self::ProbeSlowCallRate => "probe_slow_call_rate",
+            Self::ProbesSucceeded => "probes_succeeded",
+            Self::RecoveryTimeoutOver => "recovery_timeout_over",
+            Self::Forced => "forced",
+            Self::Reset => "reset",
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! The options of a circuit, their defaults with the reasons, and what makes a configuration impossible.
+
+use core::time::Duration;
+
+use super::counter::MAX_COUNT;
+use super::probes::{MAX_PROBES, Probes, Trial};
+use super::rules::{Limit, Rules};
+use super::wait::{MIN_WAIT, OpenWait};
+use super::window::{CountWindow, MAX_BUCKETS, MAX_CALLS, MIN_WIDTH, TimeWindow, Window};
+use crate::{InvalidConfig, Ratio};
+
+/// The options of a [`Circuit`](super::Circuit), set by value and checked by [`Circuit::try_new`](super::Circuit::try_new).
+///
+/// The trip rules are combined with OR: failure rate (on by default), slow-call rate, consecutive failures, leaky count.
+/// The rates look at the calls of the window; the two counts need neither a window nor a minimum of calls.
+///
+/// | option | default | reason |
+/// |---|---|---|
+/// | window | 100 calls | Needs no clock, and a quiet dependency keeps its history. |
+/// | minimum calls | 20 | One failure out of two is no rate. |
+/// | failure rate | 50 % | Half of the calls fail only where something is broken, not merely noisy. |
+/// | slow-call rate | off | Only the user knows what slow means. |
+/// | consecutive, leaky | off | A busy dependency with a few errors would trip them by chance. |
+/// | recovery timeout | 30 s, doubling up to 5 min | Long enough for a restart; a dependency that stays down is asked ever more seldom. |
+/// | jitter | ±10 % | Clients that tripped together must not probe together. |
+/// | probes | 3, all must succeed | One lucky call is no recovery. |
+/// | probe lease | 30 s | A probe that never comes back must not keep the circuit half-open for ever. |
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[must_use = "a configuration does nothing until a circuit is built from it"]
+pub struct CircuitConfig {
+    failure_rate: Option<f64>,
+    slow_call_rate: Option<f64>,
+    slow_call_threshold: Option<Duration>,
+    window: WindowKind,
+    minimum_calls: u32,
+    consecutive_failures: Option<u32>,
+    leaky_count: Option<u32>,
+    recovery_timeout: Duration,
+    max_recovery_timeout: Option<Duration>,
+    recovery_factor: f64,
+    jitter: f64,
+    half_open_max_calls: u32,
+    success_threshold: u32,
+    half_open_failure_rate: Option<f64>,
+    probe_lease: Duration,
+}
+
+/// Over what the rates are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum WindowKind {
+    /// The last so many calls.
+    Calls(u32),
+    /// The last stretch of time, in so many buckets.
+    Time {
+        /// How long it is.
+        span: Duration,
+        /// In how many steps it slides.
+        buckets: u32,
+    },
+}
+
+const DEFAULT_SLOW_CALL_RATE: f64 = 0.5;
+const DEFAULT_MAX_RECOVERY: Duration = Duration::from_secs(300);
+const MAX_FACTOR: f64 = 1000.0;
+
+// ===== impl CircuitConfig: setters =====
+
+impl CircuitConfig {
+    /// The defaults.
+    pub const fn new() -> Self {
+        Self {
+            failure_rate: Some(0.5),
+            slow_call_rate: None,
+            slow_call_threshold: None,
+            window: WindowKind::Calls(100),
+            minimum_calls: 20,
+            consecutive_failures: None,
+            leaky_count: None,
+            recovery_timeout: Duration::from_secs(30),
+            max_recovery_timeout: None,
+            recovery_factor: 2.0,
+            jitter: 0.1,
+            half_open_max_calls: 3,
+            success_threshold: 3,
+            half_open_failure_rate: None,
+            probe_lease: Duration::from_secs(30),
+        }
+    }
+
+    /// Opens when this share of the calls in the window failed, or more; above 0.0 and at most 1.0.
+    /// `None` turns the rule off, so that only the others remain. Default: 0.5.
+    pub fn failure_rate(mut self, share: impl Into<Option<f64>>) -> Self {
+        self.failure_rate = share.into();
+        self
+    }
+
+    /// Opens when this share of the calls in the window was slow, or more; above 0.0 and at most 1.0.
+    /// Needs a [`slow_call_threshold`](Self::slow_call_threshold). Default: 0.5 once there is a threshold.
+    pub fn slow_call_rate(mut self, share: f64) -> Self {
+        self.slow_call_rate = Some(share);
+        self
+    }
+
+    /// Calls a call slow that took longer than this, and turns the slow-call rule on. Default: off.
+    pub fn slow_call_threshold(mut self, threshold: Duration) -> Self {
+        self.slow_call_threshold = Some(threshold);
+        self
+    }
+
+    /// Takes the rates over the last so many calls, at most 8192. Default: 100.
+    pub fn window_calls(mut self, calls: u32) -> Self {
+        self.window = WindowKind::Calls(calls);
+        self
+    }
+
+    /// Takes the rates over the last stretch of time, which slides in so many steps: at most 256, of at least a millisecond each.
+    /// The usual number is 10. More than 16 million calls in one step count as 16 million.
+    pub fn window_time(mut self, span: Duration, buckets: u32) -> Self {
+        self.window = WindowKind::Time { span, buckets };
+        self
+    }
+
+    /// Judges no rate before the window holds this many calls; at least 1.
+    /// In a window of fewer calls, a full window is enough. Default: 20.
+    pub fn minimum_calls(mut self, calls: u32) -> Self {
+        self.minimum_calls = calls;
+        self
+    }
+
+    /// Opens after this many failures in a row; `None` turns the rule off. Default: off.
+    pub fn consecutive_failures(mut self, failures: impl Into<Option<u32>>) -> Self {
+        self.consecutive_failures = failures.into();
+        self
+    }
+
+    /// Opens when the leaky count is at this: a failure adds one, a success takes one away, never below zero.
+    /// `None` turns the rule off. Default: off.
+    pub fn leaky_count(mut self, count: impl Into<Option<u32>>) -> Self {
+        self.leaky_count = count.into();
+        self
+    }
+
+    /// How long the circuit stays open after its first trip; at least a millisecond. Default: 30 s.
+    pub fn recovery_timeout(mut self, timeout: Duration) -> Self {
+        self.recovery_timeout = timeout;
+        self
+    }
+
+    /// How long it stays open at most, before jitter, however often it tripped and whatever the dependency asks for.
+    /// Default: 5 min, or the recovery timeout where that is longer.
+    pub fn max_recovery_timeout(mut self, timeout: Duration) -> Self {
+        self.max_recovery_timeout = Some(timeout);
+        self
+    }
+
+    /// By how much the open time grows with each trip in a row; from 1.0, which never grows, to 1000.0. Default: 2.0.
+    pub fn recovery_factor(mut self, factor: f64) -> Self {
+        self.recovery_factor = factor;
+        self
+    }
+
+    /// By which share the open time is drawn longer or shorter; 0.0 is none, at most 1.0.
+    /// Applied after the maximum, so that circuits at the maximum do not probe together; never leaves less than a millisecond. Default: 0.1.
+    pub fn jitter(mut self, share: f64) -> Self {
+        self.jitter = share;
+        self
+    }
+
+    /// How many probes may be out at a time in the half-open state; from 1 to 1000. Default: 3.
+    pub fn half_open_max_calls(mut self, calls: u32) -> Self {
+        self.half_open_max_calls = calls;
+        self
+    }
+
+    /// How many probes must succeed to close the circuit; from 1 to 1000. Default: 3.
+    pub fn success_threshold(mut self, successes: u32) -> Self {
+        self.success_threshold = successes;
+        self
+    }
+
+    /// Reopens when this share of the probes failed, or more, instead of on the first failure; above 0.0 and at most 1.0.
+    /// The share is of the probes that it takes to get `success_threshold` successes, and it takes no more of them than `half_open_max_calls`, or than `success_threshold` where that is more.
+    /// The circuit reopens as soon as the probes to come cannot change that.
+    /// Default: none, any failure reopens.
+    pub fn half_open_failure_rate(mut self, share: impl Into<Option<f64>>) -> Self {
+        self.half_open_failure_rate = share.into();
+        self
+    }
+
+    /// After what time a probe that said nothing loses its slot to the next call; above zero, in steps of about a millisecond. Default: 30 s.
+    pub fn probe_lease(mut self, lease: Duration) -> Self {
+        self.probe_lease = lease;
+        self
+    }
+}
+
+impl Default for CircuitConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// ===== impl CircuitConfig: checks =====
+
+impl CircuitConfig {
+    pub(super) fn rules(&self) -> Result<Rules, InvalidConfig> {
+        let failure_rate = share("failure_rate", self.failure_rate)?;
+        let slow_call_rate = self.slow_rate()?;
+        if failure_rate.is_none()
+            && slow_call_rate.is_none()
+            && self.consecutive_failures.is_none()
+            && self.leaky_count.is_none()
+        {
+            return Err(InvalidConfig::new(
+                "failure_rate",
+                "is off, and so is every other rule",
+            ));
+        }
+        // Checked even where no rate needs it: a wrong value must not wait for the rate to be turned on.
+        let window = self.window.build()?;
+        let smallest = match self.window {
+            WindowKind::Calls(calls) => self.minimum_calls.min(calls),
+            WindowKind::Time { .. } => self.minimum_calls,
+        };
+        if self.minimum_calls == 0 {
+            return Err(InvalidConfig::new("minimum_calls", "must be at least 1"));
+        }
+        Ok(Rules {
+            window: (failure_rate.is_some() || slow_call_rate.is_some()).then_some(window),
+            failure_rate,
+            slow_call_rate,
+            minimum_calls: u64::from(smallest),
+            consecutive: limit("consecutive_failures", self.consecutive_failures)?,
+            leaky: limit("leaky_count", self.leaky_count)?,
+        })
+    }
+
+    pub(super) fn probes(&self) -> Result<Probes, InvalidConfig> {
+        let number = |option, value: u32| {
+            if (1..=MAX_PROBES).contains(&value) {
+                Ok(u64::from(value))
+            } else {
+                Err(InvalidConfig::new(option, "must be from 1 to 1000"))
+            }
+        };
+        let trial = Trial::new(
+            number("half_open_max_calls", self.half_open_max_calls)?,
+            number("success_threshold", self.success_threshold)?,
+            share("half_open_failure_rate", self.half_open_failure_rate)?,
+            self.slow_rate()?,
+        );
+        if self.probe_lease.is_zero() {
+            return Err(InvalidConfig::new("probe_lease", "must be above zero"));
+        }
+        Ok(Probes::new(trial, self.probe_lease))
+    }
+
+    pub(super) fn wait(&self) -> Result<OpenWait, InvalidConfig> {
+        let base = self.recovery_timeout;
+        if base < MIN_WAIT {
+            return Err(InvalidConfig::new(
+                "recovery_timeout",
+                "must be at least a millisecond",
+            ));
+        }
+        let max = self.longest_recovery();
+        if max < base {
+            let reason = "must not be below recovery_timeout";
+            return Err(InvalidConfig::new("max_recovery_timeout", reason));
+        }
+        if !(self.recovery_factor >= 1.0 && self.recovery_factor <= MAX_FACTOR) {
+            return Err(InvalidConfig::new(
+                "recovery_factor",
+                "must be from 1.0 to 1000.0",
+            ));
+        }
+        let factor = (self.recovery_factor * OpenWait::FACTOR_UNIT as f64 + 0.5) as u64;
+        let jitter = if self.jitter == 0.0 {
+            None
+        } else {
+            Some(self.jitter)
+        };
+        let jitter = jitter
+            .map(|share| Ratio::try_new("jitter", share))
+            .transpose();
+        let jitter = jitter.map_err(|_| InvalidConfig::new("jitter", "must be from 0.0 to 1.0"))?;
+        Ok(OpenWait::new(base, max, factor, jitter))
+    }
+
+    pub(super) const fn threshold(&self) -> Option<Duration> {
+        self.slow_call_threshold
+    }
+
+    fn longest_recovery(&self) -> Duration {
+        self.max_recovery_timeout
+            .unwrap_or_else(|| DEFAULT_MAX_RECOVERY.max(self.recovery_timeout))
+    }
+
+    fn slow_rate(&self) -> Result<Option<Ratio>, InvalidConfig> {
+        match (self.slow_call_rate, self.slow_call_threshold) {
+            (Some(_), None) => Err(InvalidConfig::new(
+                "slow_call_rate",
+                "needs a slow_call_threshold",
+            )),
+            (rate, Some(_)) => share(
+                "slow_call_rate",
+                Some(rate.unwrap_or(DEFAULT_SLOW_CALL_RATE)),
+            ),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+impl WindowKind {
+    fn build(self) -> Result<Window, InvalidConfig> {
+        match self {
+            Self::Calls(calls) if (1..=MAX_CALLS).contains(&calls) => {
+                Ok(Window::Calls(CountWindow::new(calls)))
+            }
+            Self::Calls(_) => Err(InvalidConfig::new("window_calls", "must be from 1 to 8192")),
+            Self::Time { buckets, .. } if !(1..=MAX_BUCKETS).contains(&buckets) => Err(
+                InvalidConfig::new("window_time", "must have from 1 to 256 buckets"),
+            ),
+            Self::Time { span, buckets } if span < MIN_WIDTH.saturating_mul(buckets) => {
+                let reason = "must have at least a millisecond for each bucket";
+                Err(InvalidConfig::new("window_time", reason))
+            }
+            Self::Time { span, buckets } => Ok(Window::Time(TimeWindow::new(span, buckets))),
+        }
+    }
+}
+
+fn share(option: &'static str, share: Option<f64>) -> Result<Option<Ratio>, InvalidConfig> {
+    share.map(|share| Ratio::try_new(option, share)).transpose()
+}
+
+fn limit(option: &'static str, limit: Option<u32>) -> Result<Option<Limit>, InvalidConfig> {
+    match limit {
+        Some(0) => Err(InvalidConfig::new(option, "must be at least 1")),
+        Some(at) if at > MAX_COUNT => Err(InvalidConfig::new(option, "must be at most 16777215")),
+        limit => Ok(limit.map(Limit::new)),
+    }
+}

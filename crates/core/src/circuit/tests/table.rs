@@ -1,0 +1,222 @@
+//! Every state against every event: where it leads, written by hand.
+
+use super::*;
+use crate::circuit::Cause;
+
+const STATES: [State; 6] = [
+    State::Closed,
+    State::Open,
+    State::HalfOpen,
+    State::ForcedOpen,
+    State::ForcedClosed,
+    State::Disabled,
+];
+
+/// C closed, O open, H half-open, FO forced open, FC forced closed, D disabled; `-` where no call can be under way.
+const TABLE: &str = "
+    event              C   O   H   FO  FC  D
+    asked_early        C   O   H   FO  FC  D
+    asked_in_time      C   H   H   FO  FC  D
+    checked_in_time    C   O   H   FO  FC  D
+    success            C   -   C   -   FC  D
+    failure            O   -   O   -   FC  D
+    ignored            C   -   H   -   FC  D
+    abandoned          C   -   H   -   FC  D
+    late_success       C   O   H   FO  FC  D
+    late_failure       C   O   H   FO  FC  D
+    late_abandoned     C   O   H   FO  FC  D
+    force_open         FO  FO  FO  FO  FO  FO
+    force_closed       FC  FC  FC  FC  FC  FC
+    disable            D   D   D   D   D   D
+    reset              C   C   C   C   C   C
+";
+
+/// A circuit in this state, a call admitted in an earlier generation, and one admitted in this one where there can be.
+fn arrive(state: State) -> (Test, Admission, Option<Admission>) {
+    let test = Test::new(brittle());
+    let late = test.admit().unwrap();
+    match state {
+        State::Closed => assert_eq!(test.circuit.reset(), None),
+        State::Open => assert!(test.call(Outcome::Failure).is_some()),
+        State::HalfOpen => {
+            test.call(Outcome::Failure);
+            test.advance(10 * SECOND);
+        }
+        State::ForcedOpen => assert!(test.circuit.force_open().is_some()),
+        State::ForcedClosed => assert!(test.circuit.force_closed().is_some()),
+        State::Disabled => assert!(test.circuit.disable().is_some()),
+    }
+    let call = test.admit().ok();
+    assert_eq!(test.state(), state);
+    (test, late, call)
+}
+
+/// What an event returned.
+struct Reported(Option<Transition>);
+
+/// The transition that the event reports; `None` where it cannot happen.
+fn apply(event: &str, test: &Test, late: Admission, call: Option<Admission>) -> Option<Reported> {
+    let end =
+        |call: Option<Admission>, outcome| call.map(|call| Reported(test.settle(call, outcome)));
+    let ask = || {
+        test.admit()
+            .ok()
+            .and_then(|admission| admission.transition())
+    };
+    match event {
+        "asked_early" => Some(Reported(ask())),
+        "asked_in_time" => {
+            test.advance(10 * SECOND);
+            Some(Reported(ask()))
+        }
+        "checked_in_time" => {
+            test.advance(10 * SECOND);
+            let _verdict = test.circuit.check(|| test.read());
+            Some(Reported(None))
+        }
+        "success" => end(call, Outcome::Success),
+        "failure" => end(call, Outcome::Failure),
+        "ignored" => end(call, Outcome::Ignored),
+        "abandoned" => end(call, Outcome::Abandoned),
+        "late_success" => Some(Reported(test.settle(late, Outcome::Success))),
+        "late_failure" => Some(Reported(test.settle(late, Outcome::Failure))),
+        "late_abandoned" => Some(Reported(test.settle(late, Outcome::Abandoned))),
+        "force_open" => Some(Reported(test.circuit.force_open())),
+        "force_closed" => Some(Reported(test.circuit.force_closed())),
+        "disable" => Some(Reported(test.circuit.disable())),
+        "reset" => Some(Reported(test.circuit.reset())),
+        other => panic!("no such event: {other}"),
+    }
+}
+
+#[test]
+fn every_event_leads_where_the_table_says() {
+    for row in TABLE.lines().filter(|row| !row.trim().is_empty()).skip(1) {
+        let mut cells = row.split_whitespace();
+        let event = cells.next().unwrap();
+        for (from, to) in STATES.into_iter().zip(cells) {
+            let to = match to {
+                "C" => Some(State::Closed),
+                "O" => Some(State::Open),
+                "H" => Some(State::HalfOpen),
+                "FO" => Some(State::ForcedOpen),
+                "FC" => Some(State::ForcedClosed),
+                "D" => Some(State::Disabled),
+                _ => None,
+            };
+            let (test, late, call) = arrive(from);
+            let before = test.circuit.generation();
+            let Some(Reported(transition)) = apply(event, &test, late, call) else {
+                assert_eq!(to, None, "{event} in {from:?}");
+                continue;
+            };
+            assert_eq!(Some(test.state()), to, "{event} in {from:?}");
+            if from == test.state() {
+                assert_eq!(transition, None, "{event} in {from:?}");
+            } else {
+                let transition = transition.expect("a change of state is reported");
+                assert_eq!(
+                    (transition.from, transition.to),
+                    (from, test.state()),
+                    "{event}"
+                );
+                assert_eq!(transition.generation, before + 1, "{event} in {from:?}");
+                assert_eq!(transition.generation, test.circuit.generation());
+                assert_eq!(
+                    transition.until,
+                    test.circuit.until(),
+                    "{event} in {from:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn each_transition_names_its_cause() {
+    let end = |state, outcome| {
+        let (test, _, call) = arrive(state);
+        test.settle(call.unwrap(), outcome).unwrap().cause
+    };
+    assert_eq!(
+        end(State::Closed, Outcome::Failure),
+        Cause::ConsecutiveFailures
+    );
+    assert_eq!(end(State::HalfOpen, Outcome::Failure), Cause::ProbeFailed);
+    assert_eq!(
+        end(State::HalfOpen, Outcome::Success),
+        Cause::ProbesSucceeded
+    );
+    let (test, ..) = arrive(State::Open);
+    test.advance(10 * SECOND);
+    let probe = test.admit().unwrap();
+    assert_eq!(
+        probe.transition().unwrap().cause,
+        Cause::RecoveryTimeoutOver
+    );
+    assert_eq!(test.circuit.force_open().unwrap().cause, Cause::Forced);
+    assert_eq!(test.circuit.reset().unwrap().cause, Cause::Reset);
+}
+
+#[test]
+fn reset_of_a_closed_circuit_forgets() {
+    let test = Test::new(CircuitConfig::new().leaky_count(3).consecutive_failures(3));
+    let late = test.admit().unwrap();
+    test.calls(2, Outcome::Failure);
+    assert!(test.circuit.last_failure().is_some());
+    assert_eq!(test.circuit.reset(), None);
+    test.settle(late, Outcome::Failure);
+    let snapshot = test.circuit.snapshot(|| test.read());
+    assert_eq!(snapshot.counts.calls, 0);
+    assert_eq!(snapshot.leaky_count.unwrap().count, 0);
+    assert_eq!(snapshot.consecutive_failures.unwrap().count, 0);
+    assert_eq!(snapshot.last_failure, None);
+    test.calls(2, Outcome::Failure);
+    assert_eq!(test.state(), State::Closed);
+}
+
+#[test]
+fn forced_closed_counts_for_the_eye_and_carries_nothing_over() {
+    let test = Test::new(CircuitConfig::new().minimum_calls(2));
+    test.circuit.force_closed();
+    test.calls(5, Outcome::Failure);
+    assert_eq!(test.circuit.snapshot(|| test.read()).counts.failures, 5);
+    test.circuit.reset();
+    test.call(Outcome::Failure);
+    assert_eq!(test.state(), State::Closed);
+}
+
+#[test]
+fn disabled_records_nothing() {
+    let test = Test::new(CircuitConfig::new());
+    test.circuit.disable();
+    test.calls(5, Outcome::Failure);
+    let snapshot = test.circuit.snapshot(|| test.read());
+    assert_eq!((snapshot.counts.calls, snapshot.last_failure), (0, None));
+}
+
+#[test]
+fn trips_in_a_row_double_the_wait_and_closing_forgets_them() {
+    let test = Test::new(brittle());
+    for (trips, seconds) in (1..).zip([10, 20, 40, 80, 160, 300, 300]) {
+        let trip = test.call(Outcome::Failure).unwrap();
+        assert_eq!(trip.until, Some(test.now.get() + seconds * SECOND));
+        assert_eq!(test.circuit.snapshot(|| test.read()).trips, trips);
+        test.advance(seconds * SECOND);
+    }
+    test.call(Outcome::Success);
+    assert_eq!(test.circuit.snapshot(|| test.read()).trips, 0);
+    let trip = test.call(Outcome::Failure).unwrap();
+    assert_eq!(trip.until, Some(test.now.get() + 10 * SECOND));
+}
+
+#[test]
+fn hint_of_the_last_failure_prolongs_the_opening() {
+    let test = Test::new(brittle().max_recovery_timeout(60 * SECOND));
+    for (hint, wait) in [(5, 10), (25, 25), (3600, 60)] {
+        test.circuit.reset();
+        let settlement = Settlement::new(Outcome::Failure).retry_after(Some(hint * SECOND));
+        let trip = test.call(settlement).unwrap();
+        assert_eq!(trip.until, Some(test.now.get() + wait * SECOND));
+    }
+}

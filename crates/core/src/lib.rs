@@ -1,0 +1,34 @@
+//! The state machines of seaworthy, pure: each decision is a function of state, input and `now`.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod backoff;
+pub use backoff::{Backoff, Jitter};
+
+pub mod budget;
+
+pub mod circuit;
+
+mod config;
+pub use config::{InvalidConfig, Ratio};
+
+mod deadline;
+pub use deadline::Deadline;
+
+mod moment;
+pub use moment::Moment;
+
+mod outcome;
+pub use outcome::Outcome;
+
+mod retry;
+pub use retry::{Attempted, Decision, GiveUp, Hint, RetryPolicy};
+
+pub mod slots;
+
+mod sync;
+
+mod throttle;
+pub use throttle::Throttle;

@@ -1,0 +1,333 @@
+//! Those who wait for a slot, first come first served, each until a deadline of its own.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::fmt;
+
+use super::{Slot, Slots, check_limit};
+use crate::{InvalidConfig, Moment};
+
+/// The queue in front of [`Slots`], for one owner at a time: see the [module](super) for the protocol.
+///
+/// `W` is what the shell needs in order to wake a waiter.
+/// Each operation costs O(log waiting), and O(log waiting) more for each waiter that it grants or expires.
+/// Memory: what waits, at most `max_queue`, and the numbers of those who have been granted a slot but have not claimed it.
+#[derive(Debug)]
+pub struct Queue<W> {
+    max_queue: usize,
+    /// The number of the next ticket; 64 bits do not run out.
+    next: u64,
+    /// By number, which is the order of arrival.
+    waiting: BTreeMap<u64, Waiter<W>>,
+    /// The same waiters by deadline; those without one are not in it.
+    due: BTreeSet<(Moment, u64)>,
+    /// Who owns a slot and has not come for it yet.
+    granted: BTreeSet<u64>,
+}
+
+/// A place in the [`Queue`] that gave it out; good for no other.
+///
+/// It must be claimed or cancelled; dropped, it keeps its place, and later its slot, for good.
+#[derive(PartialEq, Eq, Debug)]
+#[must_use = "a ticket that is neither claimed nor cancelled keeps its place for good"]
+pub struct Ticket(u64);
+
+/// What [`Queue::enter`] gave.
+#[derive(Debug)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a newcomer runs or waits; there is no third way"
+)]
+pub enum Entered {
+    /// A slot had become free: run.
+    Slot(Slot),
+    /// Wait until woken.
+    Queued(Ticket),
+}
+
+/// Why [`Queue::enter`] let nobody in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum QueueRefusal {
+    /// As many wait as may.
+    Full,
+    /// The deadline is over, and no slot is free at once.
+    NoTime,
+}
+
+/// What became of a [`Ticket`].
+#[derive(Debug)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a waiter waits, runs or has waited in vain"
+)]
+pub enum Claim {
+    /// The waiter owns a slot: run.
+    Slot(Slot),
+    /// Still in the queue.
+    Waiting(Ticket),
+    /// The deadline passed before a slot was free; the place is gone.
+    Expired,
+}
+
+#[derive(Debug)]
+struct Waiter<W> {
+    deadline: Moment,
+    payload: W,
+}
+
+// ===== impl Queue =====
+
+impl<W> Queue<W> {
+    /// An empty queue in which at most `max_queue` may wait; zero lets nobody wait.
+    ///
+    /// # Errors
+    /// If `max_queue` is above [`Slots::MAX`].
+    pub fn try_new(max_queue: usize) -> Result<Self, InvalidConfig> {
+        Ok(Self {
+            max_queue: check_queue(max_queue)?,
+            next: 0,
+            waiting: BTreeMap::new(),
+            due: BTreeSet::new(),
+            granted: BTreeSet::new(),
+        })
+    }
+
+    /// How many may wait.
+    #[must_use]
+    pub const fn max_queue(&self) -> usize {
+        self.max_queue
+    }
+
+    /// How many wait, those granted a slot not counted.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether nobody waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The earliest deadline of those who wait: when to call [`expire`](Self::expire), unless every waiter has a timer of its own.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Moment> {
+        self.due.first().map(|&(deadline, _)| deadline)
+    }
+
+    /// How many wait in front of this one; `None` if it does not wait any more.
+    ///
+    /// O(waiting): for a person who looks, not for every poll.
+    #[must_use]
+    pub fn position(&self, ticket: &Ticket) -> Option<usize> {
+        self.waiting
+            .contains_key(&ticket.0)
+            .then(|| self.waiting.range(..ticket.0).count())
+    }
+
+    /// What the waiter is woken with, to be replaced by a newer one; `None` if it does not wait any more.
+    pub fn payload_mut(&mut self, ticket: &Ticket) -> Option<&mut W> {
+        self.waiting
+            .get_mut(&ticket.0)
+            .map(|waiter| &mut waiter.payload)
+    }
+
+    /// Takes a slot if one has become free, else a place in the queue until `deadline`.
+    ///
+    /// `payload` is asked for only by those who wait.
+    /// `wake` is given the waiters whose time is over, and those of them who take a slot.
+    ///
+    /// # Errors
+    /// If the queue is full, or the deadline over, and no slot is free.
+    pub fn enter(
+        &mut self,
+        slots: &Slots,
+        now: Moment,
+        deadline: Moment,
+        payload: impl FnOnce() -> W,
+        mut wake: impl FnMut(W),
+    ) -> Result<Entered, QueueRefusal> {
+        self.remove_expired(now, &mut wake);
+        let ahead = self.waiting.len();
+        let refusal = if ahead >= self.max_queue {
+            Some(QueueRefusal::Full)
+        } else if deadline <= now {
+            Some(QueueRefusal::NoTime)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            self.hand_out(slots, 0, &mut wake);
+            return slots.try_acquire().map(Entered::Slot).map_err(|_| refusal);
+        }
+
+        // Before the newcomer is announced: if this panics, nobody waits for a ghost.
+        let payload = payload();
+        let granted = slots.settle(0, ahead + 1);
+        self.grant_first(granted.min(ahead), &mut wake);
+        if granted > ahead {
+            self.invariants(slots);
+            return Ok(Entered::Slot(Slot(())));
+        }
+        let number = self.next;
+        self.next += 1;
+        if deadline != Moment::NEVER {
+            self.due.insert((deadline, number));
+        }
+        self.waiting.insert(number, Waiter { deadline, payload });
+        self.invariants(slots);
+        Ok(Entered::Queued(Ticket(number)))
+    }
+
+    /// What became of a ticket: to be asked by a waiter that was woken.
+    ///
+    /// It looks at no clock: a slot granted in time is worth having, however late its owner comes for it.
+    #[must_use]
+    pub fn claim(&mut self, ticket: Ticket) -> Claim {
+        if self.granted.remove(&ticket.0) {
+            Claim::Slot(Slot(()))
+        } else if self.waiting.contains_key(&ticket.0) {
+            Claim::Waiting(ticket)
+        } else {
+            Claim::Expired
+        }
+    }
+
+    /// Leaves the queue; a slot that this waiter had been granted goes to the next one.
+    pub fn cancel(
+        &mut self,
+        slots: &Slots,
+        Ticket(number): Ticket,
+        now: Moment,
+        mut wake: impl FnMut(W),
+    ) {
+        let returned = usize::from(self.granted.remove(&number));
+        let left = self.remove(number);
+        self.remove_expired(now, &mut wake);
+        self.hand_out(slots, returned, &mut wake);
+        // Last, since foreign code may run when a payload is dropped.
+        drop(left);
+    }
+
+    /// Passes a slot on to the first who still waits, or puts it back if nobody does or if the limit was lowered.
+    pub fn release(&mut self, slots: &Slots, Slot(()): Slot, now: Moment, mut wake: impl FnMut(W)) {
+        self.remove_expired(now, &mut wake);
+        self.hand_out(slots, 1, &mut wake);
+    }
+
+    /// Removes those whose time is over; each [claims](Self::claim) [`Claim::Expired`].
+    ///
+    /// Every other operation does it as well: a waiter whose deadline has passed is never granted a slot, nor does it keep anybody out.
+    pub fn expire(&mut self, slots: &Slots, now: Moment, mut wake: impl FnMut(W)) {
+        self.remove_expired(now, &mut wake);
+        self.hand_out(slots, 0, &mut wake);
+    }
+
+    /// Lets `max_concurrent` run from now on.
+    ///
+    /// Raised, it grants the new slots at once, in order.
+    /// Lowered, it takes nothing away from those who run: as many slots as are too many vanish as they are released.
+    ///
+    /// # Errors
+    /// If `max_concurrent` is zero or above [`Slots::MAX`]; nothing has changed then.
+    pub fn resize(
+        &mut self,
+        slots: &Slots,
+        max_concurrent: usize,
+        now: Moment,
+        mut wake: impl FnMut(W),
+    ) -> Result<(), InvalidConfig> {
+        let limit = check_limit(max_concurrent)?;
+        self.remove_expired(now, &mut wake);
+        let granted = slots.settle_within(Some(limit), 0, self.waiting.len());
+        self.grant_first(granted, &mut wake);
+        self.invariants(slots);
+        Ok(())
+    }
+
+    /// Lets `max_queue` wait from now on; those who wait already stay.
+    ///
+    /// # Errors
+    /// If `max_queue` is above [`Slots::MAX`]; nothing has changed then.
+    pub fn set_max_queue(&mut self, max_queue: usize) -> Result<(), InvalidConfig> {
+        self.max_queue = check_queue(max_queue)?;
+        Ok(())
+    }
+
+    /// Every change ends here: the word learns how many wait, and they get what is free.
+    fn hand_out(&mut self, slots: &Slots, returned: usize, wake: &mut impl FnMut(W)) {
+        let granted = slots.settle(returned, self.waiting.len());
+        self.grant_first(granted, wake);
+        self.invariants(slots);
+    }
+
+    fn grant_first(&mut self, count: usize, wake: &mut impl FnMut(W)) {
+        for _ in 0..count {
+            let Some((number, waiter)) = self.waiting.pop_first() else {
+                break;
+            };
+            self.due.remove(&(waiter.deadline, number));
+            self.granted.insert(number);
+            wake(waiter.payload);
+        }
+    }
+
+    fn remove_expired(&mut self, now: Moment, wake: &mut impl FnMut(W)) {
+        while let Some(&(deadline, number)) = self.due.first()
+            && deadline <= now
+        {
+            if let Some(payload) = self.remove(number) {
+                wake(payload);
+            }
+        }
+    }
+
+    fn remove(&mut self, number: u64) -> Option<W> {
+        let waiter = self.waiting.remove(&number)?;
+        self.due.remove(&(waiter.deadline, number));
+        Some(waiter.payload)
+    }
+
+    /// How many own a slot that they have not claimed yet.
+    #[cfg(all(test, not(seaworthy_loom)))]
+    pub(super) fn unclaimed(&self) -> usize {
+        self.granted.len()
+    }
+
+    fn invariants(&self, slots: &Slots) {
+        if cfg!(debug_assertions) {
+            let seen = slots.occupancy();
+            assert_eq!(seen.waiting, self.waiting.len(), "the word says who waits");
+            assert!(self.granted.len() <= seen.running, "a grant is a slot");
+            assert!(
+                self.waiting.is_empty() || seen.available() == 0,
+                "nobody waits in vain"
+            );
+            assert!(
+                self.due.len() <= self.waiting.len(),
+                "a deadline is a waiter's"
+            );
+        }
+    }
+}
+
+// ===== impl QueueRefusal =====
+
+impl fmt::Display for QueueRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "queue full",
+            Self::NoTime => "no time left to wait for a slot",
+        })
+    }
+}
+
+impl core::error::Error for QueueRefusal {}
+
+fn check_queue(max_queue: usize) -> Result<usize, InvalidConfig> {
+    if max_queue > Slots::MAX {
+        return Err(InvalidConfig::new("max_queue", "must be at most 2097151"));
+    }
+    Ok(max_queue)
+}

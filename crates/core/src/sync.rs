@@ -1,0 +1,8 @@
+//! Atomics as the lock-free machines see them: the language's own, or loom's where loom explores every interleaving.
+//! Use it as `crate::sync::atomic::…`, as one would the language's own.
+
+#[cfg(not(seaworthy_loom))]
+pub(crate) use core::{hint::spin_loop as relax, sync::atomic};
+
+#[cfg(seaworthy_loom)]
+pub(crate) use loom::{sync::atomic, thread::yield_now as relax};

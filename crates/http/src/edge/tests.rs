@@ -1,0 +1,212 @@
+//! The edge: each rejection, each way out.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http_body_util::{BodyExt, Empty, Full};
+use tower::service_fn;
+use tower::{ServiceBuilder, ServiceExt};
+
+use super::*;
+
+fn rejection(kind: RejectionKind, after: Option<u64>) -> BoxError {
+    let rejection = Rejection::new(kind, Arc::from("gateway"));
+    Box::new(rejection.with_retry_after(after.map(Duration::from_millis)))
+}
+
+fn request(grpc: bool) -> Request<()> {
+    let builder = Request::builder();
+    let builder = if grpc {
+        builder
+            .header("content-type", "application/grpc")
+            .version(Version::HTTP_2)
+    } else {
+        builder
+    };
+    builder.body(()).unwrap()
+}
+
+async fn answer_with<F>(
+    layer: RespondLayer<F>,
+    error: BoxError,
+    grpc: bool,
+) -> Response<EdgeBody<Empty<Bytes>>>
+where
+    F: Fn(&BoxError) -> StatusCode + Clone,
+{
+    let mut error = Some(error);
+    let inner = service_fn(move |_: Request<()>| {
+        let error = error.take().unwrap();
+        async move { Err::<Response<Empty<Bytes>>, _>(error) }
+    });
+    let service = ServiceBuilder::new().layer(layer).service(inner);
+    service.oneshot(request(grpc)).await.unwrap()
+}
+
+async fn answer(error: BoxError, grpc: bool) -> Response<EdgeBody<Empty<Bytes>>> {
+    answer_with(RespondLayer::new(), error, grpc).await
+}
+
+async fn text(response: Response<EdgeBody<Empty<Bytes>>>) -> String {
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn each_kind_has_its_status() {
+    for kind in RejectionKind::ALL {
+        let (http, grpc) = match kind {
+            RejectionKind::RateLimited => (429, "8"),
+            RejectionKind::TimedOut | RejectionKind::DeadlineExceeded => (504, "4"),
+            _ => (503, "14"),
+        };
+        let response = answer(rejection(kind, None), false).await;
+        assert_eq!(response.status(), http, "{kind}");
+        assert_eq!(response.headers()["retry-after"], "1", "{kind}");
+        assert_eq!(
+            response.headers()["content-type"],
+            "application/problem+json"
+        );
+        let response = answer(rejection(kind, None), true).await;
+        assert_eq!(response.status(), 200, "{kind}");
+        assert_eq!(response.headers()["grpc-status"], grpc, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn wait_is_rounded_up() {
+    let open = |after| rejection(RejectionKind::CircuitOpen, Some(after));
+    for (millis, seconds) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (29_500, "30")] {
+        let response = answer(open(millis), false).await;
+        assert_eq!(response.headers()["retry-after"], seconds, "{millis} ms");
+    }
+    let response = answer(open(1001), true).await;
+    let delay = grpc::retry_delay(response.headers());
+    assert_eq!(delay, Some(Duration::from_secs(2)));
+}
+
+#[tokio::test]
+async fn response_still_carries_the_rejection() {
+    let response = answer(rejection(RejectionKind::CircuitOpen, None), false).await;
+    let rejection = response.extensions().get::<Rejection>().unwrap();
+    assert_eq!(rejection.layer(), "gateway");
+}
+
+#[tokio::test]
+async fn problem_names_the_kind_and_the_layer_only_if_asked() {
+    let open = || rejection(RejectionKind::CircuitOpen, None);
+    let body = text(answer(open(), false).await).await;
+    assert!(body.contains(r#""kind":"circuit_open""#), "{body}");
+    assert!(!body.contains("gateway"), "{body}");
+    let body = text(answer_with(RespondLayer::new().name_layers(true), open(), false).await).await;
+    assert!(body.contains(r#""layer":"gateway""#), "{body}");
+}
+
+#[tokio::test]
+async fn text_of_another_error_stays_inside() {
+    let secret = || BoxError::from("password=hunter2");
+    for grpc in [false, true] {
+        let response = answer(secret(), grpc).await;
+        assert!(!format!("{:?}", response.headers()).contains("hunter2"));
+        assert!(response.headers().get("retry-after").is_none());
+        assert_eq!(response.status(), if grpc { 200 } else { 500 });
+        assert!(!text(response).await.contains("hunter2"));
+    }
+    let layer = RespondLayer::new().otherwise(|_| StatusCode::BAD_GATEWAY);
+    assert_eq!(answer_with(layer, secret(), false).await.status(), 502);
+    let response = answer_with(layer, secret(), true).await;
+    assert_eq!(
+        response.headers()["grpc-status"],
+        "14",
+        "502 is UNAVAILABLE in gRPC"
+    );
+}
+
+#[tokio::test]
+async fn draining_closes_an_http1_connection() {
+    let response = answer(rejection(RejectionKind::Draining, None), false).await;
+    assert_eq!(response.headers()["connection"], "close");
+    let response = answer(rejection(RejectionKind::Draining, None), true).await;
+    assert!(response.headers().get("connection").is_none());
+}
+
+#[tokio::test]
+async fn answer_passes_as_it_is() {
+    let inner = service_fn(async |_: Request<()>| {
+        Ok::<_, BoxError>(Response::new(Full::new(Bytes::from_static(b"fine"))))
+    });
+    let service = RespondLayer::new().layer(inner);
+    let response = service.oneshot(request(false)).await.unwrap();
+    assert_eq!(response.body().size_hint().exact(), Some(4));
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "fine");
+}
+
+#[derive(Clone)]
+struct NeverReady;
+
+impl Service<Request<()>> for NeverReady {
+    type Response = Response<Empty<Bytes>>;
+    type Error = BoxError;
+    type Future = std::future::Ready<Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Err(rejection(RejectionKind::Shed, None)))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        unreachable!("it is not ready")
+    }
+}
+
+#[tokio::test]
+async fn error_of_readiness_becomes_a_response_too() {
+    let service = RespondLayer::new().layer(NeverReady);
+    let response = service.oneshot(request(false)).await.unwrap();
+    assert_eq!(response.status(), 503);
+}
+
+/// A body that gives one frame and then fails.
+struct Breaks(Option<BoxError>, bool);
+
+impl Body for Breaks {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BoxError>>> {
+        if std::mem::take(&mut self.1) {
+            return Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(b"x")))));
+        }
+        Poll::Ready(self.0.take().map(Err))
+    }
+}
+
+async fn broken(grpc: bool) -> Result<http_body_util::Collected<Bytes>, BoxError> {
+    let inner = service_fn(move |_: Request<()>| {
+        let late = rejection(RejectionKind::TimedOut, None);
+        let mut response = Response::new(Breaks(Some(late), true));
+        if grpc {
+            let value = HeaderValue::from_static("application/grpc");
+            response.headers_mut().insert("content-type", value);
+        }
+        std::future::ready(Ok::<_, BoxError>(response))
+    });
+    let service = RespondLayer::new().layer(inner);
+    let response = service.oneshot(request(grpc)).await.unwrap();
+    response.into_body().collect().await
+}
+
+#[tokio::test]
+async fn broken_grpc_body_ends_with_a_status() {
+    let collected = broken(true).await.unwrap();
+    assert_eq!(collected.trailers().unwrap()["grpc-status"], "4");
+}
+
+#[tokio::test]
+async fn broken_http_body_fails() {
+    let error = broken(false).await.unwrap_err();
+    assert!(Rejection::find(&*error).is_some());
+}

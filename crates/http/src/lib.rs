@@ -1,0 +1,33 @@
+//! What a finished HTTP or gRPC call means: classification, guarded and replayable bodies, refusals as responses.
+
+mod carry;
+
+mod field;
+
+pub mod deadline_header;
+pub mod grpc;
+pub mod grpc_timeout;
+pub mod problem;
+pub mod replay;
+pub mod retry;
+pub mod retry_after;
+
+mod attempts;
+pub use attempts::{HttpReplay, KeptRequest, SameBody, WrapBody, WrapBodyFn};
+
+mod body;
+pub use body::GuardedBody;
+
+mod classify;
+pub use classify::DefaultClassifier;
+
+mod traffic;
+pub use traffic::Http;
+
+#[cfg(feature = "reqwest")]
+mod reqwest;
+#[cfg(feature = "reqwest")]
+pub use self::reqwest::{KeptReqwest, Reqwest, ReqwestReplay};
+
+pub mod edge;
+pub use edge::RespondLayer;

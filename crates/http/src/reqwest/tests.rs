@@ -1,0 +1,150 @@
+//! Requests and responses of reqwest, there and back.
+
+use std::sync::{Arc, Mutex};
+
+use ::reqwest::Method;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use seaworthy_core::Outcome;
+
+use super::*;
+
+const URL: &str = "http://gateway.test/v1/charges?id=7";
+
+fn request(method: Method) -> Request {
+    let mut request = Request::new(method, URL.parse().unwrap());
+    request
+        .headers_mut()
+        .insert("x-trace", HeaderValue::from_static("7"));
+    request
+}
+
+fn streamed(body: &'static str) -> Request {
+    let mut request = request(Method::PUT);
+    *request.body_mut() = Some(Body::wrap(Full::new(Bytes::from(body))));
+    assert!(request.body().unwrap().as_bytes().is_none());
+    request
+}
+
+async fn read(mut request: Request) -> Bytes {
+    let body = request.body_mut().take().unwrap();
+    body.collect().await.unwrap().to_bytes()
+}
+
+fn response(status: u16, body: &'static str) -> Response {
+    let response = http::Response::builder()
+        .status(status)
+        .url(URL.parse().unwrap())
+        .header("x-from", "gateway")
+        .body(body)
+        .unwrap();
+    Response::from(response)
+}
+
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Vec<Outcome>>>);
+
+struct Guard(Seen, bool);
+
+impl Settle for Guard {
+    fn settle(mut self, verdict: Verdict) {
+        self.1 = true;
+        self.0.0.lock().unwrap().push(verdict.settled());
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if !self.1 {
+            self.0.0.lock().unwrap().push(Outcome::Abandoned);
+        }
+    }
+}
+
+#[tokio::test]
+async fn response_keeps_its_url_and_head_and_is_over_with_its_body() {
+    let seen = Seen::default();
+    let guarded = Reqwest::new().finish(response(200, "approved"), Guard(seen.clone(), false));
+    assert_eq!(guarded.url().as_str(), URL);
+    assert_eq!(guarded.headers()["x-from"], "gateway");
+    assert_eq!(guarded.content_length(), Some(8));
+    assert!(seen.0.lock().unwrap().is_empty(), "the body is not read");
+    assert_eq!(guarded.text().await.unwrap(), "approved");
+    assert_eq!(*seen.0.lock().unwrap(), [Outcome::Success]);
+}
+
+#[test]
+fn server_error_is_a_failure_even_if_it_is_not_read() {
+    let seen = Seen::default();
+    drop(Reqwest::new().finish(response(502, "bad"), Guard(seen.clone(), false)));
+    assert_eq!(*seen.0.lock().unwrap(), [Outcome::Failure]);
+}
+
+#[tokio::test]
+async fn guards_of_two_layers_settle_both() {
+    let (inner, outer) = (Seen::default(), Seen::default());
+    let response = Reqwest::new().finish(response(200, "x"), Guard(inner.clone(), false));
+    let response = Reqwest::new().finish(response, Guard(outer.clone(), false));
+    assert_eq!(response.url().as_str(), URL);
+    drop(response.bytes().await);
+    assert_eq!(*inner.0.lock().unwrap(), [Outcome::Success]);
+    assert_eq!(*outer.0.lock().unwrap(), [Outcome::Success]);
+}
+
+#[tokio::test]
+async fn body_in_memory_is_sent_again_whatever_its_size() {
+    let mut long = request(Method::PUT);
+    *long.body_mut() = Some(vec![7; 100_000].into());
+    *long.timeout_mut() = Some(std::time::Duration::from_secs(3));
+    let replay = ReqwestReplay::new().attempt_header(HeaderName::from_static("x-attempt"));
+    let (first, kept) = replay.keep(long);
+    let again = replay.again(&mut kept.unwrap(), Attempt::new(2)).unwrap();
+    assert_eq!(again.url().as_str(), URL);
+    assert_eq!(again.timeout(), first.timeout());
+    assert_eq!(again.headers()["x-trace"], "7");
+    assert_eq!(again.headers()["x-attempt"], "2");
+    assert_eq!(read(first).await, read(again).await);
+}
+
+#[tokio::test]
+async fn streamed_body_is_sent_again_up_to_the_cap() {
+    let (first, kept) = ReqwestReplay::new().keep(streamed("amount=99"));
+    let mut kept = kept.unwrap();
+    assert_eq!(read(first).await, "amount=99");
+    let again = ReqwestReplay::new().again(&mut kept, Attempt::new(2));
+    assert_eq!(read(again.unwrap()).await, "amount=99");
+
+    let short = ReqwestReplay::new().max_body(4);
+    let (first, kept) = short.keep(streamed("amount=99"));
+    assert!(kept.is_none());
+    assert_eq!(read(first).await, "amount=99");
+}
+
+#[test]
+fn request_without_a_body_is_sent_again() {
+    let replay = ReqwestReplay::new();
+    let (_, kept) = replay.keep(request(Method::GET));
+    let again = replay.again(&mut kept.unwrap(), Attempt::new(2)).unwrap();
+    assert!(again.body().is_none());
+}
+
+#[test]
+fn error_that_is_no_transport_error_is_final() {
+    let replay = ReqwestReplay::new();
+    let status = response(503, "").error_for_status().unwrap_err();
+    assert!(!replay.is_transient_error(&status.into()));
+    assert!(replay.is_transient_error(&"connection reset".into()));
+}
+
+#[test]
+fn attempts_are_noted_and_found() {
+    let replay = ReqwestReplay::new();
+    let mut response = response(503, "");
+    assert!(replay.is_transient(&response));
+    replay.note(&mut response, Attempts::new(2));
+    assert_eq!(replay.attempts(&response), Some(Attempts::new(2)));
+    assert_eq!(
+        replay.describe(&response).to_string(),
+        "HTTP status 503 Service Unavailable"
+    );
+}

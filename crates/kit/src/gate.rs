@@ -1,0 +1,208 @@
+//! What a counting layer must be able to do, and the guard that settles each of its calls exactly once.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use crate::share::{Held, Share};
+use crate::telemetry::Telemetry;
+use crate::traffic::Settle;
+use crate::verdict::Verdict;
+use crate::{Rejection, RejectionKind};
+
+/// The decisions of one counting layer: a machine, its clock and its telemetry.
+///
+/// The services [`Gated`](crate::service::Gated) and [`Deferred`](crate::deferred::Deferred) do everything else.
+pub trait Gate: Sized + Send + Sync + 'static {
+    /// The right to make one call. Given back through [`settle`](Self::settle), always exactly once.
+    type Admission: Send + Sync + Unpin + 'static;
+
+    /// The wait for an admission. A gate that never makes a call wait uses [`NoWait`].
+    type Wait: Future<Output = Result<Self::Admission, Refusal>> + Send + 'static;
+
+    /// Whether it would refuse now, reserving nothing.
+    ///
+    /// # Errors
+    /// The refusal that [`try_admit`](Self::try_admit) would give.
+    fn check(&self) -> Result<(), Refusal>;
+
+    /// Admits one call, or refuses it at once.
+    ///
+    /// # Errors
+    /// If the call must not be made now.
+    fn try_admit(&self) -> Result<Self::Admission, Refusal>;
+
+    /// Admits one call, refuses it, or lets it wait.
+    #[must_use]
+    fn enter(held: &Held<Self>) -> Entry<Self> {
+        match held.try_admit() {
+            Ok(admission) => Entry::Admitted(admission),
+            Err(refusal) => Entry::Refused(refusal),
+        }
+    }
+
+    /// The call is over. Must not panic: it runs in `drop`.
+    fn settle(&self, admission: Self::Admission, verdict: Verdict);
+
+    /// Where the gate reports to.
+    fn telemetry(&self) -> &Telemetry;
+
+    /// Whether a keyed layer may forget this gate when it needs room; asked only when no call holds it.
+    ///
+    /// A gate that is refusing must say no, or whoever can make up keys could reset it.
+    fn is_forgettable(&self) -> bool {
+        true
+    }
+}
+
+/// The answer of a gate to a call.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "a caller must handle each way in")]
+pub enum Entry<G: Gate> {
+    /// Go on.
+    Admitted(G::Admission),
+    /// Do not call.
+    Refused(Refusal),
+    /// Not yet.
+    Waiting(G::Wait),
+}
+
+/// A gate's "no", before it has a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    kind: RejectionKind,
+    retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// A refusal of that kind, and when to come back where that is known.
+    #[must_use]
+    pub const fn new(kind: RejectionKind, retry_after: Option<Duration>) -> Self {
+        Self { kind, retry_after }
+    }
+
+    /// Which pattern refused.
+    #[must_use]
+    pub const fn kind(self) -> RejectionKind {
+        self.kind
+    }
+
+    /// When to come back, where that is known.
+    #[must_use]
+    pub const fn retry_after(self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+/// The wait of a gate that never makes a call wait.
+pub type NoWait<A> = std::future::Pending<Result<A, Refusal>>;
+
+impl<G: Gate> Share<G> {
+    /// What the next call would be refused for, as far as that is sure now.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        let control = self.control();
+        if control.is_normal() {
+            return self.check().err();
+        }
+        // Where refusals are not all enforced, the call may be made after all, and then the inner service has to be ready.
+        if control.is_draining() {
+            Some(Refusal::new(RejectionKind::Draining, None))
+        } else if control.enforced_percent() == 100 {
+            self.check().err()
+        } else {
+            None
+        }
+    }
+}
+
+/// One admitted call.
+///
+/// Settles exactly once: by [`Settle::settle`], or when it is dropped, as abandoned, or as failed if the thread is panicking.
+#[must_use]
+pub struct Guard<G: Gate> {
+    held: Held<G>,
+    /// `None` once settled, and from the start for a call that was let through although the gate had refused it.
+    admission: Option<G::Admission>,
+}
+
+impl<G: Gate> Guard<G> {
+    /// The guard of an admission.
+    pub const fn new(held: Held<G>, admission: G::Admission) -> Self {
+        Self {
+            held,
+            admission: Some(admission),
+        }
+    }
+
+    /// Asks the gate for one call, and turns its refusal into a rejection, unless refusals are only observed.
+    ///
+    /// # Errors
+    /// If the call must not be made.
+    pub fn try_admit(held: Held<G>) -> Result<Self, Rejection> {
+        let held = Self::open(held)?;
+        match held.try_admit() {
+            Ok(admission) => Ok(Self::new(held, admission)),
+            Err(refusal) => Self::refuse(held, refusal),
+        }
+    }
+
+    /// The gate that admitted the call.
+    pub fn gate(&self) -> &G {
+        &self.held
+    }
+
+    /// Refuses because of a drain, where there is one.
+    pub(crate) fn open(held: Held<G>) -> Result<Held<G>, Rejection> {
+        if held.control().is_draining() {
+            let refusal = Refusal::new(RejectionKind::Draining, None);
+            return Err(held.telemetry().refuse(refusal));
+        }
+        Ok(held)
+    }
+
+    /// What a refusal becomes: a rejection, or where refusals are only observed a guard without an admission.
+    pub(crate) fn refuse(held: Held<G>, refusal: Refusal) -> Result<Self, Rejection> {
+        if held.control().enforces(|| fastrand::u64(..)) {
+            return Err(held.telemetry().refuse(refusal));
+        }
+        held.telemetry().let_through(refusal);
+        Ok(Self {
+            held,
+            admission: None,
+        })
+    }
+
+    #[inline]
+    fn finish(&mut self, verdict: Verdict) {
+        if let Some(admission) = self.admission.take() {
+            self.held.settle(admission, verdict);
+            self.held.telemetry().ended(verdict.settled());
+        }
+    }
+}
+
+impl<G: Gate> Settle for Guard<G> {
+    fn settle(mut self, verdict: Verdict) {
+        self.finish(verdict);
+    }
+}
+
+impl<G: Gate> Drop for Guard<G> {
+    fn drop(&mut self) {
+        // A panic of the inner service unwinds through here and is its failure; anything else that drops a call gave it up.
+        self.finish(if std::thread::panicking() {
+            Verdict::FAILURE
+        } else {
+            Verdict::ABANDONED
+        });
+    }
+}
+
+impl<G: Gate> fmt::Debug for Guard<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("layer", &self.held.telemetry().name())
+            .field("admitted", &self.admission.is_some())
+            .finish()
+    }
+}

@@ -1,0 +1,341 @@
+//! One gate for each key of a request (host, tenant, route, anything), the same combinator for every layer, over a bounded map.
+
+use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use tower_layer::Layer;
+
+use crate::deferred::{Deferred, Source};
+use crate::gate::Gate;
+use crate::share::{Held, Share};
+
+/// A layer with one gate for each key.
+///
+/// # Where the state lives
+/// In this value: its clones, and the services it makes, share one map.
+pub struct KeyedLayer<G, T, K, F> {
+    traffic: T,
+    keyed: Keyed<G, K, F>,
+}
+
+/// Finds the gate of a request's key.
+pub struct Keyed<G, K, F> {
+    map: Arc<Map<G, K>>,
+    key: F,
+}
+
+/// A view of a keyed layer's gates.
+pub struct KeyedHandle<G, K> {
+    map: Arc<Map<G, K>>,
+}
+
+/// A bounded map from keys to gates.
+///
+/// A gate is made when its key is first seen.
+/// When there is no room, the key that was not used for longest is forgotten, by the second-chance rule, if no call holds its gate and the gate may be forgotten.
+/// If there is none such, the new key shares one overflow gate with all others that found no room: neither unlimited memory nor a way around the limit.
+struct Map<G, K> {
+    shards: Box<[Mutex<Shard<G, K>>]>,
+    hasher: RandomState,
+    max_keys: usize,
+    /// The seats that are taken, in all shards together: a bound for each shard would turn keys away while others have room.
+    seats: AtomicUsize,
+    make: Box<dyn Fn(Option<&K>) -> G + Send + Sync>,
+    overflow: Share<G>,
+}
+
+struct Shard<G, K> {
+    gates: HashMap<K, Kept<G>>,
+    /// The keys, oldest first; a key used since it was last looked at gets another round.
+    order: VecDeque<K>,
+}
+
+/// Room for one key, given back if it is not used.
+struct Seat<'a> {
+    seats: &'a AtomicUsize,
+    is_used: bool,
+}
+
+struct Kept<G> {
+    share: Share<G>,
+    used: bool,
+}
+
+// ===== impl KeyedLayer =====
+
+impl<G: Gate, T, K: Hash + Eq + Clone, F> KeyedLayer<G, T, K, F> {
+    /// Keeps at most `max_keys` gates, made by `make`; without a key it makes the overflow gate.
+    pub fn new(
+        traffic: T,
+        max_keys: NonZeroUsize,
+        key: F,
+        make: impl Fn(Option<&K>) -> G + Send + Sync + 'static,
+    ) -> Self {
+        let map = Arc::new(Map::new(max_keys, Box::new(make)));
+        Self {
+            traffic,
+            keyed: Keyed { map, key },
+        }
+    }
+
+    /// A view of the gates.
+    pub fn handle(&self) -> KeyedHandle<G, K> {
+        KeyedHandle {
+            map: self.keyed.map.clone(),
+        }
+    }
+}
+
+impl<S, G, T: Clone, K, F: Clone> Layer<S> for KeyedLayer<G, T, K, F> {
+    type Service = Deferred<S, T, Keyed<G, K, F>>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Deferred::new(inner, self.traffic.clone(), self.keyed.clone())
+    }
+}
+
+impl<G, T: Clone, K, F: Clone> Clone for KeyedLayer<G, T, K, F> {
+    fn clone(&self) -> Self {
+        Self {
+            traffic: self.traffic.clone(),
+            keyed: self.keyed.clone(),
+        }
+    }
+}
+
+impl<G, T, K, F> fmt::Debug for KeyedLayer<G, T, K, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedLayer").finish_non_exhaustive()
+    }
+}
+
+// ===== impl Keyed =====
+
+impl<Req, G, K, F> Source<Req> for Keyed<G, K, F>
+where
+    G: Gate,
+    K: Hash + Eq + Clone,
+    F: Fn(&Req) -> K,
+{
+    type Gate = G;
+
+    fn hold(&mut self, request: &Req) -> Held<G> {
+        self.map.hold((self.key)(request))
+    }
+}
+
+impl<G, K, F: Clone> Clone for Keyed<G, K, F> {
+    fn clone(&self) -> Self {
+        Self {
+            map: self.map.clone(),
+            key: self.key.clone(),
+        }
+    }
+}
+
+impl<G, K, F> fmt::Debug for Keyed<G, K, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyed").finish_non_exhaustive()
+    }
+}
+
+// ===== impl KeyedHandle =====
+
+impl<G: Gate, K: Hash + Eq + Clone> KeyedHandle<G, K> {
+    /// The gate of a key, if the key is known.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<Share<G>> {
+        let shard = self.map.lock(self.map.index(key));
+        shard.gates.get(key).map(|kept| kept.share.clone())
+    }
+
+    /// The gate of a key, made if the key is new: to force or drain a key that has seen no call.
+    #[must_use]
+    pub fn get_or_make(&self, key: &K) -> Share<G> {
+        self.map.find(key.clone(), Share::clone)
+    }
+
+    /// The gate that keys share for which there was no room.
+    #[must_use]
+    pub fn overflow(&self) -> Share<G> {
+        self.map.overflow.clone()
+    }
+
+    /// The known keys and their gates.
+    #[must_use]
+    pub fn all(&self) -> Vec<(K, Share<G>)> {
+        let mut all = Vec::new();
+        for shard in &self.map.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            all.extend(
+                shard
+                    .gates
+                    .iter()
+                    .map(|(key, kept)| (key.clone(), kept.share.clone())),
+            );
+        }
+        all
+    }
+
+    /// How many keys are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.map.seats.load(Ordering::Relaxed)
+    }
+
+    /// Whether no key is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<G, K> Clone for KeyedHandle<G, K> {
+    fn clone(&self) -> Self {
+        Self {
+            map: self.map.clone(),
+        }
+    }
+}
+
+impl<G, K> fmt::Debug for KeyedHandle<G, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedHandle").finish_non_exhaustive()
+    }
+}
+
+// ===== impl Map =====
+
+impl<G: Gate, K: Hash + Eq + Clone> Map<G, K> {
+    fn new(max_keys: NonZeroUsize, make: Box<dyn Fn(Option<&K>) -> G + Send + Sync>) -> Self {
+        let shards = (max_keys.get() / KEYS_PER_SHARD).clamp(1, MAX_SHARDS);
+        let shard = |_| {
+            Mutex::new(Shard {
+                gates: HashMap::new(),
+                order: VecDeque::new(),
+            })
+        };
+        Self {
+            shards: (0..shards).map(shard).collect(),
+            hasher: RandomState::new(),
+            max_keys: max_keys.get(),
+            seats: AtomicUsize::new(0),
+            overflow: Share::new(make(None)),
+            make,
+        }
+    }
+
+    fn index(&self, key: &K) -> usize {
+        self.hasher.hash_one(key) as usize % self.shards.len()
+    }
+
+    fn lock(&self, index: usize) -> MutexGuard<'_, Shard<G, K>> {
+        self.shards[index]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hold(&self, key: K) -> Held<G> {
+        // Held under the shard's lock, so that the gate cannot be forgotten between finding and holding it.
+        self.find(key, Share::hold_shared)
+    }
+
+    fn find<R>(&self, key: K, then: impl FnOnce(&Share<G>) -> R) -> R {
+        let index = self.index(&key);
+        let mut shard = self.lock(index);
+        if let Some(kept) = shard.gates.get_mut(&key) {
+            kept.used = true;
+            return then(&kept.share);
+        }
+        let Some(mut seat) = self.seat(index, &mut shard) else {
+            return then(&self.overflow);
+        };
+        let share = Share::new((self.make)(Some(&key)));
+        let result = then(&share);
+        shard.order.push_back(key.clone());
+        shard.gates.insert(key, Kept { share, used: false });
+        seat.is_used = true;
+        result
+    }
+
+    /// Room for one more key, if need be that of a key that is forgotten.
+    fn seat(&self, index: usize, shard: &mut Shard<G, K>) -> Option<Seat<'_>> {
+        let take = |seats| (seats < self.max_keys).then_some(seats + 1);
+        let free = self
+            .seats
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        let found = free.is_ok() || shard.forget_one(MAX_LOOKS) || self.forget_one_elsewhere(index);
+        // Not `then_some`: a seat that was only thought of must not be given back.
+        found.then(|| Seat {
+            seats: &self.seats,
+            is_used: false,
+        })
+    }
+
+    /// Makes room in another shard than this, which is locked: whoever else holds a lock is not waited for, or two could wait for each other.
+    fn forget_one_elsewhere(&self, index: usize) -> bool {
+        let (before, from) = self.shards.split_at(index);
+        let mut others = from[1..].iter().chain(before);
+        others.any(|shard| match shard.try_lock() {
+            Ok(mut shard) => shard.forget_one(MAX_LOOKS_ELSEWHERE),
+            Err(TryLockError::Poisoned(poisoned)) => {
+                poisoned.into_inner().forget_one(MAX_LOOKS_ELSEWHERE)
+            }
+            Err(TryLockError::WouldBlock) => false,
+        })
+    }
+}
+
+/// Enough that threads seldom meet.
+const MAX_SHARDS: usize = 16;
+
+/// Few keys are in one shard, where the one that was not used for longest is found exactly.
+const KEYS_PER_SHARD: usize = 64;
+
+/// A key whose gate could not be made, because that panicked, takes no room.
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        if !self.is_used {
+            self.seats.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+// ===== impl Shard =====
+
+impl<G: Gate, K: Hash + Eq + Clone> Shard<G, K> {
+    /// Makes room for one key; `false` if every gate that was looked at is in use.
+    fn forget_one(&mut self, max_looks: usize) -> bool {
+        // Twice round is enough to find a gate that was only saved by its second chance; the bound keeps one call from paying for a large map of busy gates.
+        for _ in 0..(2 * self.order.len()).min(max_looks) {
+            let Some(key) = self.order.pop_front() else {
+                return false;
+            };
+            let Some(kept) = self.gates.get_mut(&key) else {
+                continue;
+            };
+            let second_chance = std::mem::take(&mut kept.used);
+            if !second_chance && kept.share.in_flight() == 0 && kept.share.is_forgettable() {
+                self.gates.remove(&key);
+                return true;
+            }
+            self.order.push_back(key);
+        }
+        false
+    }
+}
+
+/// How many gates one call looks at to make room; see [`Shard::forget_one`].
+const MAX_LOOKS: usize = 64;
+
+/// The same in each of the other shards, where it finds nothing in its own.
+const MAX_LOOKS_ELSEWHERE: usize = 4;
+
+#[cfg(test)]
+#[cfg(feature = "testing")]
+mod tests;

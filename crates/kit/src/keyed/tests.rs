@@ -1,0 +1,234 @@
+//! The bounded map: who is kept, who is forgotten, who gets the overflow gate.
+
+use std::sync::atomic::Ordering;
+
+use tower_service::Service;
+
+use super::*;
+use crate::testing::fixtures::Limit;
+use crate::testing::{Inner, Remote};
+use crate::{Plain, Rejection};
+
+type ByKey = KeyedLayer<Limit, Plain, u32, fn(&u32) -> u32>;
+
+fn layer(max_keys: usize) -> ByKey {
+    let max_keys = NonZeroUsize::new(max_keys).unwrap();
+    KeyedLayer::new(
+        Plain::new(),
+        max_keys,
+        |request| *request,
+        |_| Limit::new(1),
+    )
+}
+
+fn find(layer: &ByKey, key: u32) -> Share<Limit> {
+    layer.handle().get_or_make(&key)
+}
+
+fn known(layer: &ByKey) -> Vec<u32> {
+    let mut keys: Vec<_> = layer
+        .handle()
+        .all()
+        .into_iter()
+        .map(|(key, _)| key)
+        .collect();
+    keys.sort_unstable();
+    keys
+}
+
+fn service(
+    layer: &ByKey,
+) -> (
+    Deferred<Inner<u32, u32>, Plain, Keyed<Limit, u32, fn(&u32) -> u32>>,
+    Remote<u32, u32>,
+) {
+    let (inner, remote) = Inner::new();
+    (layer.layer(inner), remote)
+}
+
+#[test]
+fn as_many_keys_are_kept_as_asked_for() {
+    for max_keys in [1, 2, 10, 100, 1000, 5000] {
+        let layer = layer(max_keys);
+        for key in 0..max_keys as u32 {
+            find(&layer, key);
+        }
+        assert_eq!(known(&layer), (0..max_keys as u32).collect::<Vec<_>>());
+        assert_eq!(layer.handle().len(), max_keys);
+    }
+}
+
+#[test]
+fn map_never_grows_beyond_its_bound() {
+    for max_keys in [1, 3, 64, 200] {
+        let layer = layer(max_keys);
+        for key in 0..10_000 {
+            find(&layer, key);
+            assert!(layer.handle().len() <= max_keys);
+        }
+        assert_eq!(layer.handle().len(), max_keys);
+        assert_eq!(known(&layer).len(), max_keys);
+        assert!(known(&layer).contains(&9_999), "the newest key is known");
+    }
+}
+
+#[test]
+fn oldest_key_is_forgotten_first_unless_it_was_used_since() {
+    let layer = layer(3);
+    for key in [1, 2, 3] {
+        find(&layer, key);
+    }
+    find(&layer, 1);
+    find(&layer, 4);
+    assert_eq!(
+        known(&layer),
+        [1, 3, 4],
+        "2 is the oldest that was not used"
+    );
+    find(&layer, 5);
+    assert_eq!(known(&layer), [1, 4, 5]);
+}
+
+#[test]
+fn second_chance_is_one_chance() {
+    let layer = layer(2);
+    for key in [1, 2, 1, 2] {
+        find(&layer, key);
+    }
+    find(&layer, 3);
+    assert_eq!(known(&layer), [2, 3], "all were used: the oldest goes");
+}
+
+#[test]
+fn key_in_use_is_not_forgotten() {
+    let layer = layer(2);
+    let mut source = layer.keyed.clone();
+    let held = source.hold(&1);
+    for key in 2..100 {
+        find(&layer, key);
+        assert!(known(&layer).contains(&1));
+    }
+    drop(held);
+    find(&layer, 100);
+    find(&layer, 101);
+    assert!(!known(&layer).contains(&1));
+}
+
+#[test]
+fn key_that_is_refusing_is_not_forgotten() {
+    let layer = layer(2);
+    let refusing = find(&layer, 1);
+    refusing.limit.store(0, Ordering::SeqCst);
+    for key in 2..100 {
+        find(&layer, key);
+        assert!(known(&layer).contains(&1));
+    }
+    refusing.limit.store(1, Ordering::SeqCst);
+    find(&layer, 100);
+    find(&layer, 101);
+    assert!(!known(&layer).contains(&1));
+}
+
+#[test]
+fn forgotten_key_starts_afresh() {
+    let layer = layer(1);
+    let old = find(&layer, 1);
+    find(&layer, 2);
+    assert!(!find(&layer, 1).same(&old));
+}
+
+#[test]
+fn keys_without_room_share_one_gate() {
+    let layer = layer(1);
+    let (mut service, remote) = service(&layer);
+    let mut start = |key| {
+        let mut future = tokio_test::task::spawn(service.call(key));
+        (future.poll(), future)
+    };
+    let (busy, _first) = start(1);
+    let (admitted, _second) = start(2);
+    assert!(busy.is_pending() && admitted.is_pending());
+    assert_eq!(remote.counts().calls, 2);
+    assert_eq!(layer.handle().overflow().running.load(Ordering::SeqCst), 1);
+    let (refused, _third) = start(3);
+    let std::task::Poll::Ready(Err(error)) = &refused else {
+        panic!("the overflow gate has room for one, and the answer is {refused:?}");
+    };
+    assert_eq!(Rejection::find(&**error).unwrap().layer(), "pool");
+    assert_eq!(known(&layer), [1], "keys without room leave no trace");
+}
+
+#[test]
+fn panic_while_a_gate_is_made_takes_no_room() {
+    let max_keys = NonZeroUsize::new(2).unwrap();
+    let layer: KeyedLayer<_, _, u32, _> = KeyedLayer::new(
+        Plain::new(),
+        max_keys,
+        |key: &u32| *key,
+        |key| {
+            if key == Some(&13) {
+                std::panic::resume_unwind(Box::new("unlucky"));
+            }
+            Limit::new(1)
+        },
+    );
+    for _ in 0..5 {
+        let handle = layer.handle();
+        let made =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| handle.get_or_make(&13)));
+        assert!(made.is_err());
+        assert!(handle.is_empty());
+    }
+    for key in [1, 2] {
+        let _ = layer.handle().get_or_make(&key);
+    }
+    assert_eq!(layer.handle().len(), 2);
+}
+
+#[test]
+fn limit_of_a_key_holds_across_threads() {
+    let layer = layer(4);
+    let running: [AtomicUsize; 4] = Default::default();
+    std::thread::scope(|threads| {
+        for _ in 0..4 {
+            let mut source = layer.keyed.clone();
+            let running = &running;
+            threads.spawn(move || {
+                for step in 0..2_000_u32 {
+                    let key = step % 4;
+                    let held = source.hold(&key);
+                    if held.try_admit().is_ok() {
+                        let running = &running[key as usize];
+                        let before = running.fetch_add(1, Ordering::SeqCst);
+                        assert_eq!(before, 0, "a key of four has one gate of its own");
+                        std::thread::yield_now();
+                        running.fetch_sub(1, Ordering::SeqCst);
+                        held.settle((), crate::Verdict::SUCCESS);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(known(&layer), [0, 1, 2, 3]);
+    for (_, share) in layer.handle().all() {
+        assert_eq!(share.in_flight(), 0);
+    }
+}
+
+#[test]
+fn bound_holds_across_threads() {
+    let layer = layer(200);
+    std::thread::scope(|threads| {
+        for thread in 0..4_u32 {
+            let (layer, mut source) = (&layer, layer.keyed.clone());
+            threads.spawn(move || {
+                for step in 0..3_000_u32 {
+                    let held = source.hold(&(step.wrapping_mul(thread + 1) % 1000));
+                    assert!(layer.handle().len() <= 200);
+                    drop(held);
+                }
+            });
+        }
+    });
+    assert_eq!(known(&layer).len(), layer.handle().len());
+}

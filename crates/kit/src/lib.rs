@@ -1,0 +1,58 @@
+//! What every seaworthy layer shares: rejection, clock, admission guard, classification, telemetry, keyed state, conformance suite.
+
+pub use seaworthy_core::{InvalidConfig, Moment, Outcome};
+
+mod rejection;
+pub use rejection::{BoxError, Rejection, RejectionKind};
+
+pub mod verdict;
+pub use verdict::{Classify, ClassifyFn, ErrorsAsFailures, Verdict};
+
+mod traffic;
+pub use traffic::{Plain, Settle, Traffic};
+
+pub mod clock;
+pub use clock::Clock;
+
+mod control;
+pub use control::Control;
+
+pub mod share;
+pub use share::{Held, Share};
+
+pub mod gate;
+pub use gate::{Gate, Guard, Refusal};
+
+pub mod service;
+
+pub mod deferred;
+
+pub mod unwind;
+
+mod call;
+pub use call::call;
+
+pub mod telemetry;
+pub use telemetry::{Event, Report, Subscription, Telemetry};
+
+pub mod instruments;
+pub use instruments::Instruments;
+
+pub mod keyed;
+
+pub mod deadline;
+
+pub mod budget;
+pub use budget::Budget;
+
+pub mod replay;
+pub use replay::{Attempt, Attempts, Judge, Replay};
+
+#[cfg(feature = "testing")]
+pub mod testing;
+
+/// A random draw, for the machines that take one as an argument.
+#[must_use]
+pub fn draw() -> u64 {
+    fastrand::u64(..)
+}

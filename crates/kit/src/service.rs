@@ -1,0 +1,200 @@
+//! The service of every layer that decides at once: admit, call, settle at the end.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::gate::{Gate, Guard, Refusal};
+use crate::share::Share;
+use crate::traffic::{Settle, Traffic};
+use crate::unwind::DropOnPanic;
+use crate::{BoxError, Rejection};
+
+/// An inner service behind a [`Gate`] that decides at once.
+///
+/// # Readiness
+/// Reserves nothing.
+/// If the gate would refuse now, the service is ready at once without polling the inner service, and keeps that refusal for the next `call`; otherwise readiness is the inner service's.
+pub struct Gated<S, T, G> {
+    inner: S,
+    traffic: T,
+    share: Share<G>,
+    /// What the next `call` answers, because the inner service was not polled for it.
+    kept: Option<Refusal>,
+}
+
+impl<S, T, G> Gated<S, T, G> {
+    /// Puts the gate in front of the service.
+    pub const fn new(inner: S, traffic: T, share: Share<G>) -> Self {
+        Self {
+            inner,
+            traffic,
+            share,
+            kept: None,
+        }
+    }
+
+    /// The inner service.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service, without the gate.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, T, G, Req> Service<Req> for Gated<S, T, G>
+where
+    S: Service<Req>,
+    S::Error: Into<BoxError>,
+    T: Traffic<S::Response>,
+    G: Gate,
+{
+    type Response = T::Response<Guard<G>>;
+    type Error = BoxError;
+    type Future = ResponseFuture<S::Future, T, G>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.kept = self.share.refusal();
+        if self.kept.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        let kept = self.kept.take();
+        let held = self.share.hold();
+        // The guard exists before the inner call: a panic in there must not lose the admission.
+        let guard = match kept {
+            None => Guard::try_admit(held),
+            Some(refusal) => Err(held.telemetry().refuse(refusal)),
+        };
+        match guard {
+            Ok(guard) => {
+                ResponseFuture::running(self.inner.call(request), guard, self.traffic.clone())
+            }
+            Err(rejection) => ResponseFuture::refused(rejection),
+        }
+    }
+}
+
+/// A clone has no kept refusal: its own `poll_ready` decides about its own call.
+impl<S: Clone, T: Clone, G> Clone for Gated<S, T, G> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), self.traffic.clone(), self.share.clone())
+    }
+}
+
+impl<S: fmt::Debug, T, G: Gate> fmt::Debug for Gated<S, T, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gated")
+            .field("layer", &self.share.telemetry().name())
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// The response of a gated call.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<F, T, G: Gate> {
+        #[pin]
+        state: State<F, T, G>,
+    }
+}
+
+pin_project! {
+    #[project = Project]
+    enum State<F, T, G: Gate> {
+        Running {
+            // Dropped before the guard settles, so that what the inner service holds is free when the slot is.
+            #[pin]
+            future: F,
+            call: Option<(Guard<G>, T)>,
+        },
+        Refused {
+            rejection: Option<Rejection>,
+        },
+    }
+}
+
+impl<F, T, G: Gate> ResponseFuture<F, T, G> {
+    pub(crate) const fn running(future: F, guard: Guard<G>, traffic: T) -> Self {
+        Self {
+            state: State::Running {
+                future,
+                call: Some((guard, traffic)),
+            },
+        }
+    }
+
+    pub(crate) const fn refused(rejection: Rejection) -> Self {
+        Self {
+            state: State::Refused {
+                rejection: Some(rejection),
+            },
+        }
+    }
+}
+
+impl<F, Res, E, T, G> Future for ResponseFuture<F, T, G>
+where
+    F: Future<Output = Result<Res, E>>,
+    E: Into<BoxError>,
+    T: Traffic<Res>,
+    G: Gate,
+{
+    type Output = Result<T::Response<Guard<G>>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            Project::Running { future, call } => {
+                assert!(call.is_some(), "polled after it was ready");
+                let mut panicked = DropOnPanic::new(call);
+                let result = future.poll(cx);
+                let call = panicked.disarm();
+                let Poll::Ready(result) = result else {
+                    return Poll::Pending;
+                };
+                let (guard, traffic) = call.take().expect("checked above");
+                Poll::Ready(match result {
+                    Ok(response) => Ok(traffic.finish(response, guard)),
+                    Err(error) => {
+                        let error = error.into();
+                        guard.settle(traffic.failed(&error));
+                        Err(error)
+                    }
+                })
+            }
+            Project::Refused { rejection } => {
+                let rejection = rejection.take().expect("polled after it was ready");
+                Poll::Ready(Err(Box::new(rejection)))
+            }
+        }
+    }
+}
+
+impl<F, T, G: Gate> fmt::Debug for ResponseFuture<F, T, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let refused = matches!(self.state, State::Refused { .. });
+        f.debug_struct("ResponseFuture")
+            .field("refused", &refused)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "testing")]
+mod tests;

@@ -1,0 +1,377 @@
+//! The one vocabulary of events, and where a layer reports them to: listeners, metrics, tracing.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use seaworthy_core::Outcome;
+
+use crate::gate::Refusal;
+use crate::instruments::Instruments;
+use crate::{Rejection, RejectionKind};
+
+/// Something that happened in a layer.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A call was refused; or would have been, where refusals are only observed.
+    Refused {
+        /// Which pattern refused.
+        kind: RejectionKind,
+        /// When to come back, where that is known.
+        retry_after: Option<Duration>,
+        /// Whether the refusal was enforced.
+        enforced: bool,
+    },
+    /// An admitted call is over.
+    Ended {
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// A circuit changed its state.
+    CircuitChanged {
+        /// The state that it left.
+        from: &'static str,
+        /// The state that it is in.
+        to: &'static str,
+        /// Why.
+        cause: &'static str,
+        /// How long it stays open, where it opened.
+        open_for: Option<Duration>,
+    },
+    /// A call waits for a slot.
+    Queued {
+        /// How many wait now, itself included.
+        waiting: usize,
+    },
+    /// A call's wait for a slot is over.
+    Dequeued {
+        /// How long it waited.
+        waited: Duration,
+        /// Whether it got a slot.
+        admitted: bool,
+    },
+    /// The limit of a layer was changed.
+    LimitChanged {
+        /// The new limit.
+        limit: usize,
+    },
+    /// A failed attempt will be made again.
+    Retrying {
+        /// The number of the attempt that failed, counted from one.
+        attempt: u32,
+        /// How long the next one waits.
+        delay: Duration,
+        /// Whether the dependency asked for that delay.
+        hinted: bool,
+    },
+    /// A failed attempt will not be made again.
+    GaveUp {
+        /// How many attempts were made.
+        attempts: u32,
+        /// Why there is no further one.
+        reason: &'static str,
+    },
+    /// A call was cut short because it took too long.
+    TimedOut {
+        /// Which limit it met.
+        limit: &'static str,
+    },
+}
+
+impl Event {
+    /// The event's name, as `tracing` has it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "refused",
+            Self::Ended { .. } => "ended",
+            Self::CircuitChanged { .. } => "circuit_changed",
+            Self::Queued { .. } => "queued",
+            Self::Dequeued { .. } => "dequeued",
+            Self::LimitChanged { .. } => "limit_changed",
+            Self::Retrying { .. } => "retrying",
+            Self::GaveUp { .. } => "gave_up",
+            Self::TimedOut { .. } => "timed_out",
+        }
+    }
+}
+
+/// An event and where it happened.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Report<'a> {
+    /// What kind of layer: `circuit_breaker`, `bulkhead`, `retry`, `timeout`.
+    pub layer: &'static str,
+    /// The name that the user gave the layer.
+    pub name: &'a str,
+    /// The label of the key, where the layer is keyed and the user labels its keys.
+    pub key: Option<&'a str>,
+    /// What happened.
+    pub event: &'a Event,
+}
+
+type Listener = dyn Fn(&Report<'_>) + Send + Sync;
+
+/// Keeps a listener: dropped, the listener hears no more.
+#[must_use = "the listener is removed when this is dropped; `forever` keeps it"]
+pub struct Subscription {
+    listeners: Weak<Listeners>,
+    listener: Arc<Listener>,
+}
+
+#[derive(Default)]
+struct Listeners {
+    /// Read on every call, so that a layer without listeners builds no event.
+    count: AtomicUsize,
+    list: RwLock<Vec<Arc<Listener>>>,
+}
+
+/// Where one layer reports to.
+pub struct Telemetry {
+    layer: &'static str,
+    name: Arc<str>,
+    key: Option<Arc<str>>,
+    listeners: Arc<Listeners>,
+    instruments: Arc<Instruments>,
+}
+
+// ===== impl Telemetry =====
+
+impl Telemetry {
+    /// The telemetry of a layer of that kind and name.
+    #[must_use]
+    pub fn new(layer: &'static str, name: &str) -> Self {
+        Self {
+            layer,
+            name: name.into(),
+            key: None,
+            listeners: Arc::default(),
+            instruments: Arc::new(Instruments::new(layer, name, None)),
+        }
+    }
+
+    /// The telemetry of one key of a keyed layer; with a label, its metrics are its own.
+    ///
+    /// Listeners are shared with the layer: one that subscribed to the layer hears of every key.
+    #[must_use]
+    pub fn for_key(&self, label: Option<&str>) -> Self {
+        Self {
+            layer: self.layer,
+            name: self.name.clone(),
+            key: label.map(Into::into),
+            listeners: self.listeners.clone(),
+            instruments: match label {
+                Some(label) => Arc::new(Instruments::new(self.layer, &self.name, Some(label))),
+                None => self.instruments.clone(),
+            },
+        }
+    }
+
+    /// What kind of layer it is.
+    #[must_use]
+    pub const fn layer(&self) -> &'static str {
+        self.layer
+    }
+
+    /// The name that the user gave the layer.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Gauges, counters and histograms; without the feature `metrics` they do nothing.
+    #[must_use]
+    pub fn instruments(&self) -> &Instruments {
+        &self.instruments
+    }
+
+    /// Calls the listener at every event of this layer, on the thread where it happens.
+    ///
+    /// A listener runs inside of calls: it must not block. A panic in it is caught and counts for nothing.
+    pub fn subscribe(
+        &self,
+        listener: impl Fn(&Report<'_>) + Send + Sync + 'static,
+    ) -> Subscription {
+        let listener: Arc<Listener> = Arc::new(listener);
+        self.listeners.change(|list| list.push(listener.clone()));
+        Subscription {
+            listeners: Arc::downgrade(&self.listeners),
+            listener,
+        }
+    }
+
+    /// Reports a refusal and gives it its name.
+    #[must_use]
+    pub fn refuse(&self, refusal: Refusal) -> Rejection {
+        self.refused(refusal, true);
+        Rejection::new(refusal.kind(), self.name.clone()).with_retry_after(refusal.retry_after())
+    }
+
+    /// A rejection of a call that had reached the inner service, or that another report has already told of.
+    #[must_use]
+    pub fn rejection(&self, kind: RejectionKind) -> Rejection {
+        Rejection::new(kind, self.name.clone())
+    }
+
+    /// Reports a refusal that was not enforced.
+    pub fn let_through(&self, refusal: Refusal) {
+        self.refused(refusal, false);
+    }
+
+    /// Reports the end of an admitted call.
+    pub fn ended(&self, outcome: Outcome) {
+        self.instruments.ended(outcome);
+        if self.listeners.any() {
+            self.emit(&Event::Ended { outcome });
+        }
+    }
+
+    /// Reports an event that is not part of every call: to listeners, `tracing` and metrics.
+    pub fn report(&self, event: &Event) {
+        self.instruments.event(event);
+        self.trace(event);
+        if self.listeners.any() {
+            self.emit(event);
+        }
+    }
+
+    fn refused(&self, refusal: Refusal, enforced: bool) {
+        self.report(&Event::Refused {
+            kind: refusal.kind(),
+            retry_after: refusal.retry_after(),
+            enforced,
+        });
+    }
+
+    #[cold]
+    fn emit(&self, event: &Event) {
+        let report = Report {
+            layer: self.layer,
+            name: &self.name,
+            key: self.key.as_deref(),
+            event,
+        };
+        // Called on a copy of the list: a listener may subscribe, unsubscribe or call the layer itself.
+        let list = self.listeners.list();
+        for listener in list {
+            // A layer reports from `drop` too, where a panic would abort the process.
+            let _ = catch_unwind(AssertUnwindSafe(|| listener(&report)));
+        }
+    }
+
+    #[cfg(feature = "tracing")]
+    fn trace(&self, event: &Event) {
+        let (layer, name, key) = (self.layer, &*self.name, self.key.as_deref());
+        match event {
+            Event::CircuitChanged {
+                from,
+                to,
+                cause,
+                open_for,
+            } => {
+                let open_for = open_for.map(|wait| wait.as_secs_f64());
+                if *to == "open" {
+                    tracing::warn!(target: "seaworthy", layer, name, key, from, to, cause, open_for, "circuit_changed");
+                } else {
+                    tracing::info!(target: "seaworthy", layer, name, key, from, to, cause, "circuit_changed");
+                }
+            }
+            Event::Refused {
+                kind,
+                retry_after,
+                enforced,
+            } => {
+                let (kind, retry_after) =
+                    (kind.as_str(), retry_after.map(|wait| wait.as_secs_f64()));
+                tracing::debug!(target: "seaworthy", layer, name, key, kind, retry_after, enforced, "refused");
+            }
+            Event::Retrying {
+                attempt,
+                delay,
+                hinted,
+            } => {
+                let delay = delay.as_secs_f64();
+                tracing::debug!(target: "seaworthy", layer, name, key, attempt, delay, hinted, "retrying");
+            }
+            Event::GaveUp { attempts, reason } => {
+                tracing::debug!(target: "seaworthy", layer, name, key, attempts, reason, "gave_up");
+            }
+            Event::TimedOut { limit } => {
+                tracing::debug!(target: "seaworthy", layer, name, key, limit, "timed_out");
+            }
+            Event::LimitChanged { limit } => {
+                tracing::info!(target: "seaworthy", layer, name, key, limit, "limit_changed");
+            }
+            // Part of every queued or admitted call; metrics and listeners have them.
+            Event::Ended { .. } | Event::Queued { .. } | Event::Dequeued { .. } => {}
+        }
+    }
+
+    #[cfg(not(feature = "tracing"))]
+    #[expect(
+        clippy::unused_self,
+        reason = "the other half of the feature `tracing`"
+    )]
+    const fn trace(&self, _: &Event) {}
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telemetry")
+            .field("layer", &self.layer)
+            .field("name", &self.name)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+// ===== impl Listeners =====
+
+impl Listeners {
+    fn any(&self) -> bool {
+        self.count.load(Ordering::Relaxed) != 0
+    }
+
+    fn list(&self) -> Vec<Arc<Listener>> {
+        self.list
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Arc<Listener>>)) {
+        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut list);
+        self.count.store(list.len(), Ordering::Relaxed);
+    }
+}
+
+// ===== impl Subscription =====
+
+impl Subscription {
+    /// Keeps the listener for as long as the layer lives.
+    pub fn forever(mut self) {
+        self.listeners = Weak::new();
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if let Some(listeners) = self.listeners.upgrade() {
+            listeners.change(|list| list.retain(|other| !Arc::ptr_eq(other, &self.listener)));
+        }
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Subscription")
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "testing")]
+mod tests;

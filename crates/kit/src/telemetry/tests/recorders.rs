@@ -1,0 +1,229 @@
+//! The metrics of a layer, with the recorder there from the start, late, or never.
+
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+
+use super::*;
+use crate::instruments::names;
+
+/// What a recorder has seen: `name{labels}` and the value. Read once, since reading resets.
+struct Seen(Vec<(String, f64)>);
+
+impl Seen {
+    fn during(act: impl FnOnce()) -> Self {
+        let recorder = DebuggingRecorder::new();
+        let snapshotter = recorder.snapshotter();
+        metrics::with_local_recorder(&recorder, act);
+        let mut seen: Vec<_> = snapshotter
+            .snapshot()
+            .into_vec()
+            .into_iter()
+            .map(|(key, _, _, value)| (full_name(key.key()), number(value)))
+            .collect();
+        seen.sort_by(|one, other| one.0.cmp(&other.0));
+        Self(seen)
+    }
+
+    /// What was seen of one metric.
+    fn of(&self, name: &str) -> Vec<(String, f64)> {
+        let start = format!("{name}{{");
+        let metrics = self.0.iter().filter(|(key, _)| key.starts_with(&start));
+        metrics.cloned().collect()
+    }
+}
+
+fn full_name(key: &metrics::Key) -> String {
+    let label = |label: &metrics::Label| format!("{}={}", label.key(), label.value());
+    let labels: Vec<_> = key.labels().map(label).collect();
+    format!("{}{{{}}}", key.name(), labels.join(","))
+}
+
+fn number(value: DebugValue) -> f64 {
+    match value {
+        DebugValue::Counter(count) => count as f64,
+        DebugValue::Gauge(value) => value.into_inner(),
+        DebugValue::Histogram(values) => values.iter().map(|value| value.into_inner()).sum(),
+    }
+}
+
+const OWN: &str = "layer=bulkhead,name=database";
+
+#[test]
+fn every_outcome_is_counted_under_its_name() {
+    let seen = Seen::during(|| {
+        let telemetry = telemetry();
+        for (outcome, times) in [
+            (Outcome::Success, 4),
+            (Outcome::Failure, 3),
+            (Outcome::Ignored, 2),
+            (Outcome::Abandoned, 1),
+        ] {
+            for _ in 0..times {
+                telemetry.ended(outcome);
+            }
+        }
+    });
+    let name = |outcome| format!("{}{{{OWN},outcome={outcome}}}", names::CALLS);
+    assert_eq!(
+        seen.of(names::CALLS),
+        [
+            (name("abandoned"), 1.0),
+            (name("failure"), 3.0),
+            (name("ignored"), 2.0),
+            (name("success"), 4.0),
+        ]
+    );
+}
+
+#[test]
+fn refusals_are_counted_by_kind_and_by_whether_they_were_enforced() {
+    let seen = Seen::during(|| {
+        let telemetry = telemetry();
+        let refusal = Refusal::new(RejectionKind::BulkheadFull, None);
+        let _ = telemetry.refuse(refusal);
+        let _ = telemetry.refuse(refusal);
+        telemetry.let_through(refusal);
+        let _ = telemetry.refuse(Refusal::new(RejectionKind::Draining, None));
+    });
+    let name = |kind, enforced| {
+        format!(
+            "{}{{{OWN},error.type={kind},enforced={enforced}}}",
+            names::REFUSED
+        )
+    };
+    assert_eq!(
+        seen.of(names::REFUSED),
+        [
+            (name("bulkhead_full", false), 1.0),
+            (name("bulkhead_full", true), 2.0),
+            (name("draining", true), 1.0),
+        ]
+    );
+}
+
+#[test]
+fn layer_built_and_used_before_the_recorder_is_not_silent() {
+    let telemetry = telemetry();
+    telemetry.instruments().set_limit(8);
+    telemetry.instruments().set_in_flight(3);
+    telemetry.ended(Outcome::Success);
+    let _ = telemetry.refuse(Refusal::new(RejectionKind::BulkheadFull, None));
+
+    let seen = Seen::during(|| telemetry.ended(Outcome::Success));
+    let gauge = |name: &str, value| vec![(format!("{name}{{{OWN}}}"), value)];
+    assert_eq!(seen.of(names::LIMIT), gauge(names::LIMIT, 8.0));
+    assert_eq!(seen.of(names::IN_FLIGHT), gauge(names::IN_FLIGHT, 3.0));
+    let calls = seen.of(names::CALLS);
+    assert_eq!(calls.iter().map(|(_, count)| count).sum::<f64>(), 1.0);
+    assert!(seen.of(names::QUEUE_DEPTH).is_empty(), "it was never set");
+}
+
+#[test]
+fn published_layer_is_seen_before_its_first_call() {
+    let telemetry = telemetry();
+    telemetry.instruments().set_circuit_state(2);
+    let seen = Seen::during(|| telemetry.instruments().publish());
+    let calls = seen.of(names::CALLS);
+    assert_eq!(calls.len(), 4, "each outcome, at zero: {calls:?}");
+    assert!(calls.iter().all(|(_, count)| *count == 0.0));
+    let state = format!("{}{{{OWN}}}", names::CIRCUIT_STATE);
+    assert_eq!(seen.of(names::CIRCUIT_STATE), [(state, 2.0)]);
+}
+
+#[test]
+fn labelled_key_has_metrics_of_its_own_and_others_share_the_layers() {
+    let seen = Seen::during(|| {
+        let telemetry = telemetry();
+        telemetry.ended(Outcome::Success);
+        telemetry.for_key(None).ended(Outcome::Success);
+        telemetry.for_key(Some("a")).ended(Outcome::Success);
+    });
+    let name = |labels: &str| format!("{}{{{labels},outcome=success}}", names::CALLS);
+    assert_eq!(
+        seen.of(names::CALLS),
+        [(name(&format!("{OWN},key=a")), 1.0), (name(OWN), 2.0),]
+    );
+}
+
+#[test]
+fn gauges_show_what_they_were_last_set_to() {
+    let telemetry = telemetry();
+    let instruments = telemetry.instruments();
+    let seen = Seen::during(|| {
+        for value in [7, 2] {
+            instruments.set_in_flight(value);
+            instruments.set_queue_depth(value);
+            instruments.set_limit(value);
+        }
+    });
+    for name in [names::IN_FLIGHT, names::QUEUE_DEPTH, names::LIMIT] {
+        assert_eq!(seen.of(name), [(format!("{name}{{{OWN}}}"), 2.0)]);
+    }
+}
+
+#[test]
+fn rare_events_have_their_metrics() {
+    let seen = Seen::during(|| {
+        let telemetry = telemetry();
+        for event in [
+            Event::CircuitChanged {
+                from: "closed",
+                to: "open",
+                cause: "failure_rate",
+                open_for: None,
+            },
+            Event::Dequeued {
+                waited: Duration::from_millis(1500),
+                admitted: true,
+            },
+            Event::Retrying {
+                attempt: 1,
+                delay: Duration::ZERO,
+                hinted: false,
+            },
+            Event::GaveUp {
+                attempts: 3,
+                reason: "attempts",
+            },
+            Event::TimedOut { limit: "head" },
+        ] {
+            telemetry.report(&event);
+        }
+    });
+    let expected = [
+        (
+            names::CIRCUIT_TRANSITIONS,
+            ",from=closed,to=open,cause=failure_rate",
+            1.0,
+        ),
+        (names::QUEUE_WAIT, ",admitted=true", 1.5),
+        (names::RETRIES, "", 1.0),
+        (names::GAVE_UP, ",reason=attempts", 1.0),
+        (names::TIMEOUTS, ",limit=head", 1.0),
+    ];
+    for (name, labels, value) in expected {
+        let key = format!("{name}{{{OWN}{labels}}}");
+        assert_eq!(seen.of(name), [(key, value)]);
+    }
+    assert_eq!(seen.0.len(), expected.len(), "{:?}", seen.0);
+}
+
+#[test]
+fn names_are_pinned() {
+    assert_eq!(
+        names::ALL,
+        [
+            "seaworthy_calls_total",
+            "seaworthy_refused_total",
+            "seaworthy_circuit_state",
+            "seaworthy_circuit_transitions_total",
+            "seaworthy_in_flight",
+            "seaworthy_limit",
+            "seaworthy_queue_depth",
+            "seaworthy_queue_wait_seconds",
+            "seaworthy_retries_total",
+            "seaworthy_retry_gave_up_total",
+            "seaworthy_timeouts_total",
+        ],
+        "docs/metrics.md is a contract"
+    );
+}

@@ -1,0 +1,3 @@
+//! The suite on the kit's own services, and on gates and layers that are wrong on purpose.
+
+mod gates;

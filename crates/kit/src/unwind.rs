@@ -1,0 +1,31 @@
+//! What a panic of foreign code must take with it.
+
+/// Empties a place if it is dropped before it was disarmed, which only a panic can bring about.
+///
+/// A guard that lies in a future is dropped during the unwinding only if the whole future is; a layer further out that catches panics keeps the future, and the guard would later say "abandoned" of a call that failed.
+/// It stays in its place all the same: moving it out and back for every poll costs more than the call.
+#[derive(Debug)]
+pub struct DropOnPanic<'a, T>(Option<&'a mut Option<T>>);
+
+impl<'a, T> DropOnPanic<'a, T> {
+    /// Watches the place while foreign code runs.
+    pub const fn new(place: &'a mut Option<T>) -> Self {
+        Self(Some(place))
+    }
+
+    /// Gives the place back: the foreign code has returned.
+    ///
+    /// # Panics
+    /// If it was called before.
+    pub const fn disarm(&mut self) -> &'a mut Option<T> {
+        self.0.take().expect("disarmed once")
+    }
+}
+
+impl<T> Drop for DropOnPanic<'_, T> {
+    fn drop(&mut self) {
+        if let Some(place) = self.0.take() {
+            *place = None;
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What an answer says about the dependency: the verdict, and the trait that gives it.
+
+use std::fmt;
+use std::time::Duration;
+
+use seaworthy_core::Outcome;
+
+use crate::{BoxError, Rejection};
+
+/// What an answer, or its end, says about the dependency.
+///
+/// A verdict of failure may carry the time after which the dependency asked to be called again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Verdict {
+    outcome: Option<Outcome>,
+    retry_after: Option<Duration>,
+}
+
+impl Verdict {
+    /// The dependency answered well.
+    pub const SUCCESS: Self = Self::of(Outcome::Success);
+    /// The dependency answered badly, or not in time.
+    pub const FAILURE: Self = Self::of(Outcome::Failure);
+    /// The answer says nothing about the dependency.
+    pub const IGNORED: Self = Self::of(Outcome::Ignored);
+    /// The call was given up before it was over.
+    pub const ABANDONED: Self = Self::of(Outcome::Abandoned);
+    /// The head of the response does not tell: ask again at the end of its body.
+    ///
+    /// Where a response has no body, this counts as a success.
+    pub const LATER: Self = Self {
+        outcome: None,
+        retry_after: None,
+    };
+
+    /// The verdict for an outcome.
+    #[must_use]
+    pub const fn of(outcome: Outcome) -> Self {
+        Self {
+            outcome: Some(outcome),
+            retry_after: None,
+        }
+    }
+
+    /// With the time after which the dependency asked to be called again.
+    #[must_use]
+    pub const fn with_retry_after(mut self, retry_after: Option<Duration>) -> Self {
+        self.retry_after = retry_after;
+        self
+    }
+
+    /// The outcome; `None` for [`LATER`](Self::LATER).
+    #[must_use]
+    pub const fn outcome(self) -> Option<Outcome> {
+        self.outcome
+    }
+
+    /// The outcome of a call that is over, where [`LATER`](Self::LATER) counts as a success: nothing more can come.
+    #[must_use]
+    pub const fn settled(self) -> Outcome {
+        match self.outcome {
+            Some(outcome) => outcome,
+            None => Outcome::Success,
+        }
+    }
+
+    /// Whether the end of the body must be waited for.
+    #[must_use]
+    pub const fn is_later(self) -> bool {
+        self.outcome.is_none()
+    }
+
+    /// How long the dependency asked to be left alone.
+    #[must_use]
+    pub const fn retry_after(self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl From<Outcome> for Verdict {
+    fn from(outcome: Outcome) -> Self {
+        Self::of(outcome)
+    }
+}
+
+/// Turns an answer into a [`Verdict`].
+///
+/// `Head` is what is there when the response future is ready: the response itself, or the head of an HTTP response.
+/// `Tail` is what comes at the end of a body: the trailers of an HTTP response.
+/// A [`Rejection`] that did not reach the dependency never gets here: it is always ignored.
+///
+/// A closure becomes a classifier through the setters that take one, or through [`ClassifyFn`].
+pub trait Classify<Head, Tail = ()> {
+    /// What the head of the response, or the error, says.
+    fn classify(&self, result: Result<&Head, &BoxError>) -> Verdict;
+
+    /// What the end of the body says; asked only after [`Verdict::LATER`].
+    fn classify_end(&self, tail: Option<&Tail>) -> Verdict {
+        let _ = tail;
+        Verdict::SUCCESS
+    }
+}
+
+/// The verdict on an error: a local refusal is ignored, a timeout is a failure, and the classifier decides about the rest.
+pub fn classify_error<Head, Tail, C>(classifier: &C, error: &BoxError) -> Verdict
+where
+    C: Classify<Head, Tail> + ?Sized,
+{
+    match Rejection::find(&**error) {
+        Some(rejection) => classify_rejection(rejection),
+        None => classifier.classify(Err(error)),
+    }
+}
+
+/// The verdict on a rejection by a layer further in.
+#[must_use]
+pub const fn classify_rejection(rejection: &Rejection) -> Verdict {
+    if rejection.reached_inner() {
+        Verdict::FAILURE
+    } else {
+        Verdict::IGNORED
+    }
+}
+
+/// The default for responses that are not HTTP: an answer is a success, an error is a failure.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct ErrorsAsFailures;
+
+impl ErrorsAsFailures {
+    /// The classifier; it has no options.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl<Head, Tail> Classify<Head, Tail> for ErrorsAsFailures {
+    fn classify(&self, result: Result<&Head, &BoxError>) -> Verdict {
+        match result {
+            Ok(_) => Verdict::SUCCESS,
+            Err(_) => Verdict::FAILURE,
+        }
+    }
+}
+
+/// A closure as a classifier.
+#[derive(Clone, Copy)]
+pub struct ClassifyFn<F>(F);
+
+impl<F> ClassifyFn<F> {
+    /// The classifier that asks the closure.
+    pub const fn new(classify: F) -> Self {
+        Self(classify)
+    }
+}
+
+impl<F, Head, Tail> Classify<Head, Tail> for ClassifyFn<F>
+where
+    F: Fn(Result<&Head, &BoxError>) -> Verdict,
+{
+    fn classify(&self, result: Result<&Head, &BoxError>) -> Verdict {
+        (self.0)(result)
+    }
+}
+
+impl<F> fmt::Debug for ClassifyFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClassifyFn")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RejectionKind;
+
+    fn judge(kind: RejectionKind) -> Verdict {
+        let error: BoxError = Box::new(Rejection::new(kind, "x".into()));
+        classify_error::<(), (), _>(&ErrorsAsFailures::new(), &error)
+    }
+
+    #[test]
+    fn local_refusal_is_ignored_and_a_timeout_is_a_failure() {
+        assert_eq!(judge(RejectionKind::CircuitOpen), Verdict::IGNORED);
+        assert_eq!(judge(RejectionKind::DeadlineExceeded), Verdict::IGNORED);
+        assert_eq!(judge(RejectionKind::TimedOut), Verdict::FAILURE);
+    }
+
+    #[test]
+    fn closure_decides_about_answers_and_errors() {
+        let odd = ClassifyFn::new(|result: Result<&u32, &BoxError>| match result {
+            Ok(n) if n % 2 == 0 => Verdict::SUCCESS,
+            Ok(_) => Verdict::FAILURE.with_retry_after(Some(Duration::from_secs(1))),
+            Err(_) => Verdict::IGNORED,
+        });
+        let error: BoxError = "plain".into();
+        assert_eq!(Classify::<u32>::classify(&odd, Ok(&2)), Verdict::SUCCESS);
+        assert_eq!(
+            Classify::<u32>::classify(&odd, Ok(&3)).retry_after(),
+            Some(Duration::from_secs(1))
+        );
+        assert_eq!(classify_error::<u32, (), _>(&odd, &error), Verdict::IGNORED);
+    }
+}

@@ -1,0 +1,245 @@
+//! What is decided between two attempts: whether there is another, what it sends, and what the caller gets if there is none.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use seaworthy_kit::budget::Withdrawn;
+use seaworthy_kit::{Attempt, Attempts, BoxError, Guard, Judge, Replay, Settle, Traffic};
+use tokio::time::Sleep;
+use tower_service::Service;
+
+use crate::Reason;
+use crate::gate::{Progress, RetryGate};
+use crate::rules::Ask;
+
+/// What a call needs whether it has one attempt or more.
+pub(crate) struct Call<T, A, R> {
+    pub(crate) guard: Guard<RetryGate>,
+    pub(crate) traffic: T,
+    pub(crate) replay: A,
+    pub(crate) rule: R,
+    pub(crate) progress: Progress,
+    pub(crate) reach: Reach,
+}
+
+/// How far the attempts of a call may go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reach {
+    /// One attempt.
+    Once,
+    /// Another one if the server has not seen the request.
+    Unsent,
+    /// Others, whatever the server has seen.
+    Any,
+}
+
+/// What a call needs for further attempts.
+pub(crate) struct Repeat<S, Req, K> {
+    service: S,
+    kept: K,
+    next: Option<Req>,
+    /// The failure of the last attempt; where that was a response, what it said.
+    last: Option<BoxError>,
+    /// Given back if the call is dropped while it waits.
+    withdrawn: Option<Withdrawn>,
+}
+
+pub(crate) enum Step<Res> {
+    Done(Result<Res, BoxError>),
+    Again(Duration),
+}
+
+// ===== impl Call =====
+
+impl<T, A, R> Call<T, A, R> {
+    /// An attempt is over: is the call?
+    pub(crate) fn conclude<S, Req, Res>(
+        &mut self,
+        result: Result<Res, BoxError>,
+        repeat: &mut Option<Repeat<S, A::Request, A::Kept>>,
+    ) -> Step<Res>
+    where
+        A: Replay<Req> + Judge<Res>,
+        R: Ask<<A as Judge<Res>>::Head>,
+    {
+        let gate = self.guard.gate();
+        if self.reach == Reach::Once && gate.throttle.is_none() {
+            return Step::Done(result);
+        }
+        let (result, transient) = match result {
+            Ok(response) => {
+                let (response, transient) = gate.judge_response(&self.replay, &self.rule, response);
+                (Ok(response), transient)
+            }
+            Err(error) => {
+                let transient = gate.judge_error::<Res, _>(&self.replay, &error);
+                (Err(error), transient)
+            }
+        };
+        gate.throttle(result.is_ok(), transient.as_ref());
+        let transient = transient.filter(|transient| match self.reach {
+            Reach::Once => false,
+            Reach::Unsent => transient.unsent,
+            Reach::Any => true,
+        });
+        let Some(transient) = transient else {
+            return Step::Done(self.noted(result));
+        };
+        let Some(repeat) = repeat else {
+            return self.give_up(Reason::Body, result);
+        };
+        let (delay, withdrawn) = match gate.next(&self.progress, transient.hint) {
+            Ok(next) => next,
+            Err(reason) => return self.give_up(reason, result),
+        };
+        repeat.next = self.again(repeat);
+        // Where there is a response to return, the request must be there before that is given away.
+        // An error keeps: a connection that broke may hold on to the body for a moment.
+        let hopeless = result.is_ok() || self.replay.is_spent(&repeat.kept);
+        if repeat.next.is_none() && hopeless {
+            return self.give_up(Reason::Body, result);
+        }
+        repeat.withdrawn = withdrawn;
+        gate.retrying(
+            &mut self.progress,
+            delay,
+            transient.hint,
+            result.as_ref().err(),
+        );
+        // Dropped here, before the wait: a response that nobody reads keeps its connection busy.
+        repeat.last = Some(match result {
+            Ok(response) => self.replay.describe(&response),
+            Err(error) => error,
+        });
+        Step::Again(delay)
+    }
+
+    /// The wait is over: makes the next attempt, or says why not.
+    pub(crate) fn resume<S, Req>(
+        &mut self,
+        repeat: &mut Repeat<S, A::Request, A::Kept>,
+        timer: Pin<&mut Option<Sleep>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<S::Future, BoxError>>
+    where
+        A: Replay<Req>,
+        S: Service<A::Request>,
+        S::Error: Into<BoxError>,
+    {
+        if repeat.next.is_none() {
+            repeat.next = self.again(repeat);
+        }
+        if repeat.next.is_none() {
+            return Poll::Ready(Err(self.give_up_late(Reason::Body, repeat)));
+        }
+        let gate = self.guard.gate();
+        match poll_ready(&mut repeat.service, cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => {
+                repeat.last = Some(error.into());
+                return Poll::Ready(Err(self.give_up_late(Reason::NotReady, repeat)));
+            }
+            // A stack that is not ready has enough to do; retries must not queue up in front of it.
+            Poll::Pending if !gate.switches.wait_for_ready => {
+                return Poll::Ready(Err(self.give_up_late(Reason::NotReady, repeat)));
+            }
+            Poll::Pending => match gate.poll_limit(timer, &mut self.progress, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(_) => {
+                    return Poll::Ready(Err(self.give_up_late(Reason::NotReady, repeat)));
+                }
+            },
+        }
+        if let Some(withdrawn) = repeat.withdrawn.take() {
+            withdrawn.spend();
+        }
+        repeat.last = None;
+        self.progress.attempts += 1;
+        let request = repeat.next.take().expect("made above");
+        Poll::Ready(Ok(repeat.service.call(request)))
+    }
+
+    fn again<S, Req>(&self, repeat: &mut Repeat<S, A::Request, A::Kept>) -> Option<A::Request>
+    where
+        A: Replay<Req>,
+    {
+        let attempt = Attempt::new(self.progress.attempts + 1);
+        self.replay.again(&mut repeat.kept, attempt)
+    }
+
+    fn give_up<Res>(&self, reason: Reason, result: Result<Res, BoxError>) -> Step<Res>
+    where
+        A: Judge<Res>,
+    {
+        let gate = self.guard.gate();
+        Step::Done(match result {
+            Ok(mut response) => {
+                gate.given_up(&self.progress, reason, None);
+                let attempts = Attempts::new(self.progress.attempts);
+                self.replay.note(&mut response, attempts);
+                Ok(response)
+            }
+            Err(error) => Err(gate.give_up(&self.progress, reason, error)),
+        })
+    }
+
+    fn give_up_late<S, Req, K>(&self, reason: Reason, repeat: &mut Repeat<S, Req, K>) -> BoxError {
+        let last = repeat.last.take().expect("kept during the wait");
+        self.guard.gate().give_up_late(&self.progress, reason, last)
+    }
+
+    /// A response that took more than one attempt says so.
+    fn noted<Res>(&self, mut result: Result<Res, BoxError>) -> Result<Res, BoxError>
+    where
+        A: Judge<Res>,
+    {
+        if let Ok(response) = &mut result
+            && self.progress.attempts > 1
+        {
+            let attempts = Attempts::new(self.progress.attempts);
+            self.replay.note(response, attempts);
+        }
+        result
+    }
+
+    pub(crate) fn finish<Res>(
+        self,
+        result: Result<Res, BoxError>,
+    ) -> Result<T::Response<Guard<RetryGate>>, BoxError>
+    where
+        T: Traffic<Res>,
+    {
+        match result {
+            Ok(response) => Ok(self.traffic.finish(response, self.guard)),
+            Err(error) => {
+                self.guard.settle(self.traffic.failed(&error));
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<S, Req, K> Repeat<S, Req, K> {
+    pub(crate) const fn new(service: S, kept: K) -> Self {
+        Self {
+            service,
+            kept,
+            next: None,
+            last: None,
+            withdrawn: None,
+        }
+    }
+}
+
+/// Asks whether the service is ready, whatever of its time slice the task has used up.
+///
+/// A channel or semaphore of tokio's further in says "not ready" to a task whose slice is over, and that must not end a call.
+fn poll_ready<S, Req>(service: &mut S, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
+where
+    S: Service<Req>,
+{
+    let asked = poll_fn(|cx| service.poll_ready(cx));
+    pin!(tokio::task::unconstrained(asked)).poll(cx)
+}

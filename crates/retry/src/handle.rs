@@ -1,0 +1,177 @@
+//! The handle: see what the retries do, and run plain functions with them.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+
+use seaworthy_core::Throttle;
+use seaworthy_kit::budget::Counter;
+use seaworthy_kit::{
+    BoxError, Control, ErrorsAsFailures, Gate, Guard, Plain, Report, Settle, Share, Subscription,
+    Verdict, verdict,
+};
+use tokio::time::Sleep;
+
+use crate::gate::{Progress, RetryGate};
+
+/// A view of one retry layer: cheap to clone, valid for as long as anybody holds it.
+#[derive(Clone, Debug)]
+pub struct RetryHandle {
+    share: Share<RetryGate>,
+    counter: Option<Counter>,
+}
+
+/// What a retry layer is doing at one moment.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// The name that the user gave the layer.
+    pub name: String,
+    /// How many attempts a call may have, the first one included.
+    pub max_attempts: u32,
+    /// How much of the budget is left, from 0 to 1; `None` without one.
+    pub budget_remaining: Option<f64>,
+    /// How many throttling tokens there are; `None` without them.
+    pub throttle_tokens: Option<f64>,
+    /// How many retries there have been, ever.
+    pub retries: u64,
+    /// How many calls that were worth another attempt got none, ever.
+    pub gave_up: u64,
+    /// Calls under way.
+    pub in_flight: usize,
+}
+
+impl RetryHandle {
+    pub(crate) const fn new(share: Share<RetryGate>, counter: Option<Counter>) -> Self {
+        Self { share, counter }
+    }
+
+    /// Calls the listener at every event of this layer, on the thread where it happens.
+    pub fn subscribe(
+        &self,
+        listener: impl Fn(&Report<'_>) + Send + Sync + 'static,
+    ) -> Subscription {
+        self.share.telemetry().subscribe(listener)
+    }
+
+    /// Ends a drain. The other switches have nothing to do here: this layer refuses no first attempt.
+    #[must_use]
+    pub fn control(&self) -> &Control {
+        self.share.control()
+    }
+
+    /// Refuses new calls from now on, and is ready when those under way have ended, with all their attempts.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the wait; new calls stay refused until [`Control::resume`].
+    pub fn drain(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.share.drain()
+    }
+
+    /// Registers the layer's metrics now, so that a scrape before the first call shows it.
+    pub fn publish(&self) {
+        self.share.telemetry().instruments().publish();
+    }
+
+    /// What the layer is doing now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let gate = &*self.share;
+        let now = gate.clock.now();
+        Snapshot {
+            name: gate.telemetry().name().to_owned(),
+            max_attempts: gate.policy.max_attempts(),
+            budget_remaining: gate.budget.as_ref().map(|it| it.remaining_ratio(now)),
+            throttle_tokens: gate.throttle.as_ref().map(Throttle::tokens),
+            retries: gate.retries.load(Ordering::Relaxed),
+            gave_up: gate.gave_up.load(Ordering::Relaxed),
+            in_flight: self.share.in_flight(),
+        }
+    }
+
+    /// Runs a function until it succeeds or is given up: no service needed. It is called once per attempt.
+    ///
+    /// An `Err` is worth another attempt unless [`retry_error`](crate::Builder::retry_error) says otherwise, and an `Ok` is final.
+    ///
+    /// # Errors
+    /// The function's own error if it is not to be tried again, [`Exhausted`](crate::Exhausted) with the last one inside if it was, or a [`Rejection`](seaworthy_kit::Rejection) if the layer drains.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops that of the attempt under way, and the call counts as abandoned.
+    pub async fn call<F, Fut, Res, E>(&self, mut function: F) -> Result<Res, BoxError>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<Res, E>>,
+        E: Into<BoxError>,
+    {
+        let guard = Guard::try_admit(self.share.hold_shared())?;
+        let gate = guard.gate();
+        let mut progress = gate.begin(|budget, now| {
+            if let Some(counter) = &self.counter {
+                budget.offer_shared(counter, now);
+            }
+        });
+        loop {
+            let error = match attempt(gate, &mut progress, function()).await {
+                Ok(response) => {
+                    gate.throttle(true, None);
+                    guard.settle(Verdict::SUCCESS);
+                    return Ok(response);
+                }
+                Err(error) => error,
+            };
+            let error = match again(gate, &mut progress, error).await {
+                Ok(()) => continue,
+                Err(error) => error,
+            };
+            guard.settle(verdict::classify_error::<(), (), _>(
+                &ErrorsAsFailures::new(),
+                &error,
+            ));
+            return Err(error);
+        }
+    }
+}
+
+/// Runs one attempt, up to its limits.
+async fn attempt<Fut, Res, E>(
+    gate: &RetryGate,
+    progress: &mut Progress,
+    future: Fut,
+) -> Result<Res, BoxError>
+where
+    Fut: Future<Output = Result<Res, E>>,
+    E: Into<BoxError>,
+{
+    let mut future = pin!(future);
+    let mut timer = pin!(None::<Sleep>);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(result.map_err(Into::into)),
+        Poll::Pending => gate.poll_limit(timer.as_mut(), progress, cx).map(Err),
+    })
+    .await
+}
+
+/// Waits for the next attempt, or says what the call ends with.
+async fn again(gate: &RetryGate, progress: &mut Progress, error: BoxError) -> Result<(), BoxError> {
+    let transient = gate.judge_error::<(), _>(&Plain::new(), &error);
+    gate.throttle(false, transient.as_ref());
+    let Some(transient) = transient.filter(|_| gate.policy.max_attempts() > 1) else {
+        return Err(error);
+    };
+    let (delay, withdrawn) = match gate.next(progress, transient.hint) {
+        Ok(next) => next,
+        Err(reason) => return Err(gate.give_up(progress, reason, error)),
+    };
+    gate.retrying(progress, delay, transient.hint, Some(&error));
+    drop(error);
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    if let Some(withdrawn) = withdrawn {
+        withdrawn.spend();
+    }
+    progress.attempts += 1;
+    Ok(())
+}

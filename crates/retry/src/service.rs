@@ -1,0 +1,175 @@
+//! The service: decides before the first attempt whether there may be others, and takes along what they need.
+
+use std::fmt;
+use std::task::{Context, Poll};
+
+use seaworthy_kit::budget::Counter;
+use seaworthy_kit::gate::Refusal;
+use seaworthy_kit::{BoxError, Gate, Guard, Judge, RejectionKind, Replay, Share, Traffic};
+use tower_service::Service;
+
+use crate::call::{Call, Reach, Repeat};
+use crate::gate::RetryGate;
+use crate::response::ResponseFuture;
+use crate::rules::{Ask, Rules};
+
+/// An inner service whose failed calls are tried again. See the crate docs.
+pub struct Retry<S, T, A, P = Rules> {
+    inner: S,
+    traffic: T,
+    replay: A,
+    rules: P,
+    share: Share<RetryGate>,
+    counter: Option<Counter>,
+    /// The next `call` is refused, because the inner service was not polled for it.
+    draining: bool,
+}
+
+impl<S, T, A, P> Retry<S, T, A, P> {
+    pub(crate) const fn new(
+        inner: S,
+        traffic: T,
+        replay: A,
+        rules: P,
+        share: Share<RetryGate>,
+        counter: Option<Counter>,
+    ) -> Self {
+        Self {
+            inner,
+            traffic,
+            replay,
+            rules,
+            share,
+            counter,
+            draining: false,
+        }
+    }
+
+    /// The inner service.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service, without retries.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, T, A, Q, R> Retry<S, T, A, Rules<Q, R>> {
+    /// How far the attempts of a request may go.
+    fn reach<Req>(&self, request: Req) -> (Req, Reach)
+    where
+        A: Replay<Req>,
+        Q: Ask<A::Head>,
+    {
+        let gate = &*self.share;
+        if gate.policy.max_attempts() < 2 {
+            return (request, Reach::Once);
+        }
+        let (request, repeatable) = if Q::ASKS {
+            self.replay
+                .look(request, |head| self.rules.request.ask(head))
+        } else {
+            let repeatable = gate.switches.any_method || self.replay.is_repeatable(&request);
+            (request, repeatable)
+        };
+        let reach = if repeatable {
+            Reach::Any
+        } else if gate.switches.unsent {
+            Reach::Unsent
+        } else {
+            Reach::Once
+        };
+        (request, reach)
+    }
+}
+
+impl<S, T, A, Q, R, Req> Service<Req> for Retry<S, T, A, Rules<Q, R>>
+where
+    A: Replay<Req> + Judge<S::Response>,
+    S: Service<<A as Replay<Req>>::Request> + Clone,
+    S::Error: Into<BoxError>,
+    T: Traffic<S::Response>,
+    Q: Ask<<A as Replay<Req>>::Head>,
+    R: Ask<<A as Judge<S::Response>>::Head> + Clone,
+{
+    type Response = T::Response<Guard<RetryGate>>;
+    type Error = BoxError;
+    type Future = ResponseFuture<S, Req, T, A, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.draining = self.share.control().is_draining();
+        if self.draining {
+            return Poll::Ready(Ok(()));
+        }
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        let held = self.share.hold();
+        let guard = if std::mem::take(&mut self.draining) {
+            let refusal = Refusal::new(RejectionKind::Draining, None);
+            Err(held.telemetry().refuse(refusal))
+        } else {
+            Guard::try_admit(held)
+        };
+        let guard = match guard {
+            Ok(guard) => guard,
+            Err(rejection) => return ResponseFuture::refused(rejection),
+        };
+        let counter = &mut self.counter;
+        let progress = guard.gate().begin(|budget, now| {
+            if let Some(counter) = counter {
+                budget.offer(counter, now);
+            }
+        });
+        let (request, reach) = self.reach(request);
+        let (request, repeat) = if reach == Reach::Once {
+            (self.replay.once(request), None)
+        } else {
+            let (request, kept) = self.replay.keep(request);
+            // The one clone of the inner stack. It has not been polled ready and makes the further attempts; the original has, and makes the first one in its place.
+            let repeat = kept.map(|kept| Repeat::new(self.inner.clone(), kept));
+            (request, repeat)
+        };
+        let future = self.inner.call(request);
+        let call = Call {
+            guard,
+            traffic: self.traffic.clone(),
+            replay: self.replay.clone(),
+            rule: self.rules.response.clone(),
+            progress,
+            reach,
+        };
+        ResponseFuture::running(future, call, repeat)
+    }
+}
+
+/// A clone has no kept refusal, and starts to count where the original does.
+impl<S: Clone, T: Clone, A: Clone, P: Clone> Clone for Retry<S, T, A, P> {
+    fn clone(&self) -> Self {
+        Self::new(
+            self.inner.clone(),
+            self.traffic.clone(),
+            self.replay.clone(),
+            self.rules.clone(),
+            self.share.clone(),
+            self.counter.clone(),
+        )
+    }
+}
+
+impl<S: fmt::Debug, T, A, P> fmt::Debug for Retry<S, T, A, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retry")
+            .field("layer", &self.share.telemetry().name())
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,141 @@
+//! The budget and the throttling tokens.
+
+use seaworthy_kit::Budget;
+use tower::{Layer, ServiceExt};
+
+use super::*;
+use crate::BudgetConfig;
+
+/// Half of the calls, and no floor.
+fn half() -> Budget {
+    Budget::try_new(BudgetConfig::default().share(0.5).floor(0)).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_that_finds_the_budget_empty_says_so_after_one_attempt() {
+    let layer = plain().budget(half()).build().unwrap();
+    let upstream = failing();
+    let error = layer.layer(upstream.view()).oneshot(7).await.unwrap_err();
+    assert_eq!(exhausted(&error), (1, Reason::Budget));
+    assert_eq!(fault(error.source().unwrap()), Some(1));
+    assert_eq!(
+        error.to_string(),
+        "gave up after 1 attempt: retry budget exhausted"
+    );
+    assert_eq!(upstream.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn budget_bounds_the_attempts_of_all_calls_together() {
+    let layer = plain().budget(half()).build().unwrap();
+    let upstream = failing();
+    let mut service = layer.layer(upstream.view());
+    for _ in 0..100 {
+        service.ready().await.unwrap().call(7).await.unwrap_err();
+    }
+    // The calls of the last ten seconds count, and no retry pays for another.
+    let retries = upstream.calls() - 100;
+    assert!((40..=50).contains(&retries), "{retries}");
+    assert_eq!(layer.handle().snapshot().retries, u64::from(retries));
+}
+
+#[tokio::test(start_paused = true)]
+async fn default_is_a_fifth_of_the_calls_and_ten_per_second() {
+    let layer = plain()
+        .backoff(Backoff::constant(Duration::ZERO))
+        .build()
+        .unwrap();
+    let upstream = failing();
+    for _ in 0..100 {
+        let service = layer.layer(upstream.view());
+        service.oneshot(7).await.unwrap_err();
+    }
+    assert_eq!(upstream.calls() - 100, 10 + 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn layers_share_a_budget() {
+    let budget = half();
+    let one = plain().budget(budget.clone()).build().unwrap();
+    let other = plain().budget(budget.clone()).build().unwrap();
+    let (healthy, sick) = (recovering(0), failing());
+    let mut service = one.layer(healthy.view());
+    for _ in 0..3 {
+        service.ready().await.unwrap().call(7).await.unwrap();
+    }
+    let error = other.layer(sick.view()).oneshot(7).await.unwrap_err();
+    assert_eq!(exhausted(&error), (3, Reason::Attempts));
+    let error = one.layer(sick.view()).oneshot(7).await.unwrap_err();
+    assert_eq!(exhausted(&error), (1, Reason::Budget));
+    assert_eq!(other.handle().snapshot().budget_remaining, Some(0.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_budget_every_call_has_all_its_attempts() {
+    let layer = plain().budget(None).build().unwrap();
+    let upstream = failing();
+    for _ in 0..50 {
+        let error = layer.layer(upstream.view()).oneshot(7).await.unwrap_err();
+        assert_eq!(exhausted(&error), (3, Reason::Attempts));
+    }
+    assert_eq!(layer.handle().snapshot().budget_remaining, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_dropped_during_its_wait_gives_its_retry_back() {
+    let budget = half();
+    let layer = plain().budget(budget.clone()).build().unwrap();
+    layer.layer(recovering(0)).oneshot(7).await.unwrap();
+    let mut waiting = tokio_test::task::spawn(layer.layer(failing()).oneshot(7));
+    tokio_test::assert_pending!(waiting.poll());
+    assert_eq!(layer.handle().snapshot().budget_remaining, Some(0.0));
+    drop(waiting);
+    assert_eq!(layer.handle().snapshot().budget_remaining, Some(1.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_that_was_sent_is_not_given_back() {
+    let layer = plain().budget(half()).build().unwrap();
+    layer.layer(recovering(0)).oneshot(7).await.unwrap();
+    let hangs = Upstream::<u32, u32>::new(|number, _| async move {
+        if number > 1 {
+            std::future::pending::<()>().await;
+        }
+        Err(Fault(number).into())
+    });
+    let mut call = tokio_test::task::spawn(layer.layer(hangs.view()).oneshot(7));
+    tokio_test::assert_pending!(call.poll());
+    tokio::time::advance(100 * MILLI).await;
+    tokio_test::assert_pending!(call.poll());
+    assert_eq!(hangs.calls(), 2);
+    drop(call);
+    assert_eq!(layer.handle().snapshot().budget_remaining, Some(0.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttle_stops_retries_while_too_many_attempts_fail() {
+    let layer = plain().budget(None).throttle(4, 1.0).build().unwrap();
+    let upstream = failing();
+    // Two failures take the tokens to half of four.
+    let error = layer.layer(upstream.view()).oneshot(7).await.unwrap_err();
+    assert_eq!(exhausted(&error), (2, Reason::Throttled));
+    let error = layer.layer(upstream.view()).oneshot(7).await.unwrap_err();
+    assert_eq!(exhausted(&error), (1, Reason::Throttled));
+    assert_eq!(layer.handle().snapshot().throttle_tokens, Some(1.0));
+    for _ in 0..3 {
+        layer.layer(recovering(0)).oneshot(7).await.unwrap();
+    }
+    assert_eq!(layer.handle().snapshot().throttle_tokens, Some(4.0));
+    assert_eq!(layer.layer(recovering(1)).oneshot(7).await.unwrap(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttle_counts_calls_that_are_not_repeated() {
+    let layer = plain()
+        .throttle(4, 1.0)
+        .retry_if(|_: &u32| false)
+        .build()
+        .unwrap();
+    layer.layer(failing()).oneshot(7).await.unwrap_err();
+    assert_eq!(layer.handle().snapshot().throttle_tokens, Some(3.0));
+}

@@ -1,0 +1,57 @@
+//! The suite, for a layer that finds nothing worth another attempt, and for one that tries everything again at once.
+
+use std::time::Duration;
+
+use seaworthy_kit::Plain;
+use seaworthy_kit::testing::conformance;
+
+use crate::{Backoff, RetryLayer};
+
+type Layer = RetryLayer<Plain, Plain>;
+
+fn final_errors() -> Layer {
+    RetryLayer::plain("gateway")
+        .retry_error(|_| false)
+        .build()
+        .unwrap()
+}
+
+fn eager() -> Layer {
+    RetryLayer::plain("gateway")
+        .backoff(Backoff::constant(Duration::ZERO))
+        .budget(None)
+        .build()
+        .unwrap()
+}
+
+mod errors_are_final {
+    use super::*;
+
+    conformance! {
+        layer: final_errors,
+        readiness: inner,
+        errors: unchanged,
+        on_drop: cancels,
+        held: |layer: &Layer| layer.handle().snapshot().in_flight,
+        events: |layer: &Layer, recorder| {
+            layer.handle().subscribe(recorder.listener()).forever();
+        },
+        drains: |layer: &Layer| layer.handle().drain(),
+    }
+}
+
+mod errors_are_tried_again {
+    use super::*;
+
+    conformance! {
+        layer: eager,
+        readiness: inner,
+        errors: wrapped,
+        on_drop: cancels,
+        held: |layer: &Layer| layer.handle().snapshot().in_flight,
+        events: |layer: &Layer, recorder| {
+            layer.handle().subscribe(recorder.listener()).forever();
+        },
+        drains: |layer: &Layer| layer.handle().drain(),
+    }
+}

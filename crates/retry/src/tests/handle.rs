@@ -1,0 +1,103 @@
+//! Plain functions, and the snapshot.
+
+use std::cell::Cell;
+
+use seaworthy_kit::{Outcome, Rejection};
+use tokio::time::Instant;
+use tokio_test::{assert_pending, task};
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn function_is_called_once_per_attempt() {
+    let handle = plain().build().unwrap().handle();
+    let recorder = record(&handle);
+    let mut calls = 0;
+    let before = Instant::now();
+    let rows = handle
+        .call(|| {
+            calls += 1;
+            let calls = calls;
+            async move {
+                if calls < 3 {
+                    Err(Fault(calls))
+                } else {
+                    Ok(calls)
+                }
+            }
+        })
+        .await
+        .unwrap();
+    assert_eq!(rows, 3);
+    assert_eq!(before.elapsed(), 300 * MILLI);
+    assert_eq!(recorder.outcomes(), [Outcome::Success]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn function_that_keeps_failing_is_given_up() {
+    let handle = plain().build().unwrap().handle();
+    let recorder = record(&handle);
+    let result = handle.call(|| async { Err::<(), _>(Fault(9)) }).await;
+    let error = result.unwrap_err();
+    assert_eq!(exhausted(&error), (3, Reason::Attempts));
+    assert_eq!(recorder.outcomes(), [Outcome::Failure]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn function_follows_the_same_options() {
+    let handle = plain().max_attempts(1).build().unwrap().handle();
+    let result = handle.call(|| async { Err::<(), _>(Fault(9)) }).await;
+    assert_eq!(fault(&*result.unwrap_err()), Some(9));
+
+    let layer = plain().attempt_timeout(SECOND).max_attempts(2).build();
+    let handle = layer.unwrap().handle();
+    let before = Instant::now();
+    let result = handle.call(std::future::pending::<Result<(), Fault>>).await;
+    assert_eq!(before.elapsed(), 2 * SECOND + 100 * MILLI);
+    assert!(Rejection::find(&*result.unwrap_err()).is_some());
+
+    let budget = crate::BudgetConfig::default().share(0.5).floor(0);
+    let handle = plain().budget(budget).build().unwrap().handle();
+    let result = handle.call(|| async { Err::<(), _>(Fault(9)) }).await;
+    assert_eq!(exhausted(&result.unwrap_err()), (1, Reason::Budget));
+}
+
+#[tokio::test(start_paused = true)]
+async fn function_dropped_during_its_wait_is_abandoned() {
+    let handle = plain().build().unwrap().handle();
+    let recorder = record(&handle);
+    let calls = Cell::new(0);
+    let mut call = task::spawn(handle.call(|| {
+        calls.set(calls.get() + 1);
+        async { Err::<(), _>(Fault(9)) }
+    }));
+    assert_pending!(call.poll());
+    assert_eq!(handle.snapshot().in_flight, 1);
+    drop(call);
+    assert_eq!(recorder.outcomes(), [Outcome::Abandoned]);
+    assert_eq!(calls.get(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_layer_does_not_call_the_function() {
+    let handle = plain().build().unwrap().handle();
+    handle.drain().await;
+    let mut calls = 0;
+    let call = handle.call(|| {
+        calls += 1;
+        async { Err::<(), _>(Fault(9)) }
+    });
+    assert!(Rejection::find(&*call.await.unwrap_err()).is_some());
+    assert_eq!(calls, 0);
+}
+
+#[test]
+fn snapshot_names_the_layer() {
+    let snapshot = plain().build().unwrap().handle().snapshot();
+    assert_eq!(snapshot.name, "gateway");
+    assert_eq!(snapshot.max_attempts, 3);
+    assert_eq!(snapshot.budget_remaining, Some(1.0));
+    assert_eq!(snapshot.throttle_tokens, None);
+    assert_eq!((snapshot.retries, snapshot.gave_up), (0, 0));
+    assert_eq!(snapshot.in_flight, 0);
+}

@@ -1,0 +1,143 @@
+//! What a call that succeeds at once allocates: nothing, where its request is cloned without; over HTTP its copy.
+
+use std::future::{Future, Ready, ready};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use seaworthy_kit::BoxError;
+use seaworthy_retry::RetryLayer;
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// Answers at once.
+#[derive(Clone)]
+struct Bare;
+
+impl<Req> Service<Req> for Bare {
+    type Response = u64;
+    type Error = BoxError;
+    type Future = Ready<Result<u64, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Req) -> Self::Future {
+        ready(Ok(7))
+    }
+}
+
+/// Makes one call that answers at once.
+fn call<S, Req>(service: &mut S, request: Req)
+where
+    S: Service<Req>,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut cx).is_ready());
+    let future = pin!(service.call(request));
+    assert!(future.poll(&mut cx).is_ready());
+}
+
+/// How often such a call of a long-lived service allocates.
+fn allocations<S, Req>(mut service: S, request: impl Fn() -> Req) -> u64
+where
+    S: Service<Req>,
+{
+    // The second call makes the service's own counter.
+    (0..3).for_each(|_| call(&mut service, request()));
+    let requests: Vec<_> = (0..100).map(|_| request()).collect();
+    let counted = allocation_counter::measure(|| {
+        for request in requests {
+            call(&mut service, request);
+        }
+    });
+    // What is freed may be more: the list of requests is.
+    assert_eq!(counted.count_total % 100, 0, "each call allocates the same");
+    counted.count_total / 100
+}
+
+#[test]
+fn call_that_succeeds_allocates_nothing() {
+    let plain = || RetryLayer::plain("gateway");
+    let layer = plain().build().unwrap();
+    assert_eq!(allocations(layer.layer(Bare), || 7_u64), 0);
+    let once = plain().retry_if(|_: &u64| false).build().unwrap();
+    assert_eq!(allocations(once.layer(Bare), || 7_u64), 0);
+    let limited = plain()
+        .attempt_timeout(std::time::Duration::from_secs(2))
+        .total_timeout(std::time::Duration::from_secs(10))
+        .throttle(10, 0.1)
+        .build()
+        .unwrap();
+    assert_eq!(allocations(limited.layer(Bare), || 7_u64), 0);
+}
+
+#[test]
+fn call_of_a_fresh_clone_allocates_nothing() {
+    let layer = RetryLayer::plain("gateway").build().unwrap();
+    let service = layer.layer(Bare);
+    let counted = allocation_counter::measure(|| call(&mut service.clone(), 7_u64));
+    assert_eq!(counted.count_total, 0);
+}
+
+#[cfg(feature = "http")]
+mod over_http {
+    use bytes::Bytes;
+    use http::{HeaderValue, Method, Request, Response, Uri};
+    use http_body_util::{Empty, Full};
+
+    use super::*;
+
+    /// Answers at once, with 200.
+    #[derive(Clone)]
+    struct Server;
+
+    impl<Req> Service<Req> for Server {
+        type Response = Response<Empty<Bytes>>;
+        type Error = BoxError;
+        type Future = Ready<Result<Self::Response, BoxError>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Req) -> Self::Future {
+            ready(Ok(Response::new(Empty::new())))
+        }
+    }
+
+    fn request<B>(method: Method, body: B) -> Request<B> {
+        let request = Request::builder().method(method);
+        let request = request.uri(Uri::from_static("/v1/charges"));
+        let request = request.header("accept", HeaderValue::from_static("application/json"));
+        request.body(body).expect("a valid request")
+    }
+
+    #[test]
+    fn repeatable_call_keeps_a_copy_of_its_head_and_a_place_for_its_body() {
+        let layer = RetryLayer::http("gateway").build().unwrap();
+        let empty = || request(Method::GET, Empty::<Bytes>::new());
+        // The header map: its index and its entries.
+        // The rest of the head is inline, or static, or counted references, as what a server has read is.
+        assert_eq!(allocations(layer.layer(Server), empty), 2);
+        let full = || request(Method::PUT, Full::<Bytes>::from("amount=99"));
+        // And the place that the attempts hand the body over in.
+        assert_eq!(allocations(layer.layer(Server), full), 3);
+        // What is in a buffer of its own begins to be counted: once for each such part.
+        let owned = || {
+            let mut request = request(Method::GET, Empty::<Bytes>::new());
+            *request.uri_mut() = String::from("/v1/charges").parse().unwrap();
+            request
+        };
+        assert_eq!(allocations(layer.layer(Server), owned), 3);
+    }
+
+    #[test]
+    fn call_that_is_sent_once_allocates_nothing() {
+        let layer = RetryLayer::http("gateway").build().unwrap();
+        let post = || request(Method::POST, Full::<Bytes>::from("amount=99"));
+        assert_eq!(allocations(layer.layer(Server), post), 0);
+        let long = || request(Method::PUT, Full::<Bytes>::from(vec![7; 70_000]));
+        assert_eq!(allocations(layer.layer(Server), long), 0);
+    }
+}

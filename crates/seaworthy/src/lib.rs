@@ -1,0 +1,66 @@
+//! Reliability layers for tower: circuit breaker, bulkhead, retry, timeout and deadline, on any axum, tonic, hyper or reqwest stack.
+//!
+//! Each layer is a crate of its own and a feature here; all of them are on by default.
+//!
+//! ```
+//! use seaworthy::prelude::*;
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! let breaker = CircuitBreakerLayer::plain("stock").build()?;
+//! let bulkhead = BulkheadLayer::plain("stock").max_concurrent(10).build()?;
+//! let stack = ServiceBuilder::new()
+//!     .layer(breaker)
+//!     .layer(bulkhead)
+//!     .service(service_fn(|item: &'static str| async move { Ok::<_, BoxError>(item.len()) }));
+//!
+//! assert_eq!(stack.oneshot("anchor").await?, 6);
+//! # Ok(())
+//! # }
+//! ```
+
+pub use seaworthy_core as core;
+pub use seaworthy_kit::{
+    BoxError, Classify, Clock, Control, Event, InvalidConfig, Moment, Outcome, Plain, Rejection,
+    RejectionKind, Report, Subscription, Verdict,
+};
+
+/// What every layer is built from; for layers of your own.
+pub use seaworthy_kit as kit;
+
+/// HTTP and gRPC: classifiers, bodies, the edge.
+#[cfg(feature = "http")]
+pub use seaworthy_http as http;
+
+/// Stops calling a failing dependency.
+#[cfg(feature = "circuit-breaker")]
+pub use seaworthy_circuit_breaker as circuit_breaker;
+
+/// Bounds how many calls run at once.
+#[cfg(feature = "bulkhead")]
+pub use seaworthy_bulkhead as bulkhead;
+
+/// Tries a failed call again.
+#[cfg(feature = "retry")]
+pub use seaworthy_retry as retry;
+
+/// Ends calls that take too long.
+#[cfg(feature = "timeout")]
+pub use seaworthy_timeout as timeout;
+
+/// What most programs need, to be imported whole.
+pub mod prelude {
+    pub use crate::{BoxError, Rejection, RejectionKind};
+
+    #[cfg(feature = "bulkhead")]
+    pub use seaworthy_bulkhead::BulkheadLayer;
+    #[cfg(feature = "circuit-breaker")]
+    pub use seaworthy_circuit_breaker::CircuitBreakerLayer;
+    #[cfg(feature = "http")]
+    pub use seaworthy_http::RespondLayer;
+    #[cfg(feature = "retry")]
+    pub use seaworthy_retry::RetryLayer;
+    #[cfg(feature = "timeout")]
+    pub use seaworthy_timeout::TimeoutLayer;
+}

@@ -1,0 +1,64 @@
+//! Which deadline a request gets: what it asks for, within what the layer allows.
+
+use std::time::Duration;
+
+use seaworthy_kit::deadline::{self, Carry, Deadline};
+use seaworthy_kit::{Refusal, clock};
+
+use crate::limits::{NO_TIME, Span, Terms, is_never};
+
+/// The rules of a [`DeadlineLayer`](crate::DeadlineLayer), shared by the services it makes.
+#[derive(Debug)]
+pub struct Rules {
+    pub(crate) max: Span,
+    pub(crate) default: Span,
+    pub(crate) min_useful: Duration,
+    pub(crate) margin: Duration,
+    pub(crate) ignore_incoming: bool,
+}
+
+impl Rules {
+    /// Whether every call is refused: no time is left for any.
+    pub(crate) fn refuse_all(&self) -> bool {
+        self.max.get().is_zero()
+    }
+
+    /// The terms of a call; a call that cannot be done in time is refused.
+    ///
+    /// Reads the clock only if there is a deadline.
+    pub(crate) fn terms<Req>(
+        &self,
+        carry: &impl Carry<Req>,
+        request: &Req,
+    ) -> Result<Terms, Refusal> {
+        let time = self.time(carry, request);
+        let outer = deadline::current();
+        if is_never(time) && outer.is_none() {
+            return Ok(Terms::NONE);
+        }
+        let now = clock::now();
+        let deadline = Deadline::after(now, time).tighten(outer.unwrap_or_default());
+        if !deadline.leaves(self.min_useful, now) {
+            return Err(NO_TIME);
+        }
+        Ok(Terms {
+            deadline,
+            ..Terms::NONE
+        })
+    }
+
+    /// How long this request may take.
+    fn time<Req>(&self, carry: &impl Carry<Req>, request: &Req) -> Duration {
+        let given = if self.ignore_incoming {
+            None
+        } else {
+            carry.time_given(request)
+        };
+        given
+            .map_or_else(
+                || self.default.get(),
+                |given| given.saturating_sub(self.margin),
+            )
+            .min(self.max.get())
+    }
+}

@@ -1,0 +1,218 @@
+//! The guard of one call: it knows when the call is to be cut, cuts its body, and reports its end exactly once.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use seaworthy_kit::deadline::{self, Deadline};
+use seaworthy_kit::{
+    BoxError, Event, Held, Moment, Refusal, Rejection, RejectionKind, Settle, Telemetry, Verdict,
+    clock,
+};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::limits::{Limit, Terms};
+
+/// What all services of one layer share: its rules and its voice.
+#[derive(Debug)]
+pub struct Shared<L> {
+    pub(crate) rules: L,
+    pub(crate) telemetry: Telemetry,
+    timeouts: AtomicU64,
+}
+
+impl<L> Shared<L> {
+    pub(crate) const fn new(rules: L, telemetry: Telemetry) -> Self {
+        Self {
+            rules,
+            telemetry,
+            timeouts: AtomicU64::new(0),
+        }
+    }
+
+    /// How many calls were cut short so far.
+    pub(crate) fn timeouts(&self) -> u64 {
+        self.timeouts.load(Ordering::Relaxed)
+    }
+}
+
+/// One call that has begun.
+///
+/// Settles exactly once: by [`Settle::settle`], or when it is dropped, as abandoned, or as failed if the thread is panicking.
+#[must_use]
+pub struct Guard<L> {
+    held: Held<Shared<L>>,
+    terms: Terms,
+    /// Whether the call is cut when its time is up, or only reported.
+    enforced: bool,
+    /// Whether the call runs inside of its deadline, so that everything in it sees what is left.
+    opens_scope: bool,
+    /// When the call first had to wait; limits count from there.
+    started: Option<Moment>,
+    /// Which limit ends the wait that is under way; `None` while there is nothing to wait for.
+    waiting: Option<Limit>,
+    /// Boxed, because the body that it is moved into must stay `Unpin`; and only once a body had to wait.
+    timer: Option<Pin<Box<Sleep>>>,
+    settled: bool,
+}
+
+impl<L> Guard<L> {
+    /// Lets a call begin under the terms that it gets, or refuses it.
+    pub(crate) fn admit(
+        held: Held<Shared<L>>,
+        terms: impl FnOnce(&L) -> Result<Terms, Refusal>,
+    ) -> Result<Self, Rejection> {
+        if held.control().is_draining() {
+            return Err(Self::refuse(
+                &held,
+                Refusal::new(RejectionKind::Draining, None),
+            ));
+        }
+        // Decided once for the whole call: one that is only observed is left alone to its end.
+        let enforced = held.control().enforces(seaworthy_kit::draw);
+        let terms = match terms(&held.rules) {
+            Ok(terms) => terms,
+            Err(refusal) if enforced => return Err(Self::refuse(&held, refusal)),
+            Err(refusal) => {
+                held.telemetry.let_through(refusal);
+                Terms::NONE
+            }
+        };
+        Ok(Self {
+            held,
+            terms,
+            enforced,
+            opens_scope: false,
+            started: None,
+            waiting: None,
+            timer: None,
+            settled: false,
+        })
+    }
+
+    /// The rejection of a call that was refused.
+    #[cold]
+    pub(crate) fn refuse(held: &Held<Shared<L>>, refusal: Refusal) -> Rejection {
+        held.telemetry.refuse(refusal)
+    }
+
+    /// The call runs inside of its deadline, if it has one; a call that is only observed is not told of it.
+    pub(crate) const fn open_scope(mut self) -> Self {
+        self.opens_scope = self.enforced;
+        self
+    }
+
+    /// The deadline that the call runs inside of.
+    pub(crate) fn scope(&self) -> Option<Deadline> {
+        let deadline = self.terms.deadline;
+        (self.opens_scope && !deadline.is_never()).then_some(deadline)
+    }
+
+    /// Whether a wait is under way whose end is known.
+    pub(crate) const fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// A wait begins: when it is to be cut, if ever.
+    pub(crate) fn wait(&mut self, phase: Limit) -> Option<Instant> {
+        // Where nothing counts from now the clock is not read: whatever moment "never" is added to, it stays never.
+        let now = if self.terms.counts_from(phase) {
+            clock::now()
+        } else {
+            Moment::ORIGIN
+        };
+        let started = *self.started.get_or_insert(now);
+        let (at, limit) = self.terms.cut(phase, started, now);
+        self.waiting = Some(limit);
+        (at != Moment::NEVER).then(|| clock::instant(at))
+    }
+
+    /// The time is up: the error that ends the call, or `None` where limits are only observed.
+    #[cold]
+    pub(crate) fn cut(&mut self) -> Option<BoxError> {
+        let shared = &*self.held;
+        if !self.enforced {
+            let refusal = Refusal::new(RejectionKind::TimedOut, None);
+            shared.telemetry.let_through(refusal);
+            // Reported once, and then left alone.
+            self.terms = Terms::NONE;
+            return None;
+        }
+        shared.timeouts.fetch_add(1, Ordering::Relaxed);
+        let limit = self.waiting.unwrap_or(Limit::Deadline).as_str();
+        shared.telemetry.report(&Event::TimedOut { limit });
+        Some(Box::new(
+            shared.telemetry.rejection(RejectionKind::TimedOut),
+        ))
+    }
+
+    fn finish(&mut self, verdict: Verdict) {
+        if !std::mem::replace(&mut self.settled, true) {
+            self.held.telemetry.ended(verdict.settled());
+        }
+    }
+}
+
+impl<L: Send + Sync + 'static> Settle for Guard<L> {
+    fn settle(mut self, verdict: Verdict) {
+        self.finish(verdict);
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
+        if !self.is_waiting() {
+            match (self.wait(Limit::Idle), &mut self.timer) {
+                (None, timer) => *timer = None,
+                (Some(at), Some(timer)) if timer.deadline() == at => {}
+                (Some(at), Some(timer)) => timer.as_mut().reset(at),
+                (Some(at), timer) => *timer = Some(Box::pin(sleep_until(at))),
+            }
+        }
+        let Some(timer) = &mut self.timer else {
+            return Poll::Pending;
+        };
+        ready!(timer.as_mut().poll(cx));
+        self.timer = None;
+        match self.cut() {
+            Some(error) => Poll::Ready(error),
+            None => Poll::Pending,
+        }
+    }
+
+    fn progress(&mut self) {
+        self.waiting = None;
+    }
+
+    fn around<R>(&mut self, poll: impl FnOnce() -> R) -> R {
+        within(self.scope(), poll)
+    }
+}
+
+/// Runs the function inside of the deadline, if there is one.
+pub(crate) fn within<R>(scope: Option<Deadline>, function: impl FnOnce() -> R) -> R {
+    match scope {
+        Some(deadline) => deadline::sync_scope(deadline, function),
+        None => function(),
+    }
+}
+
+impl<L> Drop for Guard<L> {
+    fn drop(&mut self) {
+        // A panic of the inner service unwinds through here and is its failure; anything else that drops a call gave it up.
+        self.finish(if std::thread::panicking() {
+            Verdict::FAILURE
+        } else {
+            Verdict::ABANDONED
+        });
+    }
+}
+
+impl<L> fmt::Debug for Guard<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard")
+            .field("layer", &self.held.telemetry.name())
+            .field("terms", &self.terms)
+            .finish_non_exhaustive()
+    }
+}

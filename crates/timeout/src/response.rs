@@ -1,0 +1,144 @@
+//! The response of a call with a time limit: the response first, then the timer.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use seaworthy_kit::unwind::DropOnPanic;
+use seaworthy_kit::{BoxError, Rejection, Settle, Traffic};
+use tokio::time::{Sleep, sleep_until};
+
+use crate::guard::{Guard, within};
+use crate::limits::Limit;
+
+pin_project! {
+    /// The response of a call with a time limit.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<F, T, L> {
+        #[pin]
+        state: State<F, T, L>,
+    }
+}
+
+pin_project! {
+    #[project = Project]
+    enum State<F, T, L> {
+        Running {
+            // Dropped before the guard settles, so that what the inner service holds is free when the call is over.
+            #[pin]
+            future: F,
+            // Armed on the first `Pending`: a call that is answered at once has no timer.
+            #[pin]
+            timer: Option<Sleep>,
+            call: Option<(Guard<L>, T)>,
+        },
+        Refused {
+            rejection: Option<Rejection>,
+        },
+        Cut,
+    }
+}
+
+impl<F, T, L> ResponseFuture<F, T, L> {
+    pub(crate) const fn running(future: F, guard: Guard<L>, traffic: T) -> Self {
+        Self {
+            state: State::Running {
+                future,
+                timer: None,
+                call: Some((guard, traffic)),
+            },
+        }
+    }
+
+    pub(crate) const fn refused(rejection: Rejection) -> Self {
+        Self {
+            state: State::Refused {
+                rejection: Some(rejection),
+            },
+        }
+    }
+}
+
+impl<F, Res, E, T, L> Future for ResponseFuture<F, T, L>
+where
+    F: Future<Output = Result<Res, E>>,
+    E: Into<BoxError>,
+    T: Traffic<Res>,
+    L: Send + Sync + 'static,
+{
+    type Output = Result<T::Response<Guard<L>>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        let (future, mut timer, call) = match state.as_mut().project() {
+            Project::Running {
+                future,
+                timer,
+                call,
+            } => (future, timer, call),
+            Project::Refused { rejection } => {
+                let rejection = rejection.take().expect("polled after it was ready");
+                return Poll::Ready(Err(Box::new(rejection)));
+            }
+            Project::Cut => panic!("polled after it was ready"),
+        };
+        let (guard, _) = call.as_ref().expect("polled after it was ready");
+        let scope = guard.scope();
+        let result = {
+            // Dropped while a panic of the inner service unwinds, the guard settles as failed, even where a layer further out catches the panic.
+            let mut watch = DropOnPanic::new(&mut *call);
+            // The response before the timer: an answer that is there when the time is up is not thrown away.
+            let result = within(scope, || future.poll(cx));
+            watch.disarm();
+            result
+        };
+        if let Poll::Ready(result) = result {
+            timer.set(None);
+            let (mut guard, traffic) = call.take().expect("checked above");
+            return Poll::Ready(match result {
+                Ok(response) => {
+                    // The wait for the head is over; the body's own begins when it first has nothing to give.
+                    guard.progress();
+                    Ok(traffic.finish(response, guard))
+                }
+                Err(error) => {
+                    let error = error.into();
+                    guard.settle(traffic.failed(&error));
+                    Err(error)
+                }
+            });
+        }
+        let (guard, _) = call.as_mut().expect("checked above");
+        if !guard.is_waiting() {
+            timer.set(guard.wait(Limit::Head).map(sleep_until));
+        }
+        let Some(running) = timer.as_mut().as_pin_mut() else {
+            return Poll::Pending;
+        };
+        ready!(running.poll(cx));
+        timer.set(None);
+        let Some(error) = guard.cut() else {
+            return Poll::Pending;
+        };
+        let (guard, traffic) = call.take().expect("checked above");
+        // Cancellation: the inner future is dropped here, at the cut, not when somebody drops this one.
+        state.set(State::Cut);
+        guard.settle(traffic.failed(&error));
+        Poll::Ready(Err(error))
+    }
+}
+
+impl<F, T, L> fmt::Debug for ResponseFuture<F, T, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::Running { .. } => "running",
+            State::Refused { .. } => "refused",
+            State::Cut => "cut",
+        };
+        f.debug_struct("ResponseFuture")
+            .field("state", &state)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,124 @@
+//! What the handle and the builder do besides limits: observe, drain, snapshot, validate.
+
+use seaworthy_kit::{Event, Outcome};
+use tokio::time::advance;
+use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok};
+
+use super::*;
+use crate::deadline::sync_scope;
+
+fn observed(kind: RejectionKind) -> Event {
+    Event::Refused {
+        kind,
+        retry_after: None,
+        enforced: false,
+    }
+}
+
+const SUCCESS: Event = Event::Ended {
+    outcome: Outcome::Success,
+};
+
+#[tokio::test(start_paused = true)]
+async fn observed_limit_is_reported_once_and_cuts_nothing() {
+    let (mut test, handle) = Test::with(|layer| layer.limit(SECOND).body_limit(2 * SECOND));
+    handle.control().observe_only(true);
+    let mut call = test.call();
+    assert_pending!(call.poll());
+    for _ in 0..5 {
+        advance(SECOND).await;
+        assert_pending!(call.poll());
+    }
+    test.inner.next_call().unwrap().answer(7);
+    assert_eq!(assert_ready_ok!(call.poll()), 7);
+    assert_eq!(
+        test.recorder.take(),
+        [observed(RejectionKind::TimedOut), SUCCESS]
+    );
+    assert_eq!(handle.snapshot().timeouts, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn observed_refusal_lets_the_call_run_to_its_end() {
+    let (mut test, handle) = Test::with(|layer| layer);
+    handle.control().observe_only(true);
+    let deadline = in_time(SECOND);
+    advance(SECOND).await;
+    let mut call = sync_scope(deadline, || test.call());
+    assert_pending!(call.poll());
+    advance(60 * SECOND).await;
+    assert_pending!(call.poll());
+    test.inner.next_call().unwrap().answer(7);
+    assert_eq!(assert_ready_ok!(call.poll()), 7);
+    let expected = [observed(RejectionKind::DeadlineExceeded), SUCCESS];
+    assert_eq!(test.recorder.take(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn observed_refusal_still_waits_for_the_inner_service() {
+    let (mut test, handle) = Test::with(|layer| layer.limit(Duration::ZERO));
+    handle.control().observe_only(true);
+    test.inner.make_pending();
+    let ready = task::spawn(()).enter(|cx, _| test.service.poll_ready(cx).is_ready());
+    assert!(!ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn drain_refuses_new_calls_and_waits_for_the_running_ones() {
+    let (mut test, handle) = Test::with(|layer| layer);
+    let mut running = test.call();
+    assert_pending!(running.poll());
+    let mut drain = task::spawn(handle.drain());
+    assert_pending!(drain.poll());
+
+    test.inner.make_pending();
+    let error = assert_ready_err!(test.call().poll());
+    assert_eq!(kind(&error), RejectionKind::Draining);
+    let refused = handle.call(|| async { Ok::<_, BoxError>(()) });
+    assert_eq!(kind(&refused.await.unwrap_err()), RejectionKind::Draining);
+
+    test.inner.next_call().unwrap().answer(7);
+    assert_eq!(assert_ready_ok!(running.poll()), 7);
+    assert_ready!(drain.poll());
+}
+
+#[test]
+fn snapshot_tells_the_limits_and_none_for_ever() {
+    let (_, handle) = Test::with(|layer| layer);
+    let snapshot = handle.snapshot();
+    assert_eq!(snapshot.name, "slow");
+    assert_eq!(snapshot.limit, Some(30 * SECOND));
+    assert_eq!((snapshot.body_limit, snapshot.idle), (None, None));
+    assert_eq!((snapshot.timeouts, snapshot.in_flight), (0, 0));
+
+    handle.set_limit(Duration::MAX);
+    handle.set_body_limit(2 * SECOND);
+    handle.set_idle(SECOND);
+    let snapshot = handle.snapshot();
+    assert_eq!(snapshot.limit, None);
+    assert_eq!(snapshot.body_limit, Some(2 * SECOND));
+    assert_eq!(snapshot.idle, Some(SECOND));
+}
+
+#[test]
+fn configuration_that_cannot_work_names_its_option() {
+    let check = |change: fn(Builder<Plain>) -> Builder<Plain>, option| {
+        let error = change(TimeoutLayer::plain("x")).build().unwrap_err();
+        assert_eq!(error.option(), option);
+    };
+    check(|layer| layer.idle(Duration::ZERO), "idle");
+    check(|layer| layer.limit(SECOND).margin(SECOND), "margin");
+    check(
+        |layer| layer.body_limit(SECOND).margin(2 * SECOND),
+        "margin",
+    );
+
+    type Opening = crate::deadline::Builder<Plain, Plain>;
+    let check = |change: fn(Opening) -> Opening, option| {
+        let error = change(DeadlineLayer::plain("x")).build().unwrap_err();
+        assert_eq!(error.option(), option);
+    };
+    check(|layer| layer.max(Duration::ZERO), "max");
+    check(|layer| layer.default_limit(Duration::ZERO), "default_limit");
+    check(|layer| layer.max(SECOND).min_useful(2 * SECOND), "max");
+}

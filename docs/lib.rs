@@ -1,0 +1,25 @@
+//! The pages of this folder as modules, so that their snippets are compiled and run.
+
+#[doc = include_str!("../README.md")]
+pub mod readme {}
+
+#[doc = include_str!("architecture.md")]
+pub mod architecture {}
+
+#[doc = include_str!("errors.md")]
+pub mod errors {}
+
+#[doc = include_str!("metrics.md")]
+pub mod metrics {}
+
+#[doc = include_str!("ordering.md")]
+pub mod ordering {}
+
+/// The cookbook: a page for each layer.
+pub mod cookbook {
+    #[doc = include_str!("cookbook/circuit-breaker.md")]
+    pub mod circuit_breaker {}
+
+    #[doc = include_str!("cookbook/bulkhead.md")]
+    pub mod bulkhead {}
+}

@@ -1,0 +1,292 @@
+//! The servers of the demo, started on real sockets and drained again.
+
+use std::{
+    error::Error,
+    fmt,
+    future::pending,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use axum::{Router, http::Uri, serve::ListenerExt};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
+use tonic::{
+    service::LayerExt,
+    transport::{Server, server::TcpIncoming},
+};
+use tonic_reflection::server::Builder as Reflection;
+use tower::BoxError;
+
+use crate::{
+    api,
+    cashier::Cashier,
+    faults::Switch,
+    flags::Flags,
+    fraud::FraudService,
+    gateway,
+    grpc::PaymentsService,
+    problem::{no_such_method, no_such_path},
+    proto::{
+        DESCRIPTORS, fraud::fraud_server::FraudServer, payments::payments_server::PaymentsServer,
+    },
+    queue::{self, queue},
+    stack::Stack,
+    store::Store,
+    telemetry::Telemetry,
+    upstreams::Upstreams,
+};
+
+/// The running demo. Dropped, it stops at once; [`drain`](Demo::drain) lets payments finish.
+#[derive(Debug)]
+pub struct Demo {
+    addresses: Addresses,
+    gateway_url: Uri,
+    /// The payments API; ends when `drain` is dropped and every connection is over.
+    front: JoinSet<()>,
+    drain: watch::Sender<()>,
+    /// What the payments API needs to finish: the upstreams and the queue. Aborted when dropped.
+    back: JoinSet<()>,
+}
+
+/// Where everything listens, with the ports that were really taken.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Addresses {
+    /// The payments API over HTTP, with the page and the metrics.
+    pub http: SocketAddr,
+    /// The payments API over gRPC.
+    pub grpc: SocketAddr,
+    /// The built-in card gateway; none if an outside one is charged.
+    pub gateway: Option<SocketAddr>,
+    /// The fraud service (gRPC).
+    pub fraud: SocketAddr,
+    /// Where the faults of the fraud service are set (HTTP).
+    pub fraud_faults: SocketAddr,
+}
+
+/// A socket that is listened on, not served yet.
+#[derive(Debug)]
+struct Listener {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// Why the demo did not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[non_exhaustive]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The flag that sets it, or what it is for.
+        purpose: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Anything else.
+    Other(BoxError),
+}
+
+/// How long running payments may take to finish once the demo drains.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Any free port: further upstreams have no flag.
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+impl Demo {
+    /// Listens on every address, then serves.
+    ///
+    /// # Errors
+    /// Fails if an address is taken, or the process has another recorder for metrics.
+    pub async fn start(flags: &Flags) -> Result<Self, StartError> {
+        let telemetry = Telemetry::install().map_err(StartError::other)?;
+        // Everything is listened on before anything is served: a port that is taken is told at
+        // once, and no call finds half a demo.
+        let http = Listener::bind(flags.listen, "--listen").await?;
+        let grpc = Listener::bind(flags.grpc, "--grpc").await?;
+        let fraud = Listener::bind(LOOPBACK, "the fraud service").await?;
+        let fraud_faults = Listener::bind(LOOPBACK, "the faults of the fraud service").await?;
+        let gateway = match flags.gateway {
+            Some(_) => None,
+            None => Some(Listener::bind(flags.gateway_listen, "--gateway-listen").await?),
+        };
+        let addresses = Addresses {
+            http: http.address,
+            grpc: grpc.address,
+            gateway: gateway.as_ref().map(|gateway| gateway.address),
+            fraud: fraud.address,
+            fraud_faults: fraud_faults.address,
+        };
+        let gateway_url = match (&flags.gateway, addresses.gateway) {
+            (Some(outside), _) => outside.clone(),
+            (None, built_in) => url(built_in.unwrap_or(LOOPBACK))
+                .parse()
+                .map_err(StartError::other)?,
+        };
+
+        let mut back = JoinSet::new();
+        let switch = Switch::new("fraud service");
+        if let Some(gateway) = gateway {
+            back.spawn(gateway.serve(gateway::router(), pending()));
+        }
+        let control = switch
+            .routes()
+            .fallback(no_such_path)
+            .method_not_allowed_fallback(no_such_method);
+        back.spawn(fraud_faults.serve(control, pending()));
+        let fraud_server =
+            Server::builder().add_service(FraudServer::new(FraudService::new(switch)));
+        back.spawn(fraud.serve_grpc(fraud_server, pending()));
+
+        let stack = Stack::new(addresses.fraud).map_err(StartError::other)?;
+        let upstreams = Upstreams::new(stack.clone(), &gateway_url).map_err(StartError::other)?;
+        let store = Store::new();
+        let (queue, waiting) = queue(queue::CAPACITY);
+        back.spawn(waiting.work(upstreams.clone(), store.clone()));
+        back.spawn(telemetry.clone().upkeep());
+
+        let cashier = Cashier {
+            upstreams,
+            store,
+            queue,
+        };
+        let faults_urls = [addresses.gateway, Some(addresses.fraud_faults)]
+            .map(|address| address.map(|address| format!("{}/faults", url(address))));
+        let service = PaymentsServer::new(PaymentsService::new(cashier.clone()));
+        // Both versions: older tools know only the second.
+        let reflection =
+            || Reflection::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
+        let grpc_server = Server::builder()
+            .add_service(stack.payment_layer.named_layer(service))
+            .add_service(reflection().build_v1().map_err(StartError::other)?)
+            .add_service(reflection().build_v1alpha().map_err(StartError::other)?);
+        let (drain, draining) = watch::channel(());
+        let mut front = JoinSet::new();
+        let router = api::router(cashier, telemetry, faults_urls);
+        front.spawn(http.serve(router, begun(draining.clone())));
+        front.spawn(grpc.serve_grpc(grpc_server, begun(draining)));
+        Ok(Self {
+            addresses,
+            gateway_url,
+            front,
+            drain,
+            back,
+        })
+    }
+
+    /// Where everything listens.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The URL of the card gateway that is charged.
+    #[must_use]
+    pub fn gateway_url(&self) -> &Uri {
+        &self.gateway_url
+    }
+
+    /// Takes no more connections, lets running payments finish for at most ten seconds, then stops
+    /// the upstreams. Payments that wait in the queue are not waited for. Answers whether every
+    /// payment finished.
+    pub async fn drain(self) -> bool {
+        let Self {
+            front, drain, back, ..
+        } = self;
+        drop(drain);
+        let finished = timeout(GRACE, front.join_all()).await.is_ok();
+        // The upstreams are stopped last: running payments needed them.
+        drop(back);
+        finished
+    }
+}
+
+/// Ready when the demo drains, or is gone.
+async fn begun(mut draining: watch::Receiver<()>) {
+    // An error is what is waited for: the sender was dropped.
+    drop(draining.changed().await);
+}
+
+fn url(address: SocketAddr) -> String {
+    format!("http://{address}")
+}
+
+// ===== impl Listener =====
+
+impl Listener {
+    async fn bind(address: SocketAddr, purpose: &'static str) -> Result<Self, StartError> {
+        let failed = |error| StartError::Listen {
+            address,
+            purpose,
+            error,
+        };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address })
+    }
+
+    async fn serve(self, router: Router, until: impl Future<Output = ()> + Send + 'static) {
+        let listener = self.listener.tap_io(|stream| {
+            // Without it, a response in two packets waits for the acknowledgement of the first.
+            drop(stream.set_nodelay(true));
+        });
+        if let Err(error) = axum::serve(listener, router)
+            .with_graceful_shutdown(until)
+            .await
+        {
+            tracing::error!(%error, address = %self.address, "server ended");
+        }
+    }
+
+    async fn serve_grpc(
+        self,
+        router: tonic::transport::server::Router,
+        until: impl Future<Output = ()>,
+    ) {
+        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        if let Err(error) = router.serve_with_incoming_shutdown(incoming, until).await {
+            tracing::error!(%error, address = %self.address, "server ended");
+        }
+    }
+}
+
+// ===== impl StartError =====
+
+impl StartError {
+    fn other(error: impl Into<BoxError>) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen {
+                address,
+                purpose,
+                error,
+            } => {
+                let why = match error.kind() {
+                    io::ErrorKind::AddrInUse => "the port is in use; port 0 takes any free one",
+                    io::ErrorKind::PermissionDenied => "the system does not allow this port",
+                    io::ErrorKind::AddrNotAvailable => "this machine does not have the address",
+                    _ => return write!(f, "cannot listen on {address} ({purpose}): {error}"),
+                };
+                write!(f, "cannot listen on {address} ({purpose}): {why}")
+            }
+            Self::Other(error) => write!(f, "cannot start: {error}"),
+        }
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Listen { error, .. } => Some(error),
+            Self::Other(error) => Some(error.as_ref()),
+        }
+    }
+}

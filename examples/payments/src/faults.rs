@@ -1,0 +1,121 @@
+//! Faults that can be switched on in an upstream, and the HTTP routes that switch them.
+
+use std::{
+    future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{Json, Router, body::Body, extract::State, routing::get};
+use serde::Serialize;
+
+use crate::{fields::Fields, problem::Problem};
+
+/// What is wrong with an upstream; nothing by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Faults {
+    /// The share of calls that is answered badly, 0 to 1.
+    error_rate: f64,
+    /// How long a call waits before it is answered, in milliseconds.
+    latency_ms: u64,
+    /// Whether calls are never answered at all.
+    hang: bool,
+}
+
+/// The switch of one upstream, shared by its server and its control routes.
+#[derive(Clone, Debug)]
+pub(crate) struct Switch {
+    upstream: &'static str,
+    faults: Arc<Mutex<Faults>>,
+}
+
+/// This call is to be answered badly.
+#[derive(Debug)]
+pub(crate) struct Faulted;
+
+impl Switch {
+    pub(crate) fn new(upstream: &'static str) -> Self {
+        Self {
+            upstream,
+            faults: Arc::default(),
+        }
+    }
+
+    pub(crate) fn faults(&self) -> Faults {
+        // A poisoned lock holds a plain value: whole in any case.
+        *self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Suffers the faults that are set as the call arrives.
+    ///
+    /// A call that hangs does so for good, as behind a lost packet: mending the upstream does not
+    /// bring it back.
+    pub(crate) async fn suffer(&self) -> Result<(), Faulted> {
+        let faults = self.faults();
+        if faults.hang {
+            future::pending::<()>().await;
+        }
+        if faults.latency_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(faults.latency_ms)).await;
+        }
+        // `f64` draws from 0 up to but not including 1, so 0.0 never errs and 1.0 always does.
+        if fastrand::f64() < faults.error_rate {
+            Err(Faulted)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// `GET /faults` and `POST /faults`.
+    pub(crate) fn routes(&self) -> Router {
+        Router::new()
+            .route("/faults", get(read).post(write))
+            .with_state(self.clone())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Faults)) -> Faults {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut faults);
+        let Faults {
+            error_rate,
+            latency_ms,
+            hang,
+        } = *faults;
+        tracing::info!(
+            upstream = self.upstream,
+            error_rate,
+            latency_ms,
+            hang,
+            "faults set"
+        );
+        *faults
+    }
+}
+
+/// An hour: longer means `hang`.
+const MAX_LATENCY_MS: u64 = 3_600_000;
+
+async fn read(State(switch): State<Switch>) -> Json<Faults> {
+    Json(switch.faults())
+}
+
+/// Fields that are left out stay as they are.
+async fn write(State(switch): State<Switch>, body: Body) -> Result<Json<Faults>, Problem> {
+    let mut fields = Fields::read(body).await?;
+    let error_rate = fields.number("error_rate");
+    let latency_ms = fields.whole_number("latency_ms");
+    let hang = fields.flag("hang");
+    if error_rate.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
+        fields.wrong("error_rate", "is to be between 0 and 1");
+    }
+    if latency_ms.is_some_and(|latency| latency > MAX_LATENCY_MS) {
+        fields.wrong("latency_ms", "is to be at most 3600000, an hour");
+    }
+    fields.refuse_unknown();
+    fields.finish()?;
+    Ok(Json(switch.change(|faults| {
+        faults.error_rate = error_rate.unwrap_or(faults.error_rate);
+        faults.latency_ms = latency_ms.unwrap_or(faults.latency_ms);
+        faults.hang = hang.unwrap_or(faults.hang);
+    })))
+}

@@ -1,0 +1,122 @@
+//! The command line: where to listen, and whether an outside card gateway is charged.
+
+use std::net::SocketAddr;
+
+use axum::http::Uri;
+use clap::Parser;
+
+/// A payments service that survives its upstreams: the seaworthy demo.
+///
+/// Starts the payments API (HTTP and gRPC) and the two upstreams it depends on, a card gateway
+/// and a fraud service, all on loopback. Break the upstreams and watch the payments go on.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "payments", version)]
+#[non_exhaustive]
+pub struct Flags {
+    /// Where the payments API listens (HTTP); port 0 takes any free port
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
+    pub listen: SocketAddr,
+
+    /// Where the payments API listens (gRPC)
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50051", value_parser = address)]
+    pub grpc: SocketAddr,
+
+    /// Where the built-in card gateway listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = address)]
+    pub gateway_listen: SocketAddr,
+
+    /// Charge this card gateway instead of the built-in one, which then is not started
+    #[arg(long, value_name = "URL", value_parser = gateway_url)]
+    pub gateway: Option<Uri>,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    // People type `localhost:8080`; a name cannot be a socket address, so it is spelt out.
+    let numeric = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None => text.to_owned(),
+    };
+    numeric.parse().map_err(|_| {
+        "expected an IP address and a port, such as 127.0.0.1:8080 (port 0 means any free port)"
+            .to_owned()
+    })
+}
+
+fn gateway_url(text: &str) -> Result<Uri, String> {
+    let expected = "expected a URL such as http://127.0.0.1:9000";
+    let url: Uri = text
+        .parse()
+        .map_err(|error| format!("{expected} ({error})"))?;
+    match url.scheme_str() {
+        Some("http") => {}
+        Some("https") => return Err(format!("{expected}; the demo does not speak TLS")),
+        _ => return Err(format!("{expected}; the scheme `http://` is missing")),
+    }
+    if url.host().is_none_or(str::is_empty) {
+        return Err(format!("{expected}; the host is missing"));
+    }
+    if url.query().is_some() {
+        return Err(format!("{expected}; a query has no meaning here"));
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Flags, clap::Error> {
+        Flags::try_parse_from([&["payments"], arguments].concat())
+    }
+
+    #[test]
+    fn defaults_are_the_documented_ports() {
+        let flags = parse(&[]).unwrap();
+        assert_eq!(flags.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(flags.grpc.to_string(), "127.0.0.1:50051");
+        assert_eq!(flags.gateway_listen.to_string(), "127.0.0.1:8081");
+        assert_eq!(flags.gateway, None);
+    }
+
+    #[test]
+    fn localhost_is_understood() {
+        let flags = parse(&["--listen", "localhost:0"]).unwrap();
+        assert_eq!(flags.listen.to_string(), "127.0.0.1:0");
+    }
+
+    #[test]
+    fn wrong_values_exit_with_two_and_say_what_is_expected() {
+        let cases: [(&[&str], &str); 8] = [
+            (&["--listen", "8080"], "such as 127.0.0.1:8080"),
+            (&["--listen", "127.0.0.1:99999"], "such as 127.0.0.1:8080"),
+            (
+                &["--gateway", "127.0.0.1:9000"],
+                "such as http://127.0.0.1:9000",
+            ),
+            (&["--gateway", "https://bank.example"], "does not speak TLS"),
+            (&["--gateway", "/charge"], "scheme `http://` is missing"),
+            (&["--gateway", "http://host/?a=b"], "query has no meaning"),
+            (&["--listn", "127.0.0.1:0"], "--listen"),
+            (&["stray"], "unexpected argument"),
+        ];
+        for (arguments, expected) in cases {
+            let error = parse(arguments).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{arguments:?}");
+            assert!(
+                error.to_string().contains(expected),
+                "{arguments:?}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn help_is_not_an_error() {
+        let error = parse(&["--help"]).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.exit_code()),
+            (ErrorKind::DisplayHelp, 0)
+        );
+    }
+}

@@ -1,0 +1,31 @@
+//! The seaworthy demo: a payments service that survives its upstreams, over real sockets.
+//!
+//! The README beside this crate says how to use it. To see where the layers go in, read
+//! `src/stack.rs` first, then `src/cashier.rs`.
+
+mod api;
+mod banner;
+mod cashier;
+mod demo;
+mod faults;
+mod fields;
+mod flags;
+mod fraud;
+mod gateway;
+mod grpc;
+mod payment;
+mod problem;
+pub mod proto;
+mod queue;
+mod signals;
+mod stack;
+mod store;
+mod telemetry;
+#[cfg(test)]
+mod tests;
+mod upstreams;
+
+pub use banner::Banner;
+pub use demo::{Addresses, Demo, StartError};
+pub use flags::Flags;
+pub use signals::Signals;

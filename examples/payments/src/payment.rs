@@ -1,0 +1,173 @@
+//! A payment, and what it takes to make one: the same over HTTP and gRPC.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::{fields::Fields, problem::Problem};
+
+/// What a caller asks for, checked.
+#[derive(Clone, PartialEq)]
+pub(crate) struct NewPayment {
+    pub(crate) amount: f64,
+    pub(crate) currency: String,
+    pub(crate) card_token: String,
+    pub(crate) merchant_id: Option<String>,
+    pub(crate) idempotency_key: Option<String>,
+}
+
+/// A payment as it is kept and shown: the card's token is not part of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Payment {
+    pub(crate) payment_id: String,
+    pub(crate) status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) message: Option<&'static str>,
+    pub(crate) amount: f64,
+    pub(crate) currency: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) merchant_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fraud_check: Option<FraudCheck>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) charge_id: Option<String>,
+}
+
+/// How far a payment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Status {
+    /// The card is being charged.
+    Processing,
+    /// The gateway is away; the card is charged when it is back.
+    Queued,
+    /// The card was charged.
+    Approved,
+    /// The fraud service said no; the card was not charged.
+    Declined,
+    /// The gateway said no, or answered badly.
+    Failed,
+    /// The charge was cut short: only the gateway knows how it ended.
+    Unknown,
+}
+
+/// Whether the fraud service was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum FraudCheck {
+    Passed,
+    Rejected,
+    /// It was away, and the payment went on without it.
+    Skipped,
+}
+
+// ===== impl NewPayment =====
+
+impl NewPayment {
+    pub(crate) fn from_fields(mut fields: Fields) -> Result<Self, Problem> {
+        fields.require(&["amount", "currency", "card_token"]);
+        let amount = fields.number("amount");
+        let currency = fields.text("currency");
+        let card_token = fields.text("card_token");
+        let merchant_id = fields.text("merchant_id");
+        let idempotency_key = fields.text("idempotency_key");
+        let (Some(amount), Some(currency), Some(card_token)) = (amount, currency, card_token)
+        else {
+            return Err(fields.into_problem());
+        };
+        let payment = Self {
+            amount,
+            currency,
+            card_token,
+            merchant_id,
+            idempotency_key,
+        };
+        for (name, why) in payment.wrong() {
+            fields.wrong(name, why);
+        }
+        fields.finish()?;
+        Ok(payment)
+    }
+
+    /// The fields that cannot be as they are, and why.
+    pub(crate) fn wrong(&self) -> Vec<(&'static str, &'static str)> {
+        let mut wrong = Vec::new();
+        // `f64` over gRPC may be NaN, which is not above zero either.
+        if !(self.amount.is_finite() && self.amount > 0.0) {
+            wrong.push(("amount", "is to be finite and above zero"));
+        }
+        if self.currency.len() != 3 || !self.currency.bytes().all(|byte| byte.is_ascii_alphabetic())
+        {
+            wrong.push(("currency", "is to be three letters, such as USD"));
+        }
+        let texts = [
+            ("card_token", Some(&self.card_token)),
+            ("merchant_id", self.merchant_id.as_ref()),
+            ("idempotency_key", self.idempotency_key.as_ref()),
+        ];
+        for (name, text) in texts {
+            match text.map(String::len) {
+                Some(0) => wrong.push((name, "is not to be empty")),
+                Some(length) if length > MAX_TEXT => {
+                    wrong.push((name, "is to be at most 255 bytes long"));
+                }
+                Some(_) | None => {}
+            }
+        }
+        wrong
+    }
+}
+
+/// The length that most stores give to a key or a token.
+const MAX_TEXT: usize = 255;
+
+/// Without the token: whoever holds it can charge the card.
+impl fmt::Debug for NewPayment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewPayment")
+            .field("amount", &self.amount)
+            .field("currency", &self.currency)
+            .finish_non_exhaustive()
+    }
+}
+
+// ===== impl Payment =====
+
+impl Payment {
+    pub(crate) fn new(new: &NewPayment) -> Self {
+        Self {
+            payment_id: format!("pay_{:032x}", fastrand::u128(..)),
+            status: Status::Processing,
+            message: None,
+            amount: new.amount,
+            currency: new.currency.to_ascii_uppercase(),
+            merchant_id: new.merchant_id.clone(),
+            fraud_check: None,
+            charge_id: None,
+        }
+    }
+}
+
+// ===== impl Status =====
+
+impl Status {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Processing,
+        Self::Queued,
+        Self::Approved,
+        Self::Declined,
+        Self::Failed,
+        Self::Unknown,
+    ];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Processing => "processing",
+            Self::Queued => "queued",
+            Self::Approved => "approved",
+            Self::Declined => "declined",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The gRPC code that the build script generates from `proto/`.
+
+#![expect(
+    unused_qualifications,
+    clippy::allow_attributes,
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    clippy::must_use_candidate,
+    clippy::missing_errors_doc,
+    reason = "generated code is not written for our lints"
+)]
+
+/// `payments.v1`: the payments API over gRPC.
+pub mod payments {
+    tonic::include_proto!("payments.v1");
+}
+
+/// `fraud.v1`: the fraud service that the payments API depends on.
+pub mod fraud {
+    tonic::include_proto!("fraud.v1");
+}
+
+/// The descriptors of both, for server reflection.
+pub(crate) const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

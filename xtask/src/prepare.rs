@@ -1,0 +1,246 @@
+//! Finds the tools that the steps need, and installs those that are missing where it can.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::shell::Cmd;
+use crate::workspace::Workspace;
+
+/// Something that has to be there before a step can run.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Tool {
+    pub(crate) name: &'static str,
+    /// The command that tells its version.
+    probe: &'static str,
+    /// What is older does not understand our configuration.
+    at_least: (u32, u32, u32),
+    source: Source,
+}
+
+/// Where a tool comes from.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Source {
+    /// A component of the toolchain; in a distribution's toolchain, a package of its own.
+    Component {
+        rustup: &'static str,
+        apt: &'static str,
+    },
+    /// A crate on crates.io: the version that is known to build with the workspace's toolchain.
+    Crate { version: &'static str },
+}
+
+pub(crate) const RUSTFMT: Tool = Tool {
+    name: "rustfmt",
+    probe: "cargo fmt --version",
+    at_least: (1, 8, 0),
+    source: Source::Component {
+        rustup: "rustfmt",
+        apt: "rustfmt",
+    },
+};
+
+pub(crate) const CLIPPY: Tool = Tool {
+    name: "clippy",
+    probe: "cargo clippy --version",
+    at_least: (0, 1, 88),
+    source: Source::Component {
+        rustup: "clippy",
+        apt: "rust-clippy",
+    },
+};
+
+pub(crate) const NEXTEST: Tool = Tool {
+    name: "cargo-nextest",
+    probe: "cargo nextest --version",
+    at_least: (0, 9, 100),
+    source: Source::Crate { version: "0.9.143" },
+};
+
+pub(crate) const DENY: Tool = Tool {
+    name: "cargo-deny",
+    probe: "cargo deny --version",
+    at_least: (0, 18, 0),
+    source: Source::Crate { version: "0.20.2" },
+};
+
+/// What this machine lets us install with.
+#[derive(Clone, Copy)]
+struct Machine {
+    rustup: bool,
+    /// Packages of the distribution are installed only as root: nothing here asks for a password.
+    apt: bool,
+}
+
+/// Makes sure that each tool is there, or says what to install.
+pub(crate) fn prepare(workspace: &Workspace, tools: &[Tool]) -> Result<()> {
+    let root = &workspace.root;
+    let mut missing = Vec::new();
+    for tool in tools {
+        if let Some(version) = tool.found(root)? {
+            println!("{} {version}", tool.name);
+            continue;
+        }
+        println!("{} is missing or too old", tool.name);
+        if let Err(error) = tool.install(root) {
+            println!("{error:#}");
+        }
+        match tool.found(root)? {
+            Some(version) => println!("{} {version}, just installed", tool.name),
+            None => missing.push(tool.instruction()),
+        }
+    }
+    if !missing.is_empty() {
+        bail!(
+            "install what is missing, then try again:\n  {}",
+            missing.join("\n  ")
+        );
+    }
+    Ok(())
+}
+
+// ===== impl Tool =====
+
+impl Tool {
+    /// Its version, if it is there and recent enough.
+    fn found(&self, root: &Path) -> Result<Option<String>> {
+        let said = Cmd::new(root, self.probe).probe()?;
+        let version = said.as_deref().and_then(version);
+        Ok(version
+            .filter(|(_, parts)| *parts >= self.at_least)
+            .map(|(text, _)| text.to_owned()))
+    }
+
+    fn install(&self, root: &Path) -> Result<()> {
+        let machine = Machine::look(root)?;
+        for line in self.remedy(machine) {
+            let mut command = Cmd::new(root, &line);
+            if matches!(self.source, Source::Crate { .. }) {
+                command = hurried(command);
+            }
+            command.run()?;
+        }
+        if matches!(self.source, Source::Crate { .. }) {
+            // Its build is of no further use, and large.
+            std::fs::remove_dir_all(root.join(TOOLS_TARGET))?;
+        }
+        Ok(())
+    }
+
+    /// The commands that install it on such a machine; none where it takes a person.
+    fn remedy(&self, machine: Machine) -> Vec<String> {
+        match self.source {
+            Source::Component { rustup, .. } if machine.rustup => {
+                vec![format!("rustup component add {rustup}")]
+            }
+            Source::Component { apt, .. } if machine.apt => vec![
+                "apt-get update --quiet".to_owned(),
+                format!("apt-get install --quiet --yes --no-install-recommends {apt}"),
+            ],
+            Source::Component { .. } => Vec::new(),
+            // Their default features are for people: they update themselves, trace probes.
+            Source::Crate { version } => vec![format!(
+                "cargo install {} --version ={version} --locked --no-default-features --target-dir {TOOLS_TARGET}",
+                self.name
+            )],
+        }
+    }
+
+    /// What a person has to do where we could not.
+    fn instruction(&self) -> String {
+        let name = self.name;
+        match self.source {
+            Source::Component { rustup, apt } => format!(
+                "{name}: `rustup component add {rustup}`, or as root `apt-get install {apt}`"
+            ),
+            Source::Crate { version } => {
+                format!("{name}: `cargo install {name} --version ={version} --locked`")
+            }
+        }
+    }
+}
+
+// ===== impl Machine =====
+
+impl Machine {
+    fn look(root: &Path) -> Result<Self> {
+        let id = Cmd::new(root, "id -u").probe()?;
+        let apt = Cmd::new(root, "apt-get --version").probe()?;
+        Ok(Self {
+            rustup: Cmd::new(root, "rustup --version").probe()?.is_some(),
+            apt: apt.is_some() && id.is_some_and(|id| id.trim() == "0"),
+        })
+    }
+}
+
+/// Where tools are built: kept when interrupted, so that the next run goes on from there.
+const TOOLS_TARGET: &str = "target/tools";
+
+/// Builds for a short build, not for a fast tool: these tools wait for compilers and files.
+fn hurried(command: Cmd) -> Cmd {
+    command
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+}
+
+/// The first version in what a tool says of itself, as text and in numbers.
+fn version(said: &str) -> Option<(&str, (u32, u32, u32))> {
+    said.split_whitespace().find_map(|word| {
+        let (number, _) = word.split_once('-').unwrap_or((word, ""));
+        let mut parts = number.split('.').map(str::parse);
+        let mut part = || parts.next()?.ok();
+        Some((word, (part()?, part()?, part()?)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BARE: Machine = Machine {
+        rustup: false,
+        apt: false,
+    };
+
+    #[test]
+    fn versions_are_read_from_what_tools_say() {
+        let said = |text| version(text).map(|(_, parts)| parts);
+        assert_eq!(
+            said("rustfmt 1.8.0-stable (f2d3ce0bd 2026-03-21)"),
+            Some((1, 8, 0))
+        );
+        assert_eq!(
+            said("cargo-nextest 0.9.143 (60fa45f63)\nrelease: 0.9.143"),
+            Some((0, 9, 143))
+        );
+        assert_eq!(said("cargo-deny, version unknown"), None);
+    }
+
+    #[test]
+    fn component_comes_from_rustup_before_the_distribution() {
+        let both = Machine {
+            rustup: true,
+            apt: true,
+        };
+        assert_eq!(CLIPPY.remedy(both), ["rustup component add clippy"]);
+        let root = Machine {
+            rustup: false,
+            apt: true,
+        };
+        assert!(CLIPPY.remedy(root)[1].ends_with(" rust-clippy"));
+    }
+
+    #[test]
+    fn without_rustup_and_root_a_person_is_told() {
+        assert_eq!(CLIPPY.remedy(BARE), Vec::<String>::new());
+        assert!(CLIPPY.instruction().contains("rustup component add clippy"));
+    }
+
+    #[test]
+    fn crates_need_neither_rustup_nor_root() {
+        assert!(
+            DENY.remedy(BARE)[0].starts_with("cargo install cargo-deny --version =0.20.2 --locked")
+        );
+    }
+}

@@ -1,0 +1,148 @@
+//! Rules for the pages in `docs/` and for the examples: each page is compiled, each example is found.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::Finding;
+use super::tokens::{find, inside, string, tokens};
+use super::tree::{File, Tree};
+use crate::workspace::Workspace;
+
+pub(super) fn check(workspace: &Workspace, tree: &Tree) -> Vec<Finding> {
+    let mut findings = pages(tree);
+    for package in workspace.members() {
+        let folder = workspace.folder(package).to_string_lossy();
+        if folder.starts_with("examples/") {
+            findings.extend(example(&folder, tree));
+        }
+    }
+    findings
+}
+
+/// Each page below `docs/` is a doctest: some source in `docs/` includes it.
+fn pages(tree: &Tree) -> Vec<Finding> {
+    let sources = tree.rust().filter(|file| file.is_below("docs"));
+    let included: Vec<String> = sources.flat_map(includes).collect();
+    let mut pages: Vec<&File> = tree.files().collect();
+    pages.retain(|file| file.is_below("docs") && file.is("md") && !included.contains(&file.path));
+    let hint = "add `#[doc = include_str!(..)] pub mod ..` for it in docs, so that its snippets are compiled";
+    let page =
+        |page: &File| Finding::new(&page.path, 1, "no source in docs includes this page", hint);
+    pages.into_iter().map(page).collect()
+}
+
+/// The files that a source includes, from the root.
+fn includes(source: &File) -> Vec<String> {
+    let tokens = tokens(&source.text);
+    let folder = Path::new(&source.path)
+        .parent()
+        .unwrap_or_else(|| Path::new(""));
+    find(&tokens, "include_str !")
+        .filter_map(|at| {
+            let path = inside(&tokens[at..], "(", ")").first()?;
+            Some(plain(&folder.join(string(path)?)))
+        })
+        .collect()
+}
+
+/// The path without `.` and `..`.
+fn plain(path: &Path) -> String {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::CurDir => {}
+            other => plain.push(other),
+        }
+    }
+    plain.to_string_lossy().replace('\\', "/")
+}
+
+/// An example says what it shows, and the cookbook leads to it.
+fn example(folder: &str, tree: &Tree) -> Vec<Finding> {
+    let manifest = format!("{folder}/Cargo.toml");
+    let mut findings = Vec::new();
+    if tree.get(&format!("{folder}/README.md")).is_none() {
+        let hint = "say what it shows, how to run it, and what to look at";
+        findings.push(Finding::new(
+            &manifest,
+            1,
+            "the example has no README.md",
+            hint,
+        ));
+    }
+    let mut pages = tree
+        .files()
+        .filter(|file| file.is_below("docs/cookbook") && file.is("md"));
+    if !pages.any(|page| mentions(&page.text, folder)) {
+        let hint = "link to it from the page in docs/cookbook that it belongs to";
+        findings.push(Finding::new(
+            &manifest,
+            1,
+            "no page of the cookbook links to the example",
+            hint,
+        ));
+    }
+    findings
+}
+
+/// Whether the text names the folder itself, not one whose name goes on.
+fn mentions(text: &str, folder: &str) -> bool {
+    let goes_on = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    text.match_indices(folder)
+        .any(|(at, _)| !text[at + folder.len()..].starts_with(goes_on))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tidy::testing::said;
+
+    #[test]
+    fn page_that_no_source_includes_is_found() {
+        let tree = Tree::of(&[
+            ("docs/cookbook/retry.md", ""),
+            ("docs/errors.md", ""),
+            ("docs/order.md", ""),
+            (
+                "docs/src/cookbook.rs",
+                "#![doc = include_str!(\"../cookbook/retry.md\")]",
+            ),
+            (
+                "docs/src/lib.rs",
+                "#[doc = include_str!(\"./../errors.md\")] pub mod errors {}",
+            ),
+        ]);
+        let findings = pages(&tree);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].path, "docs/order.md");
+    }
+
+    #[test]
+    fn page_is_included_by_docs_itself_and_not_in_a_comment() {
+        let tree = Tree::of(&[
+            (
+                "crates/seaworthy/src/lib.rs",
+                "#![doc = include_str!(\"../../../docs/errors.md\")]",
+            ),
+            ("docs/errors.md", ""),
+            ("docs/lib.rs", "// include_str!(\"errors.md\")"),
+        ]);
+        assert_eq!(pages(&tree).len(), 1);
+    }
+
+    #[test]
+    fn example_has_a_readme_and_a_link() {
+        let page = "See [the server](../../examples/axum-server).\n";
+        let mut files = vec![("docs/cookbook/axum.md", page)];
+        let readme = [(1, "the example has no README.md".to_owned())];
+        assert_eq!(
+            said(example("examples/axum-server", &Tree::of(&files))),
+            readme
+        );
+        files.push(("examples/axum/README.md", ""));
+        let link = (1, "no page of the cookbook links to the example".to_owned());
+        assert_eq!(said(example("examples/axum", &Tree::of(&files))), [link]);
+    }
+}
