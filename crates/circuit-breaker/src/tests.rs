@@ -178,7 +178,7 @@ async fn long_abandoned_call_counts_as_a_failure_only_if_asked() {
         (&strict, 5, State::Open),
     ] {
         let mut call =
-            tokio_test::task::spawn(handle.call(|| std::future::pending::<Result<(), BoxError>>()));
+            tokio_test::task::spawn(handle.call(std::future::pending::<Result<(), BoxError>>));
         tokio_test::assert_pending!(call.poll());
         clock.advance(Duration::from_secs(waited));
         drop(call);
