@@ -1,0 +1,211 @@
+//! With the feature `metrics`: what a layer says goes to the recorder.
+
+mod handle;
+
+use std::time::Duration;
+
+use metrics::{Counter, Key, Label, Level, Metadata, Recorder, Unit};
+
+use self::handle::{Handle, Remembered, is_real};
+use super::{Event, Outcome, names, outcome_name};
+use crate::RejectionKind;
+
+static METADATA: Metadata<'static> = Metadata::new("seaworthy", Level::INFO, Some(module_path!()));
+
+/// The instruments of one layer, or of one labelled key of it.
+pub struct Instruments {
+    labels: Vec<Label>,
+    ended: [Handle<Counter>; 4],
+    refused: [Handle<Counter>; RejectionKind::ALL.len()],
+    circuit_state: Remembered,
+    in_flight: Remembered,
+    limit: Remembered,
+    queue_depth: Remembered,
+    retries: Handle<Counter>,
+}
+
+impl Instruments {
+    pub(crate) fn new(layer: &'static str, name: &str, label: Option<&str>) -> Self {
+        let mut labels = vec![
+            Label::from_static_parts("layer", layer),
+            Label::new("name", name.to_owned()),
+        ];
+        labels.extend(label.map(|key| Label::new("key", key.to_owned())));
+        let key = |name, more: &[_]| key(name, &labels, more);
+        let ended = |outcome| Handle::new(key(names::CALLS, &[("outcome", outcome_name(outcome))]));
+        Self {
+            ended: [
+                ended(Outcome::Success),
+                ended(Outcome::Failure),
+                ended(Outcome::Ignored),
+                ended(Outcome::Abandoned),
+            ],
+            refused: RejectionKind::ALL.map(|kind| {
+                let labels = [("error.type", kind.as_str()), ("enforced", "true")];
+                Handle::new(key(names::REFUSED, &labels))
+            }),
+            circuit_state: Remembered::new(key(names::CIRCUIT_STATE, &[])),
+            in_flight: Remembered::new(key(names::IN_FLIGHT, &[])),
+            limit: Remembered::new(key(names::LIMIT, &[])),
+            queue_depth: Remembered::new(key(names::QUEUE_DEPTH, &[])),
+            retries: Handle::new(key(names::RETRIES, &[])),
+            labels,
+        }
+    }
+
+    /// Registers what this layer has with the recorder, gauges with their present values: a scrape before the first call then shows the layer.
+    pub fn publish(&self) {
+        metrics::with_recorder(|recorder| self.publish_to(recorder));
+    }
+
+    /// Whether a recorder hears: what a layer works out only for its gauges, it need not before.
+    #[must_use]
+    pub fn are_heard(&self) -> bool {
+        metrics::with_recorder(is_real)
+    }
+
+    /// Sets the gauge of the circuit's state.
+    pub fn set_circuit_state(&self, state: u8) {
+        self.circuit_state.set(f64::from(state));
+    }
+
+    /// Sets the gauge of calls that hold a slot.
+    pub fn set_in_flight(&self, running: usize) {
+        self.in_flight.set(running as f64);
+    }
+
+    /// Sets the gauge of slots.
+    pub fn set_limit(&self, limit: usize) {
+        self.limit.set(limit as f64);
+    }
+
+    /// Sets the gauge of calls that wait.
+    pub fn set_queue_depth(&self, waiting: usize) {
+        self.queue_depth.set(waiting as f64);
+    }
+
+    pub(crate) fn ended(&self, outcome: Outcome) {
+        let ended = match outcome {
+            Outcome::Success => &self.ended[0],
+            Outcome::Failure => &self.ended[1],
+            Outcome::Ignored => &self.ended[2],
+            Outcome::Abandoned => &self.ended[3],
+        };
+        metrics::with_recorder(|recorder| {
+            if ended.add(recorder, 1) {
+                // The first call that a recorder sees: it has missed the gauges that were set before it came.
+                self.flush(recorder);
+            }
+        });
+    }
+
+    pub(crate) fn event(&self, event: &Event) {
+        match event {
+            Event::Refused { kind, enforced, .. } => self.refused(*kind, *enforced),
+            Event::CircuitChanged {
+                from, to, cause, ..
+            } => {
+                let labels = [("from", *from), ("to", *to), ("cause", *cause)];
+                self.add(names::CIRCUIT_TRANSITIONS, &labels);
+            }
+            Event::Dequeued { waited, admitted } => self.waited(*waited, *admitted),
+            Event::Retrying { .. } => {
+                metrics::with_recorder(|recorder| self.retries.add(recorder, 1));
+            }
+            Event::GaveUp { reason, .. } => self.add(names::GAVE_UP, &[("reason", reason)]),
+            Event::TimedOut { limit } => self.add(names::TIMEOUTS, &[("limit", limit)]),
+            // Gauges are set by the layer, which knows the present value; an event has that of its moment, and may be late.
+            Event::Queued { .. } | Event::LimitChanged { .. } | Event::Ended { .. } => {}
+        }
+    }
+
+    fn refused(&self, kind: RejectionKind, enforced: bool) {
+        if enforced {
+            let refused = &self.refused[kind.index()];
+            metrics::with_recorder(|recorder| refused.add(recorder, 1));
+        } else {
+            let labels = [("error.type", kind.as_str()), ("enforced", "false")];
+            self.add(names::REFUSED, &labels);
+        }
+    }
+
+    fn waited(&self, waited: Duration, admitted: bool) {
+        let labels = [("admitted", if admitted { "true" } else { "false" })];
+        let key = key(names::QUEUE_WAIT, &self.labels, &labels);
+        metrics::with_recorder(|recorder| {
+            recorder
+                .register_histogram(&key, &METADATA)
+                .record(waited.as_secs_f64());
+        });
+    }
+
+    /// Counts something rare enough that its key is made each time.
+    fn add(&self, name: &'static str, more: &[(&'static str, &'static str)]) {
+        let key = key(name, &self.labels, more);
+        metrics::with_recorder(|recorder| {
+            recorder.register_counter(&key, &METADATA).increment(1);
+        });
+    }
+
+    fn publish_to(&self, recorder: &dyn Recorder) {
+        describe(recorder);
+        for counter in &self.ended {
+            counter.add(recorder, 0);
+        }
+        self.flush(recorder);
+    }
+
+    fn flush(&self, recorder: &dyn Recorder) {
+        for gauge in [
+            &self.circuit_state,
+            &self.in_flight,
+            &self.limit,
+            &self.queue_depth,
+        ] {
+            gauge.flush(recorder);
+        }
+    }
+}
+
+fn key(name: &'static str, labels: &[Label], more: &[(&'static str, &'static str)]) -> Key {
+    let mut labels = labels.to_vec();
+    labels.extend(
+        more.iter()
+            .map(|(key, value)| Label::from_static_parts(key, value)),
+    );
+    Key::from_parts(name, labels)
+}
+
+fn describe(recorder: &dyn Recorder) {
+    let count = [
+        (names::CALLS, "Admitted calls that are over, by outcome."),
+        (
+            names::REFUSED,
+            "Calls refused, by kind; enforced=false: only observed.",
+        ),
+        (names::CIRCUIT_TRANSITIONS, "Changes of a circuit's state."),
+        (names::RETRIES, "Attempts beyond the first."),
+        (
+            names::GAVE_UP,
+            "Failed calls that were not tried again, by reason.",
+        ),
+        (names::TIMEOUTS, "Calls cut short, by limit."),
+    ];
+    for (name, text) in count {
+        recorder.describe_counter(name.into(), Some(Unit::Count), text.into());
+    }
+    let gauge = [
+        (
+            names::CIRCUIT_STATE,
+            "0 closed, 1 half-open, 2 open, 3 forced open, 4 forced closed, 5 disabled.",
+        ),
+        (names::IN_FLIGHT, "Calls that hold a slot."),
+        (names::LIMIT, "Slots there are."),
+        (names::QUEUE_DEPTH, "Calls that wait for a slot."),
+    ];
+    for (name, text) in gauge {
+        recorder.describe_gauge(name.into(), Some(Unit::Count), text.into());
+    }
+    let text = "How long calls waited for a slot.";
+    recorder.describe_histogram(names::QUEUE_WAIT.into(), Some(Unit::Seconds), text.into());
+}

@@ -1,0 +1,43 @@
+//! Without the feature `metrics`: the same methods, doing nothing.
+
+#![expect(
+    clippy::unused_self,
+    reason = "the other half of the feature `metrics`: the same methods, doing nothing"
+)]
+
+use super::{Event, Outcome};
+
+/// The instruments of one layer; without the feature `metrics` they do nothing.
+#[non_exhaustive]
+pub struct Instruments;
+
+impl Instruments {
+    pub(crate) const fn new(_: &'static str, _: &str, _: Option<&str>) -> Self {
+        Self
+    }
+
+    /// Does nothing.
+    pub const fn publish(&self) {}
+
+    /// Nobody does.
+    #[must_use]
+    pub const fn are_heard(&self) -> bool {
+        false
+    }
+
+    /// Does nothing.
+    pub const fn set_circuit_state(&self, _: u8) {}
+
+    /// Does nothing.
+    pub const fn set_in_flight(&self, _: usize) {}
+
+    /// Does nothing.
+    pub const fn set_limit(&self, _: usize) {}
+
+    /// Does nothing.
+    pub const fn set_queue_depth(&self, _: usize) {}
+
+    pub(crate) const fn ended(&self, _: Outcome) {}
+
+    pub(crate) const fn event(&self, _: &Event) {}
+}
