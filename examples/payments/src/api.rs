@@ -94,13 +94,16 @@ async fn status(State(api): State<Api>) -> Json<Value> {
         store,
         queue,
     } = &api.cashier;
+    let guards = &upstreams.stack().guards;
     let payments: Map<_, _> = store
         .counts()
         .map(|(status, count)| (status.as_str().to_owned(), json!(count)))
         .collect();
     let [gateway, fraud] = &api.faults_urls;
     Json(json!({
-        "circuits": upstreams.stack().circuits(),
+        "circuits": guards.circuits(),
+        "bulkheads": guards.bulkheads(),
+        "retries": guards.retries(),
         "queue": { "waiting": queue.len(), "capacity": queue.capacity() },
         "payments": payments,
         "faults": { "gateway": gateway, "fraud": fraud },

@@ -11,10 +11,7 @@ use std::{
 
 use axum::{Router, http::Uri, serve::ListenerExt};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
-use tonic::{
-    service::LayerExt,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::transport::{Server, server::TcpIncoming};
 use tonic_reflection::server::Builder as Reflection;
 use tower::BoxError;
 
@@ -24,12 +21,9 @@ use crate::{
     faults::Switch,
     flags::Flags,
     fraud::FraudService,
-    gateway,
-    grpc::PaymentsService,
+    gateway, grpc,
     problem::{no_such_method, no_such_path},
-    proto::{
-        DESCRIPTORS, fraud::fraud_server::FraudServer, payments::payments_server::PaymentsServer,
-    },
+    proto::{DESCRIPTORS, fraud::fraud_server::FraudServer},
     queue::{self, queue},
     stack::Stack,
     store::Store,
@@ -141,7 +135,8 @@ impl Demo {
             Server::builder().add_service(FraudServer::new(FraudService::new(switch)));
         back.spawn(fraud.serve_grpc(fraud_server, pending()));
 
-        let stack = Stack::new(addresses.fraud).map_err(StartError::other)?;
+        let stack = Stack::new(addresses.fraud).map_err(StartError::Other)?;
+        stack.guards.publish();
         let upstreams = Upstreams::new(stack.clone(), &gateway_url).map_err(StartError::other)?;
         let store = Store::new();
         let (queue, waiting) = queue(queue::CAPACITY);
@@ -155,12 +150,12 @@ impl Demo {
         };
         let faults_urls = [addresses.gateway, Some(addresses.fraud_faults)]
             .map(|address| address.map(|address| format!("{}/faults", url(address))));
-        let service = PaymentsServer::new(PaymentsService::new(cashier.clone()));
+        let payments = grpc::routes(cashier.clone(), stack.payment_layer);
         // Both versions: older tools know only the second.
         let reflection =
             || Reflection::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
         let grpc_server = Server::builder()
-            .add_service(stack.payment_layer.named_layer(service))
+            .add_routes(payments)
             .add_service(reflection().build_v1().map_err(StartError::other)?)
             .add_service(reflection().build_v1alpha().map_err(StartError::other)?);
         let (drain, draining) = watch::channel(());

@@ -1,25 +1,37 @@
 //! The payments API over gRPC.
 
-use tonic::{Code, Request, Response, Status};
+use axum::{Router, body::Body, http};
+use tonic::{Code, Request, Response, Status, service::Routes};
+use tower::ServiceExt;
 
 use crate::{
     cashier::{Cashier, NotPaid, Why},
     payment::{self, NewPayment},
     proto::payments::{
         CreatePaymentRequest, FraudCheck, GetPaymentRequest, Payment, Status as PaymentStatus,
-        payments_server,
+        payments_server::{self, PaymentsServer},
     },
+    stack::PaymentLayer,
 };
 
 #[derive(Clone, Debug)]
-pub(crate) struct PaymentsService {
+struct PaymentsService {
     cashier: Cashier,
 }
 
-impl PaymentsService {
-    pub(crate) fn new(cashier: Cashier) -> Self {
-        Self { cashier }
-    }
+/// The whole service. Only making payments is guarded, as over HTTP.
+pub(crate) fn routes(cashier: Cashier, guard: PaymentLayer) -> Routes {
+    let service = PaymentsServer::new(PaymentsService { cashier });
+    let guarded = service
+        .clone()
+        .map_request(|request: http::Request<Body>| request.map(tonic::body::Body::new));
+    let create = Router::new()
+        .route_service("/payments.v1.Payments/CreatePayment", guarded)
+        .route_layer(guard);
+    let mut routes = Routes::new(service);
+    let router = std::mem::take(routes.axum_router_mut());
+    *routes.axum_router_mut() = router.merge(create);
+    routes
 }
 
 #[tonic::async_trait]

@@ -13,6 +13,7 @@ mod flags;
 mod fraud;
 mod gateway;
 mod grpc;
+mod guards;
 mod payment;
 mod problem;
 pub mod proto;

@@ -6,7 +6,7 @@ use axum::{
     http::{Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
-use seaworthy_http::{problem, retry_after};
+use seaworthy::http::{problem, retry_after};
 use serde_json::Value;
 
 /// An answer other than success, as an axum handler returns it.

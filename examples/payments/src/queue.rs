@@ -1,19 +1,19 @@
 //! Payments that wait for the gateway's circuit: bounded, each charged once when it closes.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use tokio::{
     sync::{
-        OwnedSemaphorePermit, Semaphore,
+        OwnedSemaphorePermit, Semaphore, SemaphorePermit,
         mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-        watch,
     },
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use crate::{
+    guards::CircuitWatch,
     payment::{Payment, Status},
     store::Store,
     upstreams::{Charge, ChargeError, Upstreams},
@@ -48,6 +48,16 @@ struct Job {
     _place: OwnedSemaphorePermit,
 }
 
+/// The other end at work.
+#[derive(Debug)]
+struct Worker {
+    upstreams: Upstreams,
+    store: Store,
+    circuit: CircuitWatch,
+    /// Held by the payment that probes.
+    probing: Semaphore,
+}
+
 /// How many payments wait at most.
 pub(crate) const CAPACITY: usize = 1_000;
 
@@ -55,12 +65,16 @@ pub(crate) const CAPACITY: usize = 1_000;
 /// keep most of the gateway's slots.
 const AT_ONCE: usize = 4;
 
-/// Between two attempts at the same payment, unless the circuit says otherwise.
+/// Between two attempts at the same payment.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How often the gateway may answer one payment badly before it is given up. Refusals of the
-/// circuit do not count.
+/// How often the gateway may answer one payment badly, while it answers others well, before that
+/// payment is given up.
 const MAX_ATTEMPTS: u32 = 10;
+
+/// After how long a payment is given up in any case: one that the gateway can never take would
+/// otherwise be the probe that opens the circuit again, for ever.
+const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// The two ends of a queue with this many places.
 pub(crate) fn queue(capacity: usize) -> (Queue, Waiting) {
@@ -117,72 +131,106 @@ impl Place<'_> {
 // ===== impl Waiting =====
 
 impl Waiting {
-    /// Charges what waits, for ever.
+    /// Charges what waits, for ever: several at a time while the circuit is closed, and one at a
+    /// time while it is not, when the circuit said to come back.
     ///
-    /// A payment that waits is tried again when the circuit closes, and also when the circuit said
-    /// to come back: with no other traffic, the queue itself makes the probes that close it.
+    /// Somebody has to: a circuit closes only by calls that succeed, and it may be that nobody pays
+    /// any more. One at a time leaves probes to those who do.
     pub(crate) async fn work(self, upstreams: Upstreams, store: Store) {
+        let circuit = CircuitWatch::new(upstreams.stack().guards.gateway.circuit.clone());
+        let worker = Worker {
+            upstreams,
+            store,
+            circuit,
+            probing: Semaphore::new(1),
+        };
         UnboundedReceiverStream::new(self.jobs)
-            .for_each_concurrent(AT_ONCE, |job| settle(job, &upstreams, &store))
+            .for_each_concurrent(AT_ONCE, |job| worker.settle(job))
             .await;
     }
 }
 
-/// Charges one payment, however long it takes.
-async fn settle(job: Job, upstreams: &Upstreams, store: &Store) {
-    let mut closed = upstreams.stack().circuit.subscribe();
-    let mut attempts = 0;
-    loop {
-        // Seen before the attempt: a circuit that closes during it wakes the wait below at once.
-        closed.mark_unchanged();
-        let error = match upstreams.charge(&job.charge).await {
-            Ok(charge_id) => {
-                return finish(&job, store, |payment| {
-                    payment.status = Status::Approved;
-                    payment.charge_id = charge_id;
-                    payment.message = None;
+// ===== impl Worker =====
+
+impl Worker {
+    /// Charges one payment, however long it takes.
+    async fn settle(&self, job: Job) {
+        let began = Instant::now();
+        let mut attempts = 0;
+        loop {
+            let turn = self.turn().await;
+            let error = match self.upstreams.charge(&job.charge).await {
+                Ok(charge_id) => {
+                    return self.finish(&job, |payment| {
+                        payment.status = Status::Approved;
+                        payment.charge_id = charge_id;
+                        payment.message = None;
+                    });
+                }
+                Err(error) => error,
+            };
+            let given_up = match error {
+                ChargeError::CircuitOpen { .. } | ChargeError::Busy { .. } => false,
+                ChargeError::Rejected { .. } => true,
+                ChargeError::TimedOut { .. } | ChargeError::Bad { .. } => {
+                    // A probe that fails says that the gateway is still away, not that it will
+                    // not have this payment.
+                    attempts += u32::from(turn.is_none());
+                    attempts == MAX_ATTEMPTS || began.elapsed() >= MAX_AGE
+                }
+            };
+            if given_up {
+                return self.finish(&job, |payment| match error {
+                    ChargeError::TimedOut { .. } => {
+                        payment.status = Status::Unknown;
+                        payment.message = Some("The card gateway did not answer in time");
+                    }
+                    _ => {
+                        payment.status = Status::Failed;
+                        payment.message = Some("The card gateway did not take the charge");
+                    }
                 });
             }
-            Err(error) => error,
+            self.pause(turn).await;
+        }
+    }
+
+    /// Ready when a payment may be tried: with the only permit if it is to be a probe.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        let probe = async {
+            let permit = self.probing.acquire().await.ok();
+            self.circuit.due().await;
+            permit
         };
-        let mut pause = PAUSE;
-        match error {
-            ChargeError::CircuitOpen { retry_after } => {
-                pause = retry_after.unwrap_or(PAUSE).max(PAUSE);
-            }
-            ChargeError::Busy { .. } => {}
-            ChargeError::TimedOut { .. } | ChargeError::Bad { .. } => attempts += 1,
-            ChargeError::Rejected { .. } => attempts = MAX_ATTEMPTS,
-        }
-        if attempts == MAX_ATTEMPTS {
-            return finish(&job, store, |payment| {
-                payment.status = Status::Failed;
-                payment.message = Some("The card gateway did not take the charge");
-            });
-        }
         tokio::select! {
-            () = closes(&mut closed) => {}
-            () = sleep(pause) => {}
+            biased;
+            () = self.circuit.closed() => None,
+            permit = probe => permit,
         }
     }
-}
 
-fn finish(job: &Job, store: &Store, change: impl FnOnce(&mut Payment)) {
-    let payment_id = job.charge.payment_id.as_str();
-    if let Some(payment) = store.update(payment_id, change) {
-        let status = payment.status.as_str();
-        metrics::counter!("payments_settled_from_queue_total", "status" => status).increment(1);
-        tracing::info!(payment_id, status, "queued payment settled");
-    }
-}
-
-/// Ready when the circuit closes after now.
-async fn closes(closed: &mut watch::Receiver<bool>) {
-    while closed.changed().await.is_ok() {
-        if *closed.borrow_and_update() {
-            return;
+    /// Waits between two attempts at the same payment.
+    ///
+    /// A probe keeps its permit until then: the next in line comes after the pause too.
+    async fn pause(&self, turn: Option<SemaphorePermit<'_>>) {
+        let closed = async {
+            match turn {
+                Some(_) => self.circuit.closed().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = closed => {}
+            () = sleep(PAUSE) => {}
         }
     }
-    // Nobody is left to close it.
-    std::future::pending().await
+
+    fn finish(&self, job: &Job, change: impl FnOnce(&mut Payment)) {
+        let payment_id = job.charge.payment_id.as_str();
+        if let Some(payment) = self.store.update(payment_id, change) {
+            let status = payment.status.as_str();
+            metrics::counter!("payments_settled_from_queue_total", "status" => status).increment(1);
+            tracing::info!(payment_id, status, "queued payment settled");
+        }
+    }
 }

@@ -1,8 +1,19 @@
-//! The stack: how the upstreams are called and how the payments routes are guarded.
+//! The stack: which layers guard the payments, and which guard the calls to the two upstreams.
 //!
 //! The one file where the layers go in; the rest of the demo is an ordinary service.
+//!
+//! ```text
+//! a payment ─▶ edge ─▶ deadline ─▶ bulkhead ─▶ the cashier
+//!                                                │
+//!                ┌───────────────────────────────┤
+//!                ▼                               ▼
+//!   edge ─▶ circuit ─▶ timeout      circuit ─▶ retry ─▶ bulkhead ─▶ timeout
+//!                         │                                            │
+//!                         ▼                                            ▼
+//!                   fraud service                                 card gateway
+//! ```
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use axum::{
     body::Body,
@@ -15,74 +26,230 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use serde::Serialize;
-use tokio::sync::watch;
+use seaworthy::{
+    BoxError, InvalidConfig, Rejection,
+    bulkhead::{BulkheadHandle, BulkheadLayer, Queued},
+    circuit_breaker::CircuitBreakerLayer,
+    http::{Http, RespondLayer, deadline_header::DeadlineHeaders, replay::ReplayBody},
+    retry::RetryLayer,
+    timeout::{DeadlineLayer, TimeoutLayer},
+};
 use tonic::transport::{Channel, Endpoint};
-use tower::{
-    BoxError, Service, ServiceExt,
-    layer::util::Identity,
-    timeout::{Timeout, error::Elapsed},
-    util::BoxCloneSyncService,
+use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
+
+use crate::{
+    guards::{FraudGuards, GatewayGuards, Guards},
+    upstreams::ChargeError,
 };
 
-use crate::upstreams::ChargeError;
+/// What every payment passes through on its way in, the outermost layer first.
+pub(crate) type PaymentLayer = (
+    RespondLayer,
+    DeadlineLayer<Http, DeadlineHeaders>,
+    BulkheadLayer<Http, Queued>,
+);
 
 /// Calls the card gateway.
 pub(crate) type GatewayService =
     BoxCloneSyncService<Request<Full<Bytes>>, Response<Body>, BoxError>;
 
+/// One attempt to call it: the retry layer keeps the body, to send it again.
+pub(crate) type Attempt = Request<ReplayBody<Full<Bytes>>>;
+
 /// Calls the fraud service.
-pub(crate) type FraudService = BoxCloneSyncService<GrpcRequest, GrpcResponse, BoxError>;
+pub(crate) type FraudService = BoxCloneSyncService<GrpcRequest, GrpcResponse, Infallible>;
 
-type GrpcRequest = Request<tonic::body::Body>;
-type GrpcResponse = Response<tonic::body::Body>;
-
-/// What every payment passes through on its way in.
-pub(crate) type PaymentLayer = Identity;
+pub(crate) type GrpcRequest = Request<tonic::body::Body>;
+pub(crate) type GrpcResponse = Response<tonic::body::Body>;
 
 /// Shared by its clones.
 #[derive(Clone, Debug)]
 pub(crate) struct Stack {
+    pub(crate) payment_layer: PaymentLayer,
     pub(crate) gateway: GatewayService,
     pub(crate) fraud: FraudService,
-    pub(crate) payment_layer: PaymentLayer,
-    pub(crate) circuit: Circuit,
+    pub(crate) guards: Guards,
 }
 
-/// Whether the gateway's circuit is closed, and who wants to know when it closes.
-#[derive(Clone, Debug)]
-pub(crate) struct Circuit {
-    closed: watch::Sender<bool>,
+/// How long a payment may take: ten seconds, less half a one for the way there and back.
+const PAYMENT_LIMIT: Duration = Duration::from_millis(9_500);
+
+/// How long the gateway has for each attempt, to the last byte of its answer.
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(2);
+
+/// A fraud check is worth having, not worth waiting for.
+const CHECK_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long a call waits for a slot of a bulkhead.
+const SLOT_WAIT: Duration = Duration::from_secs(1);
+
+/// What guards the payments API. HTTP and gRPC use one value, and so share its slots.
+fn payments() -> Result<(PaymentLayer, BulkheadHandle), InvalidConfig> {
+    // Outermost: makes answers of what the layers below refuse.
+    let edge = RespondLayer::new();
+
+    // Outside of the bulkhead: the wait for a slot is part of the time that a payment has. All
+    // that is called inside, down to each attempt at the gateway, is cut by what is left of it.
+    let deadline = DeadlineLayer::http("payment").max(PAYMENT_LIMIT).build()?;
+
+    // Innermost: refuses before the cashier has begun what would be in vain.
+    let bulkhead = BulkheadLayer::http("payment")
+        .max_concurrent(50)
+        .queue(200, SLOT_WAIT)
+        .build()?;
+
+    let guard = bulkhead.handle();
+    Ok(((edge, deadline, bulkhead), guard))
 }
 
-/// The gateway's circuit is open: the gateway was not called.
-#[derive(Debug)]
-struct Refused;
+/// What guards the card gateway, and us from it.
+fn gateway<S>(client: S) -> Result<(GatewayService, GatewayGuards), InvalidConfig>
+where
+    S: Service<Attempt> + Clone + Send + Sync + 'static,
+    S::Response: IntoResponse,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+    // Outside of the retry, as the handbook has it: it counts charges that failed for good, and
+    // when it is open a payment is queued at once, not between two attempts.
+    let circuit = CircuitBreakerLayer::http("gateway")
+        // The handbook's rule and no other: a failure adds one, a success takes one away.
+        .failure_rate(None)
+        .leaky_count(5)
+        .recovery_timeout(Duration::from_secs(30))
+        // Thirty seconds each time, so that you know when to look. Where many instances call one
+        // gateway, leave these two lines out: the time then doubles, and is spread by chance.
+        .recovery_factor(1.0)
+        .jitter(0.0)
+        .half_open_max_calls(3)
+        // One lucky charge is no recovery.
+        .success_threshold(3)
+        .build()?;
 
-/// A circuit as the page shows it.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct CircuitStatus {
-    name: &'static str,
-    state: &'static str,
+    // Outside of the bulkhead: a charge that waits for its next attempt holds no slot. It repeats
+    // a POST only because every charge carries an `Idempotency-Key`.
+    let retry = RetryLayer::http("gateway")
+        .max_attempts(3)
+        // A gateway may ask us to wait for longer than a payment has.
+        .max_delay(Duration::from_secs(1))
+        .build()?;
+
+    // For the gateway alone: shared with the fraud service, a gateway that hangs would take all
+    // the slots, and no payment would be checked any more.
+    let bulkhead = BulkheadLayer::http("external_api")
+        .max_concurrent(20)
+        .queue(50, SLOT_WAIT)
+        .build()?;
+
+    // Innermost: limits each attempt, without its wait for a slot. What it cuts the retry tries
+    // again, and the circuit counts.
+    let timeout = TimeoutLayer::http("gateway")
+        .limit(ATTEMPT_LIMIT)
+        .body_limit(ATTEMPT_LIMIT)
+        .build()?;
+
+    let guards = GatewayGuards {
+        circuit: circuit.handle(),
+        retry: retry.handle(),
+        bulkhead: bulkhead.handle(),
+        timeout: timeout.handle(),
+    };
+    let service = ServiceBuilder::new()
+        .map_response(|response: Response<_>| response.map(Body::new))
+        .layer(circuit)
+        .layer(retry)
+        .layer(bulkhead)
+        .layer(timeout)
+        .map_response(S::Response::into_response)
+        .service(client);
+    Ok((BoxCloneSyncService::new(service), guards))
 }
+
+/// What guards the fraud service. A check that fails is skipped, so there is no retry; and as many
+/// run at once as there are payments, so there is no bulkhead.
+fn fraud<S>(channel: S) -> Result<(FraudService, FraudGuards), InvalidConfig>
+where
+    S: Service<GrpcRequest, Response = GrpcResponse> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+    // Outermost inside of a tonic client as well: it knows a status, and makes `UNKNOWN` of a
+    // refusal that is still an error.
+    let edge = RespondLayer::new();
+
+    let circuit = CircuitBreakerLayer::http("fraud")
+        .failure_rate(None)
+        .leaky_count(3)
+        .recovery_timeout(Duration::from_secs(60))
+        .recovery_factor(1.0)
+        .jitter(0.0)
+        .half_open_max_calls(2)
+        .success_threshold(2)
+        .build()?;
+
+    // Inside of the circuit, which so learns of a service that hangs.
+    let timeout = TimeoutLayer::http("fraud")
+        .limit(CHECK_LIMIT)
+        .body_limit(CHECK_LIMIT)
+        // The service is told how long we wait, as `grpc-timeout`.
+        .propagate(DeadlineHeaders::default())
+        .build()?;
+
+    let guards = FraudGuards {
+        circuit: circuit.handle(),
+        timeout: timeout.handle(),
+    };
+    let service = ServiceBuilder::new()
+        .map_response(|response: Response<_>| response.map(tonic::body::Body::new))
+        .layer(edge)
+        .layer(circuit)
+        .layer(timeout)
+        .service(channel);
+    Ok((BoxCloneSyncService::new(service), guards))
+}
+
+/// What an error of the gateway's stack means for a payment: a refusal of ours, or the gateway's
+/// own failure.
+pub(crate) fn explain(error: &BoxError) -> ChargeError {
+    let Some(rejection) = Rejection::find(&**error) else {
+        return ChargeError::Bad { status: None };
+    };
+    let retry_after = rejection.retry_after();
+    if rejection.is_open() {
+        ChargeError::CircuitOpen { retry_after }
+    } else if rejection.is_timeout() {
+        ChargeError::TimedOut { retry_after }
+    } else {
+        ChargeError::Busy { retry_after }
+    }
+}
+
+// ===== impl Stack =====
 
 impl Stack {
-    pub(crate) fn new(fraud: SocketAddr) -> Result<Self, tonic::transport::Error> {
+    /// Over sockets. Nothing connects before the first call.
+    ///
+    /// # Errors
+    /// If an option cannot work.
+    pub(crate) fn new(fraud: SocketAddr) -> Result<Self, BoxError> {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        connector.set_connect_timeout(Some(CONNECT_LIMIT));
         let client = Client::builder(TokioExecutor::new()).build(connector);
         let channel: Channel = Endpoint::from_shared(format!("http://{fraud}"))?
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(CONNECT_LIMIT)
             .tcp_nodelay(true)
             .connect_lazy();
-        Ok(Self::over(client, channel))
+        Ok(Self::over(client, channel)?)
     }
 
-    /// The layers, over whatever calls the upstreams: sockets, or a test's closure.
-    pub(crate) fn over<G, F>(gateway: G, fraud: F) -> Self
+    /// Over whatever calls the upstreams: sockets, or a test's closures.
+    ///
+    /// # Errors
+    /// If an option cannot work.
+    pub(crate) fn over<G, F>(client: G, channel: F) -> Result<Self, InvalidConfig>
     where
-        G: Service<Request<Full<Bytes>>> + Clone + Send + Sync + 'static,
+        G: Service<Attempt> + Clone + Send + Sync + 'static,
         G::Response: IntoResponse,
         G::Error: Into<BoxError>,
         G::Future: Send,
@@ -90,92 +257,21 @@ impl Stack {
         F::Error: Into<BoxError>,
         F::Future: Send,
     {
-        let circuit = Circuit {
-            closed: watch::Sender::new(true),
-        };
-        let gateway = Timeout::new(
-            gateway.map_response(IntoResponse::into_response),
-            CHARGE_TIMEOUT,
-        );
-        let gateway = tower::service_fn({
-            let circuit = circuit.clone();
-            move |request| {
-                let closed = circuit.is_closed();
-                let call = gateway.clone().oneshot(request);
-                async move {
-                    if closed {
-                        call.await
-                    } else {
-                        Err(Refused.into())
-                    }
-                }
-            }
-        });
-        let fraud = Timeout::new(fraud, FRAUD_TIMEOUT);
-        Self {
-            gateway: BoxCloneSyncService::new(gateway),
-            fraud: BoxCloneSyncService::new(fraud),
-            payment_layer: Identity::new(),
-            circuit,
-        }
-    }
-
-    pub(crate) fn circuits(&self) -> Vec<CircuitStatus> {
-        let state = if self.circuit.is_closed() {
-            "closed"
-        } else {
-            "open"
-        };
-        vec![CircuitStatus {
-            name: "gateway",
-            state,
-        }]
+        let (payment_layer, payment) = payments()?;
+        let (gateway, gateway_guards) = gateway(client)?;
+        let (fraud, fraud_guards) = fraud(channel)?;
+        Ok(Self {
+            payment_layer,
+            gateway,
+            fraud,
+            guards: Guards {
+                payment,
+                gateway: gateway_guards,
+                fraud: fraud_guards,
+            },
+        })
     }
 }
 
 /// Loopback answers at once; across a network a second packet gets its chance.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Leaves the rest of the ten seconds to the fraud check.
-const CHARGE_TIMEOUT: Duration = Duration::from_secs(6);
-
-/// The check is worth having, not worth waiting for.
-const FRAUD_TIMEOUT: Duration = Duration::from_secs(1);
-
-impl Circuit {
-    pub(crate) fn is_closed(&self) -> bool {
-        *self.closed.borrow()
-    }
-
-    /// Opens or closes it whatever the gateway does.
-    #[cfg(test)]
-    pub(crate) fn force(&self, closed: bool) {
-        self.closed.send_replace(closed);
-    }
-
-    /// Tells of every change.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<bool> {
-        self.closed.subscribe()
-    }
-}
-
-// ===== impl Refused =====
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the gateway's circuit is open")
-    }
-}
-
-impl std::error::Error for Refused {}
-
-/// What an error of the gateway's stack means for a payment.
-pub(crate) fn explain(error: &BoxError) -> ChargeError {
-    if error.is::<Refused>() {
-        return ChargeError::CircuitOpen { retry_after: None };
-    }
-    if error.is::<Elapsed>() {
-        return ChargeError::TimedOut { retry_after: None };
-    }
-    ChargeError::Bad { status: None }
-}
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);

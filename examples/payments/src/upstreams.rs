@@ -9,6 +9,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body_util::Full;
+use seaworthy::http::retry::IDEMPOTENCY_KEY;
 use serde_json::{Value, json};
 use tonic::Code;
 use tower::{Service, ServiceExt};
@@ -27,8 +28,8 @@ pub(crate) struct Upstreams {
     fraud: FraudClient<FraudService>,
 }
 
-/// A card to charge. The payment's id makes it idempotent: however often it is sent, the gateway
-/// charges once.
+/// A card to charge. The payment's id makes it idempotent: however often it is sent, by the retry
+/// layer or out of the queue, the gateway charges once.
 #[derive(Clone, Debug)]
 pub(crate) struct Charge {
     pub(crate) payment_id: String,
@@ -41,10 +42,6 @@ pub(crate) enum ChargeError {
     /// The circuit refused: the gateway was not asked.
     CircuitOpen { retry_after: Option<Duration> },
     /// No slot came free: the gateway was not asked.
-    #[expect(
-        dead_code,
-        reason = "made by the bulkhead, which is not in the stack yet"
-    )]
     Busy { retry_after: Option<Duration> },
     /// No answer in time.
     TimedOut { retry_after: Option<Duration> },
@@ -101,7 +98,7 @@ impl Upstreams {
             .uri(self.charge_url.clone())
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json")
-            .header("idempotency-key", &charge.payment_id)
+            .header(&IDEMPOTENCY_KEY, &charge.payment_id)
             .body(Full::new(Bytes::from(body.to_string())))
             .expect("a payment's id is a header value");
 

@@ -1,0 +1,179 @@
+//! What can be seen of the layers while they work, and how the queue hears of the gateway's circuit.
+
+use std::time::Duration;
+
+use seaworthy::{
+    Event, Subscription,
+    bulkhead::BulkheadHandle,
+    circuit_breaker::{CircuitBreakerHandle, State},
+    retry::RetryHandle,
+    timeout::TimeoutHandle,
+};
+use serde::Serialize;
+use tokio::sync::watch;
+
+/// The handles of every layer in the stack; shared by its clones.
+#[derive(Clone, Debug)]
+pub(crate) struct Guards {
+    /// The slots for payments.
+    pub(crate) payment: BulkheadHandle,
+    pub(crate) gateway: GatewayGuards,
+    pub(crate) fraud: FraudGuards,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct GatewayGuards {
+    pub(crate) circuit: CircuitBreakerHandle,
+    pub(crate) retry: RetryHandle,
+    pub(crate) bulkhead: BulkheadHandle,
+    pub(crate) timeout: TimeoutHandle,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct FraudGuards {
+    pub(crate) circuit: CircuitBreakerHandle,
+    pub(crate) timeout: TimeoutHandle,
+}
+
+/// A circuit as the page shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct CircuitStatus {
+    name: String,
+    state: &'static str,
+    failures: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threshold: Option<u64>,
+    /// How long it still refuses every call; zero when the next call will be a probe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u128>,
+}
+
+/// A bulkhead as the page shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct BulkheadStatus {
+    name: String,
+    running: usize,
+    limit: usize,
+    waiting: usize,
+    queue: usize,
+}
+
+/// The retries as the page shows them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct RetryStatus {
+    name: String,
+    retries: u64,
+    gave_up: u64,
+}
+
+/// Tells when a circuit closes.
+#[derive(Debug)]
+pub(crate) struct CircuitWatch {
+    circuit: CircuitBreakerHandle,
+    changes: watch::Sender<()>,
+    _listener: Subscription,
+}
+
+// ===== impl Guards =====
+
+impl Guards {
+    /// Registers the metrics of every layer, so that the first scrape shows them.
+    pub(crate) fn publish(&self) {
+        let Self {
+            payment,
+            gateway,
+            fraud,
+        } = self;
+        payment.publish();
+        gateway.circuit.publish();
+        gateway.retry.publish();
+        gateway.bulkhead.publish();
+        gateway.timeout.publish();
+        fraud.circuit.publish();
+        fraud.timeout.publish();
+    }
+
+    pub(crate) fn circuits(&self) -> [CircuitStatus; 2] {
+        [&self.gateway.circuit, &self.fraud.circuit].map(|circuit| {
+            let seen = circuit.snapshot();
+            CircuitStatus {
+                name: seen.name,
+                state: seen.state.name(),
+                failures: seen.failures,
+                threshold: seen.threshold,
+                retry_after_ms: seen.until.map(|until| until.as_millis()),
+            }
+        })
+    }
+
+    pub(crate) fn bulkheads(&self) -> [BulkheadStatus; 2] {
+        [&self.payment, &self.gateway.bulkhead].map(|bulkhead| {
+            let seen = bulkhead.snapshot();
+            BulkheadStatus {
+                name: seen.name,
+                running: seen.running,
+                limit: seen.limit,
+                waiting: seen.waiting,
+                queue: seen.queue_limit,
+            }
+        })
+    }
+
+    pub(crate) fn retries(&self) -> [RetryStatus; 1] {
+        let seen = self.gateway.retry.snapshot();
+        [RetryStatus {
+            name: seen.name,
+            retries: seen.retries,
+            gave_up: seen.gave_up,
+        }]
+    }
+}
+
+// ===== impl CircuitWatch =====
+
+impl CircuitWatch {
+    pub(crate) fn new(circuit: CircuitBreakerHandle) -> Self {
+        let changes = watch::Sender::new(());
+        // The listener holds no handle: it would be one that the circuit itself keeps alive.
+        let listener = circuit.subscribe({
+            let changes = changes.clone();
+            move |report| {
+                if let Event::CircuitChanged { .. } = report.event {
+                    changes.send_replace(());
+                }
+            }
+        });
+        Self {
+            circuit,
+            changes,
+            _listener: listener,
+        }
+    }
+
+    /// Ready when every call passes.
+    pub(crate) async fn closed(&self) {
+        // Subscribed before the state is read: no change is missed in between.
+        let mut changes = self.changes.subscribe();
+        while !self.is_closed() {
+            // The sender is ours, so there is always another change to wait for.
+            drop(changes.changed().await);
+        }
+    }
+
+    /// Ready when a call may be let through as a probe: the circuit opens for a time, and then
+    /// half-opens for whoever calls next.
+    pub(crate) async fn due(&self) {
+        while let Some(left) = self.refuses_for() {
+            tokio::time::sleep(left).await;
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        let state = self.circuit.state();
+        matches!(state, State::Closed | State::ForcedClosed | State::Disabled)
+    }
+
+    fn refuses_for(&self) -> Option<Duration> {
+        self.circuit.snapshot().until.filter(|left| !left.is_zero())
+    }
+}
