@@ -44,6 +44,8 @@ use crate::InvalidConfig;
 use crate::sync::atomic::AtomicU64;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
+mod pace;
+
 mod queue;
 pub use queue::{Claim, Entered, Queue, QueueRefusal, Ticket};
 

@@ -2,7 +2,9 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::fmt;
+use core::time::Duration;
 
+use super::pace::Pace;
 use super::{Slot, Slots, check_limit};
 use crate::{InvalidConfig, Moment};
 
@@ -22,6 +24,7 @@ pub struct Queue<W> {
     due: BTreeSet<(Moment, u64)>,
     /// Who owns a slot and has not come for it yet.
     granted: BTreeSet<u64>,
+    pace: Pace,
 }
 
 /// A place in the [`Queue`] that gave it out; good for no other.
@@ -89,6 +92,7 @@ impl<W> Queue<W> {
             waiting: BTreeMap::new(),
             due: BTreeSet::new(),
             granted: BTreeSet::new(),
+            pace: Pace::default(),
         })
     }
 
@@ -114,6 +118,15 @@ impl<W> Queue<W> {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Moment> {
         self.due.first().map(|&(deadline, _)| deadline)
+    }
+
+    /// The mean time between two slots that were handed on while others waited; `None` until two were.
+    ///
+    /// By Little's law, those who wait now will have been served after so many times this.
+    /// It is measured under a standing queue only, and keeps its last value in between.
+    #[must_use]
+    pub const fn pace(&self) -> Option<Duration> {
+        self.pace.mean()
     }
 
     /// How many wait in front of this one; `None` if it does not wait any more.
@@ -167,7 +180,7 @@ impl<W> Queue<W> {
         let granted = slots.settle(0, ahead + 1);
         self.grant_first(granted.min(ahead), &mut wake);
         if granted > ahead {
-            self.invariants(slots);
+            self.end(slots);
             return Ok(Entered::Slot(Slot(())));
         }
         let number = self.next;
@@ -213,7 +226,11 @@ impl<W> Queue<W> {
     /// Passes a slot on to the first who still waits, or puts it back if nobody does or if the limit was lowered.
     pub fn release(&mut self, slots: &Slots, Slot(()): Slot, now: Moment, mut wake: impl FnMut(W)) {
         self.remove_expired(now, &mut wake);
-        self.hand_out(slots, 1, &mut wake);
+        let granted = self.settle(slots, 1, &mut wake);
+        if granted > 0 {
+            self.pace.handed_on(now);
+        }
+        self.end(slots);
     }
 
     /// Removes those whose time is over; each [claims](Self::claim) [`Claim::Expired`].
@@ -242,7 +259,7 @@ impl<W> Queue<W> {
         self.remove_expired(now, &mut wake);
         let granted = slots.settle_within(Some(limit), 0, self.waiting.len());
         self.grant_first(granted, &mut wake);
-        self.invariants(slots);
+        self.end(slots);
         Ok(())
     }
 
@@ -255,10 +272,23 @@ impl<W> Queue<W> {
         Ok(())
     }
 
-    /// Every change ends here: the word learns how many wait, and they get what is free.
     fn hand_out(&mut self, slots: &Slots, returned: usize, wake: &mut impl FnMut(W)) {
+        self.settle(slots, returned, wake);
+        self.end(slots);
+    }
+
+    /// The word learns how many wait, and they get what is free; says how many of them.
+    fn settle(&mut self, slots: &Slots, returned: usize, wake: &mut impl FnMut(W)) -> usize {
         let granted = slots.settle(returned, self.waiting.len());
         self.grant_first(granted, wake);
+        granted
+    }
+
+    /// Every change ends here.
+    fn end(&mut self, slots: &Slots) {
+        if self.waiting.is_empty() {
+            self.pace.pause();
+        }
         self.invariants(slots);
     }
 

@@ -345,3 +345,43 @@ fn payload_of_a_waiter_can_be_renewed() {
     assert!(test.queue.payload_mut(&ticket).is_none());
     assert_eq!(test.queue.position(&ticket), None);
 }
+
+#[test]
+fn pace_of_the_queue_is_that_of_the_slots_handed_on() {
+    let mut test = Test::new(1, 4);
+    let mut slot = test.slots.try_acquire().expect("free");
+    let waiters: Vec<_> = (1..=4).map(|name| test.queued(name, 0, 1_000)).collect();
+    assert_eq!(test.queue.pace(), None);
+    for (waiter, now) in waiters.into_iter().zip([40, 140, 240, 340]) {
+        test.release(slot, now);
+        slot = test.slot(waiter);
+    }
+    let pace = Some(core::time::Duration::from_nanos(100));
+    assert_eq!(test.queue.pace(), pace);
+
+    // The queue was empty in between: how long that was is not how long calls take.
+    let late = test.queued(5, 50_000, 100_000);
+    test.release(slot, 60_000);
+    let slot = test.slot(late);
+    assert_eq!(test.queue.pace(), pace);
+    test.release(slot, 70_000);
+    assert_eq!(test.queue.pace(), pace);
+}
+
+#[test]
+fn slot_that_is_retired_or_passed_on_by_a_waiter_sets_no_pace() {
+    let mut test = Test::new(3, 4);
+    let running: Vec<_> = (0..3)
+        .map(|_| test.slots.try_acquire().expect("free"))
+        .collect();
+    let first = test.queued(1, 0, 1_000);
+    let _second = test.queued(2, 0, 1_000);
+    let _third = test.queued(3, 0, 1_000);
+    test.resize(1, 0);
+    for (slot, now) in running.into_iter().zip([10, 20, 30]) {
+        test.release(slot, now);
+    }
+    test.cancel(first, 31);
+    assert_eq!(test.woken, [1, 2]);
+    assert_eq!(test.queue.pace(), None, "one slot was handed on");
+}
