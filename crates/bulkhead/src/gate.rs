@@ -1,7 +1,7 @@
 //! The slots with a queue, a clock and a voice: what the shared services ask.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use seaworthy_core::InvalidConfig;
 use seaworthy_core::slots::{Occupancy, Queue, Slot, Slots};
 use seaworthy_kit::gate::Entry;
-use seaworthy_kit::{Clock, Event, Gate, Held, Refusal, RejectionKind, Telemetry, Verdict};
+use seaworthy_kit::{Clock, Event, Gate, Held, Moment, Refusal, RejectionKind, Telemetry, Verdict};
 
 use crate::layer::Options;
 use crate::wait::Wait;
@@ -22,6 +22,10 @@ pub struct BulkheadGate {
     queue: Mutex<Queue<Waker>>,
     /// As in the queue, for those who need not lock it. Written under its lock.
     max_queue: AtomicUsize,
+    /// The earliest deadline in the queue, likewise.
+    next_deadline: AtomicU64,
+    /// The pace of the queue in nanoseconds, likewise; zero while it is not known.
+    pace: AtomicU64,
     options: Options,
     telemetry: Telemetry,
     gauges: Gauges,
@@ -46,6 +50,8 @@ impl BulkheadGate {
             slots: Slots::try_new(options.max_concurrent)?,
             queue: Mutex::new(Queue::try_new(options.max_queue)?),
             max_queue: AtomicUsize::new(options.max_queue),
+            next_deadline: AtomicU64::new(Moment::NEVER.as_nanos()),
+            pace: AtomicU64::new(0),
             options,
             telemetry,
             gauges,
@@ -80,15 +86,45 @@ impl BulkheadGate {
         change: impl FnOnce(&mut Queue<Waker>, &Slots, &mut dyn FnMut(Waker)) -> R,
     ) -> R {
         let mut woken = Vec::new();
-        let result = change(&mut self.queue(), &self.slots, &mut |waker| {
-            woken.push(waker);
-        });
+        let result = {
+            let mut queue = self.queue();
+            let result = change(&mut queue, &self.slots, &mut |waker| woken.push(waker));
+            self.publish_queue(&queue);
+            result
+        };
         for waker in woken {
             // The next one has a slot that nobody else will tell it of; and this may be a `drop`, where a panic would abort.
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
         self.show();
         result
+    }
+
+    /// For those who need not lock the queue.
+    fn publish_queue(&self, queue: &Queue<Waker>) {
+        let next = queue.next_deadline().unwrap_or(Moment::NEVER);
+        self.next_deadline.store(next.as_nanos(), Ordering::Relaxed);
+        let pace = queue.pace().unwrap_or_default().as_nanos();
+        let pace = u64::try_from(pace).unwrap_or(u64::MAX);
+        self.pace.store(pace, Ordering::Relaxed);
+    }
+
+    /// Whether so many may not wait, and nobody's time is over who only has not been polled since.
+    fn is_queue_full(&self, waiting: usize) -> bool {
+        if waiting < self.max_queue() {
+            return false;
+        }
+        let next = Moment::from_nanos(self.next_deadline.load(Ordering::Relaxed));
+        next == Moment::NEVER || self.max_queue() == 0 || self.clock().now() < next
+    }
+
+    /// The refusal of a call behind so many others.
+    pub(crate) fn refusal(&self, kind: RejectionKind, waiting: usize) -> Refusal {
+        let pace = Duration::from_nanos(self.pace.load(Ordering::Relaxed));
+        // Whoever waited in vain comes back behind at least one other, or there would have been a slot.
+        let ahead = u32::try_from(waiting.max(1)).unwrap_or(u32::MAX);
+        let served = pace.saturating_mul(ahead);
+        Refusal::new(kind, (!served.is_zero()).then_some(served))
     }
 
     pub(crate) fn set_limit(&self, limit: usize) -> Result<(), InvalidConfig> {
@@ -173,14 +209,13 @@ impl Gate for BulkheadGate {
             }
             Err(full_house) => full_house,
         };
+        let waiting = full_house.seen.waiting;
         // A full queue refuses without its lock.
         // Where refusals are only observed, nobody is kept waiting for one either.
-        let waits =
-            full_house.seen.waiting < held.max_queue() && held.control().enforced_percent() > 0;
-        if waits {
+        if held.control().enforced_percent() > 0 && !held.is_queue_full(waiting) {
             Entry::Waiting(Wait::new(held.again()))
         } else {
-            Entry::Refused(full())
+            Entry::Refused(held.refusal(RejectionKind::BulkheadFull, waiting))
         }
     }
 
@@ -206,7 +241,7 @@ impl Gate for BulkheadGate {
     }
 }
 
-/// Nobody can tell when a slot will be free.
-pub(crate) const fn full() -> Refusal {
+/// Without a queue nobody can tell when a slot will be free: to know how long calls take, each would have to be timed.
+const fn full() -> Refusal {
     Refusal::new(RejectionKind::BulkheadFull, None)
 }

@@ -81,6 +81,9 @@ impl BulkheadHandle {
 
     /// Refuses new calls from now on, and is ready when those that run or wait have ended.
     ///
+    /// Calls that wait for a slot were taken before the drain: they keep their place and get their turn.
+    /// How long that may last is bounded by `max_wait` and by what the calls take.
+    ///
     /// # Cancel safety
     /// Dropping the future stops the wait; new calls stay refused until [`Control::resume`].
     pub fn drain(&self) -> impl Future<Output = ()> + Send + 'static + use<> {

@@ -60,7 +60,12 @@
 //! The machine is [`Slots`](seaworthy_core::slots::Slots), whose docs have the diagram and the protocol.
 //! A call takes a slot with one atomic write, and gives it back with another.
 //! Without a free slot it is refused at once, or with [`queue`](Builder::queue) waits: first come, first served, for a limited time, never past its deadline.
-//! Nobody overtakes the queue, and a slot changes hands without being free in between.
+//! Nobody overtakes the queue, not even while the one whose turn it is has not noticed: a slot changes hands without being free in between.
+//! Whoever is given a slot in time keeps it, however late it is polled; a call whose time was over before that is never given one.
+//!
+//! A full queue refuses without taking its lock.
+//! Its refusal says when to come back, as far as that is known: by Little's law, the time in which those who wait now will have been served, from the pace at which slots were handed on so far.
+//! That pace is measured only while calls wait, where the time is read in any case; a bulkhead without a queue would have to time every call, and says nothing.
 //!
 //! # Where the state lives
 //! In the [`BulkheadLayer`] value: its clones, and all services that it makes, share the slots.
@@ -77,11 +82,13 @@
 //! # Cancellation
 //! Dropping a service, ready or not, changes nothing.
 //! Dropping a response future leaves the queue, or frees the slot; a slot that had just been granted goes to the next in the queue.
+//! A future that was never polled has no place in the queue; one that is not polled again keeps its place until its time is over, and a slot that it was granted until it is dropped.
+//! [`drain`](BulkheadHandle::drain) refuses newcomers only: calls that wait already get their turn, and the drain waits for them.
 //! Dropping a response body frees the slot.
 //! An upgraded connection (101, or 2xx to CONNECT) holds its slot until the handshake's response is over.
 //!
 //! # Errors
-//! `BulkheadFull` and `QueueTimeout`: 503 or UNAVAILABLE at the edge.
+//! `BulkheadFull` and `QueueTimeout`: 503 or UNAVAILABLE at the edge, with the time after which to come back where it is known.
 //! `DeadlineExceeded` where the caller's deadline ended the wait: 504 or DEADLINE_EXCEEDED.
 //! `Draining` after [`BulkheadHandle::drain`].
 //! Errors of the inner service pass unchanged.
@@ -91,6 +98,11 @@
 //! |---|---|---|
 //! | running | 25 | what resilience4j has; every service should set its own |
 //! | waiting | none | a queue hides overload: it is a choice, with a bound and a time |
+//!
+//! A number to start from is Little's law: calls per second at the peak, times the seconds that a slow call takes, and some more.
+//! Of a queue it says that the last one waits for as long as all before it take together, divided by the slots: a longer queue than fits into `max_wait` only refuses later.
+//!
+//! Absent on purpose: last come first served (it belongs to adaptive limits, which know when to switch), weights (a call is a call; a call that costs ten times as much belongs into a bulkhead of its own), priorities.
 //!
 //! # Events and metrics
 //! `refused`, `queued`, `dequeued`, `limit_changed`, `ended`; `seaworthy_in_flight`, `seaworthy_limit`, `seaworthy_queue_depth`, `seaworthy_queue_wait_seconds`, `seaworthy_calls_total`, `seaworthy_refused_total`, with `layer="bulkhead"`.

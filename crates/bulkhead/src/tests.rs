@@ -1,13 +1,34 @@
 //! The layer by the conformance suite, and on functions that end when the test says so; the machine has its tests in core.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use seaworthy_kit::testing::{Rejects, occupy};
 use seaworthy_kit::{BoxError, Rejection, RejectionKind, deadline};
 use tokio::sync::oneshot;
-use tokio_test::{assert_pending, assert_ready, task};
+use tokio_test::task::{self, Spawn};
+use tokio_test::{assert_pending, assert_ready};
 
 use super::*;
+
+mod queue;
+mod stress;
+mod terms;
+
+#[cfg(feature = "http")]
+mod body;
+
+/// What an operator does: other limits, observing, the end of a drain.
+fn meddle(handle: &BulkheadHandle, draw: u64) {
+    match draw % 6 {
+        0 | 1 => handle.set_limit(1 + (draw / 6 % 8) as usize).unwrap(),
+        2 => handle.set_limit(8).unwrap(),
+        3 => handle.set_queue_limit((draw / 6 % 4) as usize).unwrap(),
+        4 => handle.control().enforce_percent((draw / 6 % 101) as u8),
+        _ => handle.control().resume(),
+    }
+}
 
 mod sheds {
     use super::*;
@@ -22,6 +43,8 @@ mod sheds {
         refuses: |layer| occupy::<_, u32, u32>(layer, 8),
         rejects: Rejects::with(RejectionKind::BulkheadFull, "pool"),
         drains: |layer| layer.handle().drain(),
+        observes: |layer, on| layer.handle().control().observe_only(on),
+        meddles: |layer, draw| meddle(&layer.handle(), draw),
     }
 }
 
@@ -44,6 +67,7 @@ mod queues {
         events: |layer, recorder| layer.handle().subscribe(recorder.listener()).forever(),
         waits: |layer| occupy::<_, u32, u32>(layer, 8),
         drains: |layer| layer.handle().drain(),
+        meddles: |layer, draw| meddle(&layer.handle(), draw),
     }
 }
 
@@ -66,9 +90,62 @@ async fn run(handle: BulkheadHandle, end: oneshot::Receiver<()>) -> Result<(), B
         .await
 }
 
+/// A call that was polled once, and runs until it is told to end.
+struct Call {
+    end: Option<oneshot::Sender<()>>,
+    call: Spawn<Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>>,
+}
+
+impl Call {
+    /// A call that nobody has polled.
+    fn new(handle: &BulkheadHandle) -> Self {
+        let (end, ended) = oneshot::channel();
+        Self {
+            end: Some(end),
+            call: task::spawn(Box::pin(run(handle.clone(), ended))),
+        }
+    }
+
+    /// A call that runs or waits.
+    fn start(handle: &BulkheadHandle) -> Self {
+        let mut call = Self::new(handle);
+        assert_pending!(call.call.poll());
+        call
+    }
+
+    /// Ends a call that runs.
+    fn end(mut self) {
+        drop(self.end.take());
+        assert_ready!(self.call.poll()).unwrap();
+    }
+
+    /// Polls a call that must not be over.
+    fn goes_on(&mut self) {
+        assert_pending!(self.call.poll());
+    }
+
+    /// How a call is refused that must be over.
+    fn refusal(mut self) -> Rejection {
+        rejection(assert_ready!(self.call.poll()))
+    }
+
+    fn is_woken(&self) -> bool {
+        self.call.is_woken()
+    }
+}
+
+fn rejection(result: Result<(), BoxError>) -> Rejection {
+    *result.unwrap_err().downcast().unwrap()
+}
+
+/// Limit, running, waiting.
+fn counts(handle: &BulkheadHandle) -> (usize, usize, usize) {
+    let seen = handle.snapshot();
+    (seen.limit, seen.running, seen.waiting)
+}
+
 fn kind(result: Result<(), BoxError>) -> RejectionKind {
-    let error = result.unwrap_err();
-    Rejection::find(&*error).unwrap().kind()
+    rejection(result).kind()
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,13 +174,9 @@ async fn slot_goes_to_the_first_who_waits() {
 #[tokio::test(start_paused = true)]
 async fn full_queue_refuses_at_once() {
     let handle = pool(1, 0);
-    let (_end, ended) = oneshot::channel();
-    let mut first = task::spawn(Box::pin(run(handle.clone(), ended)));
-    assert_pending!(first.poll());
-    let (_end, ended) = oneshot::channel();
-    let mut second = task::spawn(Box::pin(run(handle.clone(), ended)));
+    let _first = Call::start(&handle);
     assert_eq!(
-        kind(assert_ready!(second.poll())),
+        Call::new(&handle).refusal().kind(),
         RejectionKind::BulkheadFull
     );
 }

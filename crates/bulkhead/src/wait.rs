@@ -13,7 +13,7 @@ use seaworthy_core::slots::{Claim, Entered, Queue, QueueRefusal, Slot, Ticket};
 use seaworthy_kit::{Event, Gate, Held, Refusal, RejectionKind, deadline};
 use tokio::time::{Sleep, sleep};
 
-use crate::gate::{BulkheadGate, full};
+use crate::gate::BulkheadGate;
 
 pin_project! {
     /// The wait of one call for a slot.
@@ -126,7 +126,7 @@ impl Place {
             Err(QueueRefusal::NoTime) if kind == RejectionKind::DeadlineExceeded => {
                 return Some(Err(Refusal::new(kind, None)));
             }
-            Err(_) => return Some(Err(full())),
+            Err(_) => return Some(Err(self.refusal(RejectionKind::BulkheadFull))),
         };
         let limit = (until != Moment::NEVER).then_some(limit);
         let wait = Terms { since, limit, kind };
@@ -198,7 +198,15 @@ impl Place {
 
     fn expired(&self, wait: Terms) -> Refusal {
         self.left(wait, false);
-        Refusal::new(wait.kind, None)
+        match wait.kind {
+            // The caller's time is over: there is no point in coming back with this call.
+            RejectionKind::DeadlineExceeded => Refusal::new(wait.kind, None),
+            kind => self.refusal(kind),
+        }
+    }
+
+    fn refusal(&self, kind: RejectionKind) -> Refusal {
+        self.held.refusal(kind, self.held.occupancy().waiting)
     }
 
     fn left(&self, wait: Terms, admitted: bool) {
