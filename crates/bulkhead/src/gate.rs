@@ -144,7 +144,13 @@ impl BulkheadGate {
 
     pub(crate) fn publish(&self) {
         self.show();
-        self.telemetry.instruments().publish();
+        let refusals = [RejectionKind::BulkheadFull, RejectionKind::QueueTimeout];
+        // Only those that wait can have waited for too long.
+        let refusals = match self.max_queue() {
+            0 => &refusals[..1],
+            _ => &refusals[..],
+        };
+        self.telemetry.instruments().publish(refusals);
     }
 
     /// Sets the gauges that every call changes. Before there is a recorder nothing is lost: the next call sets them again.

@@ -4,7 +4,9 @@ use std::future::Future;
 use std::time::Duration;
 
 use seaworthy_core::circuit::State;
-use seaworthy_kit::{BoxError, Control, ErrorsAsFailures, Gate, Report, Share, Subscription, call};
+use seaworthy_kit::{
+    BoxError, Control, ErrorsAsFailures, Gate, RejectionKind, Report, Share, Subscription, call,
+};
 
 use crate::gate::CircuitGate;
 
@@ -91,7 +93,8 @@ impl CircuitBreakerHandle {
 
     /// Registers the circuit's metrics now, so that a scrape before the first call shows it.
     pub fn publish(&self) {
-        self.share.telemetry().instruments().publish();
+        let instruments = self.share.telemetry().instruments();
+        instruments.publish(&[RejectionKind::CircuitOpen]);
     }
 
     /// Runs a function as one call through the circuit: no service needed. An `Err` is a failure.

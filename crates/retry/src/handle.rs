@@ -71,7 +71,9 @@ impl RetryHandle {
 
     /// Registers the layer's metrics now, so that a scrape before the first call shows it.
     pub fn publish(&self) {
-        self.share.telemetry().instruments().publish();
+        let instruments = self.share.telemetry().instruments();
+        instruments.publish(&[]);
+        instruments.publish_retries();
     }
 
     /// What the layer is doing now.

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use seaworthy_kit::{BoxError, Control, Plain, Report, Settle, Share, Subscription};
+use seaworthy_kit::{BoxError, Control, Plain, RejectionKind, Report, Settle, Share, Subscription};
 
 use crate::guard::{Guard, Shared};
 use crate::limits::{Limits, is_never};
@@ -88,7 +88,8 @@ impl TimeoutHandle {
 
     /// Registers the layer's metrics now, so that a scrape before the first call shows it.
     pub fn publish(&self) {
-        self.share.telemetry.instruments().publish();
+        let instruments = self.share.telemetry.instruments();
+        instruments.publish(&[RejectionKind::DeadlineExceeded]);
     }
 
     /// Runs a function as one call under the limits: no service needed. An `Err` is a failure.

@@ -54,8 +54,15 @@ impl Instruments {
     }
 
     /// Registers what this layer has with the recorder, gauges with their present values: a scrape before the first call then shows the layer.
-    pub fn publish(&self) {
-        metrics::with_recorder(|recorder| self.publish_to(recorder));
+    ///
+    /// Also the refusals that it may make: what has never been counted is no zero to those who ask for its rate.
+    pub fn publish(&self, refusals: &[RejectionKind]) {
+        metrics::with_recorder(|recorder| self.publish_to(recorder, refusals));
+    }
+
+    /// Registers the counter of retries, for a layer that makes some.
+    pub fn publish_retries(&self) {
+        metrics::with_recorder(|recorder| self.retries.add(recorder, 0));
     }
 
     /// Whether a recorder hears: what a layer works out only for its gauges, it need not before.
@@ -147,9 +154,10 @@ impl Instruments {
         });
     }
 
-    fn publish_to(&self, recorder: &dyn Recorder) {
+    fn publish_to(&self, recorder: &dyn Recorder, refusals: &[RejectionKind]) {
         describe(recorder);
-        for counter in &self.ended {
+        let refused = refusals.iter().map(|kind| &self.refused[kind.index()]);
+        for counter in self.ended.iter().chain(refused) {
             counter.add(recorder, 0);
         }
         self.flush(recorder);

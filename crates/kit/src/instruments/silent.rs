@@ -6,6 +6,7 @@
 )]
 
 use super::{Event, Outcome};
+use crate::RejectionKind;
 
 /// The instruments of one layer; without the feature `metrics` they do nothing.
 #[non_exhaustive]
@@ -17,7 +18,10 @@ impl Instruments {
     }
 
     /// Does nothing.
-    pub const fn publish(&self) {}
+    pub const fn publish(&self, _: &[RejectionKind]) {}
+
+    /// Does nothing.
+    pub const fn publish_retries(&self) {}
 
     /// Nobody does.
     #[must_use]

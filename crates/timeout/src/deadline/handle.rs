@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use seaworthy_kit::{BoxError, Control, Plain, Report, Settle, Share, Subscription};
+use seaworthy_kit::{BoxError, Control, Plain, RejectionKind, Report, Settle, Share, Subscription};
 
 use super::Rules;
 use crate::guard::{Guard, Shared};
@@ -82,7 +82,8 @@ impl DeadlineHandle {
 
     /// Registers the layer's metrics now, so that a scrape before the first call shows it.
     pub fn publish(&self) {
-        self.share.telemetry.instruments().publish();
+        let instruments = self.share.telemetry.instruments();
+        instruments.publish(&[RejectionKind::DeadlineExceeded]);
     }
 
     /// Runs a function inside of the deadline that a request gets whose caller says nothing: no service needed. An `Err` is a failure.

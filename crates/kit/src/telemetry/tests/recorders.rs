@@ -121,12 +121,21 @@ fn layer_built_and_used_before_the_recorder_is_not_silent() {
 fn published_layer_is_seen_before_its_first_call() {
     let telemetry = telemetry();
     telemetry.instruments().set_circuit_state(2);
-    let seen = Seen::during(|| telemetry.instruments().publish());
+    let seen = Seen::during(|| {
+        telemetry
+            .instruments()
+            .publish(&[RejectionKind::CircuitOpen]);
+        telemetry.instruments().publish_retries();
+    });
     let calls = seen.of(names::CALLS);
     assert_eq!(calls.len(), 4, "each outcome, at zero: {calls:?}");
     assert!(calls.iter().all(|(_, count)| *count == 0.0));
     let state = format!("{}{{{OWN}}}", names::CIRCUIT_STATE);
     assert_eq!(seen.of(names::CIRCUIT_STATE), [(state, 2.0)]);
+    let refused = seen.of(names::REFUSED);
+    assert!(refused[0].0.contains("circuit_open"), "{refused:?}");
+    assert_eq!((refused.len(), refused[0].1), (1, 0.0));
+    assert_eq!(seen.of(names::RETRIES).len(), 1);
 }
 
 #[test]
