@@ -1,6 +1,7 @@
 //! The handle: see how full the bulkhead is, and change how much it takes.
 
 use std::future::Future;
+use std::time::Duration;
 
 use seaworthy_kit::{
     BoxError, Control, ErrorsAsFailures, Gate, InvalidConfig, Report, Share, Subscription, call,
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub limit: usize,
     /// How many may wait; zero where calls are shed at once.
     pub queue_limit: usize,
+    /// How long a call may wait; `None` for ever, zero where calls are shed at once.
+    pub max_wait: Option<Duration>,
     /// How many run; above the limit while a lowered one has not been reached yet.
     pub running: usize,
     /// How many wait.
@@ -37,10 +40,12 @@ impl BulkheadHandle {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let seen = self.share.occupancy();
+        let max_wait = self.share.max_wait();
         Snapshot {
             name: self.share.telemetry().name().to_owned(),
             limit: seen.limit,
             queue_limit: self.share.max_queue(),
+            max_wait: (max_wait != Duration::MAX).then_some(max_wait),
             running: seen.running,
             waiting: seen.waiting,
             available: seen.available(),

@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
+use std::time::Duration;
 
 use seaworthy_core::Throttle;
 use seaworthy_kit::budget::Counter;
@@ -30,6 +31,10 @@ pub struct Snapshot {
     pub name: String,
     /// How many attempts a call may have, the first one included.
     pub max_attempts: u32,
+    /// How long an attempt may take; `None` for ever.
+    pub attempt_timeout: Option<Duration>,
+    /// How long all attempts and waits may take together; `None` for ever.
+    pub total_timeout: Option<Duration>,
     /// How much of the budget is left, from 0 to 1; `None` without one.
     pub budget_remaining: Option<f64>,
     /// How many throttling tokens there are; `None` without them.
@@ -84,6 +89,8 @@ impl RetryHandle {
         Snapshot {
             name: gate.telemetry().name().to_owned(),
             max_attempts: gate.policy.max_attempts(),
+            attempt_timeout: gate.attempt_timeout,
+            total_timeout: gate.total_timeout,
             budget_remaining: gate.budget.as_ref().map(|it| it.remaining_ratio(now)),
             throttle_tokens: gate.throttle.as_ref().map(Throttle::tokens),
             retries: gate.retries.load(Ordering::Relaxed),

@@ -49,9 +49,31 @@ pub use seaworthy_retry as retry;
 #[cfg(feature = "timeout")]
 pub use seaworthy_timeout as timeout;
 
+#[cfg(all(
+    feature = "bulkhead",
+    feature = "circuit-breaker",
+    feature = "retry",
+    feature = "timeout"
+))]
+pub mod presets;
+#[cfg(all(
+    feature = "bulkhead",
+    feature = "circuit-breaker",
+    feature = "retry",
+    feature = "timeout"
+))]
+pub use presets::{client, server};
+
 /// What most programs need, to be imported whole.
 pub mod prelude {
-    pub use crate::{BoxError, Rejection, RejectionKind};
+    pub use crate::{BoxError, InvalidConfig, Rejection, RejectionKind};
+    #[cfg(all(
+        feature = "bulkhead",
+        feature = "circuit-breaker",
+        feature = "retry",
+        feature = "timeout"
+    ))]
+    pub use crate::{client, server};
 
     #[cfg(feature = "bulkhead")]
     pub use seaworthy_bulkhead::BulkheadLayer;
@@ -62,5 +84,5 @@ pub mod prelude {
     #[cfg(feature = "retry")]
     pub use seaworthy_retry::RetryLayer;
     #[cfg(feature = "timeout")]
-    pub use seaworthy_timeout::TimeoutLayer;
+    pub use seaworthy_timeout::{DeadlineLayer, TimeoutLayer};
 }

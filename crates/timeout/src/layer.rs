@@ -20,6 +20,7 @@ pub struct TimeoutLayer<T, L = Fixed, C = Untold> {
 }
 
 /// What a [`TimeoutLayer`] is built from.
+#[derive(Clone)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct Builder<T, L = Fixed, C = Untold> {
     name: String,

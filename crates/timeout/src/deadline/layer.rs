@@ -36,6 +36,7 @@ pub struct DeadlineLayer<T, C> {
 }
 
 /// What a [`DeadlineLayer`] is built from.
+#[derive(Clone)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct Builder<T, C> {
     name: String,

@@ -1,0 +1,48 @@
+//! Whether the times of a stack's layers fit one another.
+
+use std::time::Duration;
+
+use seaworthy_kit::InvalidConfig;
+
+/// What the layers of a stack say about time; `None` where one says nothing, or "for ever".
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub struct Times {
+    /// What a call has in all.
+    pub total: Option<Duration>,
+    /// What the innermost timeout gives until the head of the response.
+    pub limit: Option<Duration>,
+    /// How long a call waits for a slot.
+    pub queue: Option<Duration>,
+    /// What the retry gives an attempt.
+    pub retry_attempt: Option<Duration>,
+    /// What the retry gives all attempts together.
+    pub retry_total: Option<Duration>,
+}
+
+impl Times {
+    /// Refuses a limit that another one further out or further in takes every effect from.
+    pub(super) fn check(self) -> Result<(), InvalidConfig> {
+        let reaches = |time: Option<Duration>, bound: Option<Duration>| {
+            time.is_some_and(|time| bound.is_some_and(|bound| time >= bound))
+        };
+        if reaches(self.limit, self.total) {
+            let reason =
+                "must be below the total timeout, or the deadline, which would always come first";
+            return Err(InvalidConfig::new("limit", reason));
+        }
+        if reaches(self.queue, self.total) {
+            let reason = "must not let a call wait for as long as it has in all; Duration::MAX waits until then";
+            return Err(InvalidConfig::new("queue", reason));
+        }
+        if reaches(self.retry_total, self.total) {
+            let reason = "must be below that of the stack, which would always come first";
+            return Err(InvalidConfig::new("total_timeout", reason));
+        }
+        if reaches(self.limit, self.retry_attempt) {
+            let reason = "must be above the limit of the timeout inside of the circuit breaker, which otherwise never sees a call time out";
+            return Err(InvalidConfig::new("attempt_timeout", reason));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,256 @@
+//! The places of a stack: what stands in one until the stack is built, and afterwards.
+
+use std::hash::Hash;
+
+use seaworthy_bulkhead::{self as bulkhead, BulkheadHandle, BulkheadLayer};
+use seaworthy_circuit_breaker::{
+    self as circuit_breaker, CircuitBreakerHandle, CircuitBreakerLayer,
+};
+use seaworthy_kit::keyed::{KeyedHandle, KeyedLayer};
+use seaworthy_kit::{Gate, InvalidConfig};
+use seaworthy_retry::{self as retry, RetryHandle, RetryLayer};
+use seaworthy_timeout::deadline::{self, DeadlineHandle};
+use seaworthy_timeout::{self as timeout, DeadlineLayer, TimeoutHandle, TimeoutLayer};
+use tower_layer::Layer;
+
+use super::Times;
+
+/// What is in a place of a stack that is not built yet: a layer's builder, the result of having built it, or [`Without`].
+///
+/// The result is what `.circuit_breaker(|circuit| circuit.keyed(..))` leaves, and `.circuit_breaker(|_| Ok(shared))`.
+pub trait Plan {
+    /// The layer it becomes.
+    type Layer: Part;
+
+    /// Builds the layer.
+    ///
+    /// # Errors
+    /// If an option has a value that cannot work; the error names the option.
+    fn build(self) -> Result<Self::Layer, InvalidConfig>;
+}
+
+/// A layer in a stack.
+pub trait Part {
+    /// Registers its metrics now.
+    fn publish(&self);
+
+    /// What it says about time, to be checked against what the other layers say.
+    fn times(&self, times: &mut Times) {
+        let _ = times;
+    }
+}
+
+/// A layer in a stack that has a handle.
+pub trait Handled: Part {
+    /// The handle.
+    type Handle;
+
+    /// A view of the layer.
+    fn handle(&self) -> Self::Handle;
+}
+
+/// No layer in this place.
+#[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "there is nothing to add to nothing"
+)]
+pub struct Without;
+
+// ===== impl Without =====
+
+impl Plan for Without {
+    type Layer = Self;
+
+    fn build(self) -> Result<Self, InvalidConfig> {
+        Ok(self)
+    }
+}
+
+impl Part for Without {
+    fn publish(&self) {}
+}
+
+impl<S> Layer<S> for Without {
+    type Service = S;
+
+    fn layer(&self, inner: S) -> S {
+        inner
+    }
+}
+
+// ===== impl Plan =====
+
+impl<L: Part> Plan for Result<L, InvalidConfig> {
+    type Layer = L;
+
+    fn build(self) -> Self {
+        self
+    }
+}
+
+impl<T, A, P> Plan for retry::Builder<T, A, P> {
+    type Layer = RetryLayer<T, A, P>;
+
+    fn build(self) -> Result<Self::Layer, InvalidConfig> {
+        Self::build(self)
+    }
+}
+
+impl<T> Plan for circuit_breaker::Builder<T> {
+    type Layer = CircuitBreakerLayer<T>;
+
+    fn build(self) -> Result<Self::Layer, InvalidConfig> {
+        Self::build(self)
+    }
+}
+
+impl<T, M> Plan for bulkhead::Builder<T, M> {
+    type Layer = BulkheadLayer<T, M>;
+
+    fn build(self) -> Result<Self::Layer, InvalidConfig> {
+        Self::build(self)
+    }
+}
+
+impl<T, L, C> Plan for timeout::Builder<T, L, C> {
+    type Layer = TimeoutLayer<T, L, C>;
+
+    fn build(self) -> Result<Self::Layer, InvalidConfig> {
+        Self::build(self)
+    }
+}
+
+impl<T, C> Plan for deadline::Builder<T, C> {
+    type Layer = DeadlineLayer<T, C>;
+
+    fn build(self) -> Result<Self::Layer, InvalidConfig> {
+        Self::build(self)
+    }
+}
+
+// ===== impl Part =====
+
+impl<T, A, P> Part for RetryLayer<T, A, P> {
+    fn publish(&self) {
+        self.handle().publish();
+    }
+
+    fn times(&self, times: &mut Times) {
+        let seen = self.handle().snapshot();
+        times.retry_attempt = seen.attempt_timeout;
+        times.retry_total = seen.total_timeout;
+    }
+}
+
+impl<T, A, P> Handled for RetryLayer<T, A, P> {
+    type Handle = RetryHandle;
+
+    fn handle(&self) -> RetryHandle {
+        Self::handle(self)
+    }
+}
+
+impl<T> Part for CircuitBreakerLayer<T> {
+    fn publish(&self) {
+        self.handle().publish();
+    }
+}
+
+impl<T> Handled for CircuitBreakerLayer<T> {
+    type Handle = CircuitBreakerHandle;
+
+    fn handle(&self) -> CircuitBreakerHandle {
+        Self::handle(self)
+    }
+}
+
+impl<T, M> Part for BulkheadLayer<T, M> {
+    fn publish(&self) {
+        self.handle().publish();
+    }
+
+    fn times(&self, times: &mut Times) {
+        times.queue = self.handle().snapshot().max_wait;
+    }
+}
+
+impl<T, M> Handled for BulkheadLayer<T, M> {
+    type Handle = BulkheadHandle;
+
+    fn handle(&self) -> BulkheadHandle {
+        Self::handle(self)
+    }
+}
+
+impl<T, L, C> Part for TimeoutLayer<T, L, C> {
+    fn publish(&self) {
+        self.handle().publish();
+    }
+
+    fn times(&self, times: &mut Times) {
+        times.limit = self.handle().snapshot().limit;
+    }
+}
+
+impl<T, L, C> Handled for TimeoutLayer<T, L, C> {
+    type Handle = TimeoutHandle;
+
+    fn handle(&self) -> TimeoutHandle {
+        Self::handle(self)
+    }
+}
+
+impl<T, C> Part for DeadlineLayer<T, C> {
+    fn publish(&self) {
+        self.handle().publish();
+    }
+
+    fn times(&self, times: &mut Times) {
+        let seen = self.handle().snapshot();
+        times.total = [seen.max, seen.default_limit].into_iter().flatten().min();
+    }
+}
+
+impl<T, C> Handled for DeadlineLayer<T, C> {
+    type Handle = DeadlineHandle;
+
+    fn handle(&self) -> DeadlineHandle {
+        Self::handle(self)
+    }
+}
+
+/// The metrics of a key are there when the key is.
+impl<G, T, K, F> Part for KeyedLayer<G, T, K, F> {
+    fn publish(&self) {}
+}
+
+impl<G: Gate, T, K: Hash + Eq + Clone, F> Handled for KeyedLayer<G, T, K, F> {
+    type Handle = KeyedHandle<G, K>;
+
+    fn handle(&self) -> KeyedHandle<G, K> {
+        Self::handle(self)
+    }
+}
+
+#[cfg(feature = "http")]
+mod edge {
+    //! The edge has nothing that could be wrong, and nothing to look at.
+
+    use seaworthy_http::RespondLayer;
+    use seaworthy_kit::InvalidConfig;
+
+    use super::{Part, Plan};
+
+    impl<F> Plan for RespondLayer<F> {
+        type Layer = Self;
+
+        fn build(self) -> Result<Self, InvalidConfig> {
+            Ok(self)
+        }
+    }
+
+    impl<F> Part for RespondLayer<F> {
+        fn publish(&self) {}
+    }
+}

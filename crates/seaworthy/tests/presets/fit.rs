@@ -1,0 +1,121 @@
+//! The numbers of a stack fit one another, and those that do not are refused by name.
+
+use std::time::Duration;
+
+use seaworthy::core::Backoff;
+use seaworthy::{InvalidConfig, client, server};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn default_attempts_and_their_waits_fit_into_the_total() {
+    let stack = client("gateway").http().build().unwrap();
+    let total = stack.deadline().snapshot().max.unwrap();
+    let limit = stack.timeout().snapshot().limit.unwrap();
+    let attempts = stack.retry().snapshot().max_attempts;
+    let longest = u64::MAX;
+    let waits: Duration = (0..attempts - 1)
+        .map(|retry| Backoff::default().delay(retry, Duration::ZERO, longest))
+        .sum();
+    assert_eq!(waits, Duration::from_millis(300));
+    assert!(limit * attempts + waits <= total);
+    assert_eq!(stack.deadline().snapshot().default_limit, Some(total));
+}
+
+#[test]
+fn default_server_outlasts_a_default_client_inside_of_it() {
+    let inside = client("gateway").http().build().unwrap();
+    let around = server("payments").http().build().unwrap();
+    let limit = around.timeout().snapshot().limit.unwrap();
+    assert!(limit > inside.deadline().snapshot().max.unwrap());
+    assert_eq!(around.deadline().snapshot().max, None, "streams may last");
+    assert_eq!(around.bulkhead().snapshot().limit, 200);
+}
+
+#[test]
+fn every_layer_has_the_name_of_its_stack() {
+    let stack = client("gateway").plain().build().unwrap();
+    assert_eq!(stack.deadline().snapshot().name, "gateway");
+    assert_eq!(stack.retry().snapshot().name, "gateway");
+    assert_eq!(stack.circuit_breaker().snapshot().name, "gateway");
+    assert_eq!(stack.bulkhead().snapshot().name, "gateway");
+    assert_eq!(stack.timeout().snapshot().name, "gateway");
+    let stack = server("payments").plain().build().unwrap();
+    assert_eq!(stack.deadline().snapshot().name, "payments");
+    assert_eq!(stack.bulkhead().snapshot().name, "payments");
+    assert_eq!(stack.timeout().snapshot().name, "payments");
+}
+
+/// Which option is wrong; none if the stack could be built.
+fn wrong<L>(result: Result<L, InvalidConfig>) -> Option<&'static str> {
+    result.err().map(|error| error.option())
+}
+
+#[test]
+fn attempt_as_long_as_the_call_is_refused() {
+    let with = |limit| client("gateway").plain().timeout(|it| it.limit(limit));
+    assert_eq!(wrong(with(10 * SECOND).build()), Some("limit"));
+    assert_eq!(wrong(with(9 * SECOND).build()), None);
+    let short = client("gateway").plain().total_timeout(2 * SECOND);
+    assert_eq!(wrong(short.build()), Some("limit"));
+    let unlimited = with(Duration::MAX).total_timeout(Duration::MAX);
+    assert_eq!(wrong(unlimited.build()), None);
+}
+
+#[test]
+fn handler_as_long_as_the_deadline_is_refused() {
+    let with = |max, default| {
+        let stack = server("payments").plain();
+        wrong(
+            stack
+                .deadline(|it| it.max(max).default_limit(default))
+                .build(),
+        )
+    };
+    assert_eq!(with(15 * SECOND, Duration::MAX), Some("limit"));
+    assert_eq!(with(Duration::MAX, 15 * SECOND), Some("limit"));
+    assert_eq!(with(16 * SECOND, 16 * SECOND), None);
+}
+
+#[test]
+fn wait_for_a_slot_as_long_as_the_call_is_refused() {
+    let with = |wait| {
+        let stack = client("gateway").plain();
+        wrong(stack.bulkhead(|it| it.queue(5, wait)).build())
+    };
+    assert_eq!(with(10 * SECOND), Some("queue"));
+    assert_eq!(with(9 * SECOND), None);
+    assert_eq!(with(Duration::MAX), None, "as long as the deadline allows");
+    let stack = server("payments").plain();
+    let stack = stack
+        .deadline(|it| it.max(20 * SECOND))
+        .bulkhead(|it| it.queue(5, 20 * SECOND));
+    assert_eq!(wrong(stack.build()), Some("queue"));
+}
+
+#[test]
+fn limits_of_the_retry_that_others_make_void_are_refused() {
+    let total = |limit| {
+        let stack = client("gateway").plain();
+        wrong(stack.retry(|it| it.total_timeout(limit)).build())
+    };
+    assert_eq!(total(10 * SECOND), Some("total_timeout"));
+    assert_eq!(total(9 * SECOND), None);
+    let attempt = |limit| {
+        let stack = client("gateway").plain();
+        wrong(stack.retry(|it| it.attempt_timeout(limit)).build())
+    };
+    assert_eq!(attempt(3 * SECOND), Some("attempt_timeout"));
+    assert_eq!(attempt(4 * SECOND), None);
+}
+
+#[test]
+fn wrong_option_of_a_layer_is_named() {
+    let stack = client("gateway").plain();
+    let none = stack.clone().retry(|it| it.max_attempts(0));
+    assert_eq!(wrong(none.build()), Some("max_attempts"));
+    let none = stack.clone().bulkhead(|it| it.max_concurrent(0));
+    assert_eq!(wrong(none.build()), Some("max_concurrent"));
+    let none = stack.circuit_breaker(|it| it.failure_rate(2.0));
+    assert_eq!(wrong(none.build()), Some("failure_rate"));
+}

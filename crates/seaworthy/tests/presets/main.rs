@@ -1,0 +1,6 @@
+//! The presets: they are the layers stacked by hand, fit together, and go onto every server and client.
+
+mod fit;
+mod places;
+mod table;
+mod wire;
