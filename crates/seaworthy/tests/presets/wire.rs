@@ -25,8 +25,9 @@ use tower::{Layer, ServiceBuilder, ServiceExt};
 
 /// Serves on a free port, until the test is over.
 async fn serve(router: Router) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a free port");
+    let address = listener.local_addr().expect("it listens");
     tokio::spawn(async move { axum::serve(listener, router).await });
     address
 }
@@ -77,7 +78,7 @@ fn recovers() -> Router {
             return (StatusCode::SERVICE_UNAVAILABLE, String::new());
         }
         let told = headers.get("x-request-timeout-ms");
-        let told = told.map_or("nothing", |it| it.to_str().unwrap());
+        let told = told.map_or("nothing", |it| it.to_str().expect("digits"));
         (StatusCode::OK, told.to_owned())
     };
     Router::new().route("/", get(handler))
