@@ -232,3 +232,44 @@ fn bound_holds_across_threads() {
     });
     assert_eq!(known(&layer).len(), layer.handle().len());
 }
+
+#[test]
+fn keys_that_refuse_survive_a_flood_of_others_from_many_threads() {
+    let layer = layer(50);
+    let refusing: Vec<_> = (0..20).map(|key| find(&layer, key)).collect();
+    for share in &refusing {
+        share.limit.store(0, Ordering::SeqCst);
+    }
+    std::thread::scope(|threads| {
+        for thread in 1..=4_u32 {
+            let (layer, mut source) = (&layer, layer.keyed.clone());
+            threads.spawn(move || {
+                for step in 0..5_000_u32 {
+                    drop(source.hold(&(1_000 * thread + step % 997)));
+                    assert!(layer.handle().len() <= 50);
+                }
+            });
+        }
+    });
+    for (key, share) in refusing.iter().enumerate() {
+        assert!(find(&layer, key as u32).same(share), "{key} was forgotten");
+    }
+    assert_eq!(layer.handle().len(), 50, "the others have the room");
+}
+
+#[test]
+fn map_full_of_keys_that_refuse_gives_newcomers_the_overflow_gate() {
+    let layer = layer(10);
+    for key in 0..10 {
+        find(&layer, key).limit.store(0, Ordering::SeqCst);
+    }
+    let overflow = layer.handle().overflow();
+    for key in 10..100 {
+        assert!(find(&layer, key).same(&overflow));
+    }
+    assert_eq!(known(&layer), (0..10).collect::<Vec<_>>());
+    find(&layer, 3).limit.store(1, Ordering::SeqCst);
+    let newcomer = (100..110).find(|key| !find(&layer, *key).same(&overflow));
+    assert!(newcomer.is_some(), "one may be forgotten again");
+    assert!(!known(&layer).contains(&3));
+}

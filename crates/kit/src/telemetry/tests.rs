@@ -167,3 +167,59 @@ fn refusal_gets_the_name_of_the_layer() {
     };
     assert_eq!(recorder.events(), [refused(true), refused(false)]);
 }
+
+#[test]
+fn page_of_the_metrics_has_every_word_of_the_kit() {
+    let page = include_str!("../../../../docs/metrics.md");
+    let listed = |word: &str| page.contains(&format!("`{word}`"));
+    for kind in RejectionKind::ALL {
+        assert!(listed(kind.as_str()), "{kind}");
+    }
+    let outcomes = [
+        Outcome::Success,
+        Outcome::Failure,
+        Outcome::Ignored,
+        Outcome::Abandoned,
+    ];
+    for outcome in outcomes {
+        assert!(listed(crate::instruments::outcome_name(outcome)));
+    }
+    let refused = Event::Refused {
+        kind: RejectionKind::Shed,
+        retry_after: None,
+        enforced: true,
+    };
+    let ended = Event::Ended {
+        outcome: Outcome::Success,
+    };
+    let dequeued = Event::Dequeued {
+        waited: Duration::ZERO,
+        admitted: true,
+    };
+    let events = [
+        LIMIT,
+        refused,
+        ended,
+        dequeued,
+        Event::Queued { waiting: 1 },
+        Event::TimedOut { limit: "head" },
+        Event::CircuitChanged {
+            from: "closed",
+            to: "open",
+            cause: "forced",
+            open_for: None,
+        },
+        Event::Retrying {
+            attempt: 1,
+            delay: Duration::ZERO,
+            hinted: false,
+        },
+        Event::GaveUp {
+            attempts: 1,
+            reason: "budget",
+        },
+    ];
+    for event in events {
+        assert!(listed(event.name()), "{}", event.name());
+    }
+}
