@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::{
     cashier::{Cashier, NotPaid, Why},
+    faults::Breakable,
     fields::Fields,
     payment::{NewPayment, Payment, Status},
     problem::{Problem, no_such_method, no_such_path},
@@ -25,16 +26,12 @@ use crate::{
 struct Api {
     cashier: Cashier,
     telemetry: Telemetry,
-    /// Where the page's buttons switch faults; none for an outside gateway.
-    faults_urls: [Option<String>; 2],
+    /// What the page has buttons for.
+    breakable: Vec<Breakable>,
 }
 
 /// The whole API. Only making payments is guarded: looking at them must work under load.
-pub(crate) fn router(
-    cashier: Cashier,
-    telemetry: Telemetry,
-    faults_urls: [Option<String>; 2],
-) -> Router {
+pub(crate) fn router(cashier: Cashier, telemetry: Telemetry, breakable: Vec<Breakable>) -> Router {
     let guard = cashier.upstreams.stack().payment_layer.clone();
     Router::new()
         .route("/v1/payments", post(create))
@@ -46,7 +43,7 @@ pub(crate) fn router(
         .with_state(Api {
             cashier,
             telemetry,
-            faults_urls,
+            breakable,
         })
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
@@ -99,14 +96,16 @@ async fn status(State(api): State<Api>) -> Json<Value> {
         .counts()
         .map(|(status, count)| (status.as_str().to_owned(), json!(count)))
         .collect();
-    let [gateway, fraud] = &api.faults_urls;
+    let breakable = api.breakable.iter().map(|Breakable { switch, url }| {
+        json!({ "name": switch.upstream(), "url": url, "faults": switch.faults() })
+    });
     Json(json!({
         "circuits": guards.circuits(),
         "bulkheads": guards.bulkheads(),
         "retries": guards.retries(),
         "queue": { "waiting": queue.len(), "capacity": queue.capacity() },
         "payments": payments,
-        "faults": { "gateway": gateway, "fraud": fraud },
+        "upstreams": breakable.collect::<Vec<_>>(),
     }))
 }
 

@@ -17,8 +17,9 @@ use tower::BoxError;
 
 use crate::{
     api,
+    banner::reachable,
     cashier::Cashier,
-    faults::Switch,
+    faults::{Breakable, Switch},
     flags::Flags,
     fraud::FraudService,
     gateway, grpc,
@@ -122,10 +123,14 @@ impl Demo {
         };
 
         let mut back = JoinSet::new();
-        let switch = Switch::new("fraud service");
+        let mut breakable = Vec::new();
         if let Some(gateway) = gateway {
-            back.spawn(gateway.serve(gateway::router(), pending()));
+            let switch = Switch::new("card gateway");
+            breakable.push(Breakable::new(&switch, gateway.address));
+            back.spawn(gateway.serve(gateway::router(switch), pending()));
         }
+        let switch = Switch::new("fraud service");
+        breakable.push(Breakable::new(&switch, addresses.fraud_faults));
         let control = switch
             .routes()
             .fallback(no_such_path)
@@ -148,8 +153,6 @@ impl Demo {
             store,
             queue,
         };
-        let faults_urls = [addresses.gateway, Some(addresses.fraud_faults)]
-            .map(|address| address.map(|address| format!("{}/faults", url(address))));
         let payments = grpc::routes(cashier.clone(), stack.payment_layer);
         // Both versions: older tools know only the second.
         let reflection =
@@ -160,7 +163,7 @@ impl Demo {
             .add_service(reflection().build_v1alpha().map_err(StartError::other)?);
         let (drain, draining) = watch::channel(());
         let mut front = JoinSet::new();
-        let router = api::router(cashier, telemetry, faults_urls);
+        let router = api::router(cashier, telemetry, breakable);
         front.spawn(http.serve(router, begun(draining.clone())));
         front.spawn(grpc.serve_grpc(grpc_server, begun(draining)));
         Ok(Self {
@@ -207,6 +210,17 @@ async fn begun(mut draining: watch::Receiver<()>) {
 
 fn url(address: SocketAddr) -> String {
     format!("http://{address}")
+}
+
+// ===== impl Breakable =====
+
+impl Breakable {
+    fn new(switch: &Switch, address: SocketAddr) -> Self {
+        Self {
+            switch: switch.clone(),
+            url: format!("{}/faults", url(reachable(address))),
+        }
+    }
 }
 
 // ===== impl Listener =====

@@ -29,6 +29,13 @@ pub(crate) struct Switch {
     faults: Arc<Mutex<Faults>>,
 }
 
+/// A switch, and where its routes are: for those who want to break something.
+#[derive(Clone, Debug)]
+pub(crate) struct Breakable {
+    pub(crate) switch: Switch,
+    pub(crate) url: String,
+}
+
 /// This call is to be answered badly.
 #[derive(Debug)]
 pub(crate) struct Faulted;
@@ -39,6 +46,10 @@ impl Switch {
             upstream,
             faults: Arc::default(),
         }
+    }
+
+    pub(crate) fn upstream(&self) -> &'static str {
+        self.upstream
     }
 
     pub(crate) fn faults(&self) -> Faults {

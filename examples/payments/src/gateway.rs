@@ -39,9 +39,9 @@ struct Ledger {
 }
 
 /// `POST /charge`, `GET /charges`, `GET` and `POST /faults`.
-pub(crate) fn router() -> Router {
+pub(crate) fn router(switch: Switch) -> Router {
     let gateway = Gateway {
-        switch: Switch::new("card gateway"),
+        switch,
         ledger: Arc::default(),
     };
     Router::new()

@@ -7,7 +7,7 @@ use seaworthy::{
     bulkhead::BulkheadHandle,
     circuit_breaker::{CircuitBreakerHandle, State},
     retry::RetryHandle,
-    timeout::TimeoutHandle,
+    timeout::{TimeoutHandle, deadline::DeadlineHandle},
 };
 use serde::Serialize;
 use tokio::sync::watch;
@@ -15,10 +15,15 @@ use tokio::sync::watch;
 /// The handles of every layer in the stack; shared by its clones.
 #[derive(Clone, Debug)]
 pub(crate) struct Guards {
-    /// The slots for payments.
-    pub(crate) payment: BulkheadHandle,
+    pub(crate) payment: PaymentGuards,
     pub(crate) gateway: GatewayGuards,
     pub(crate) fraud: FraudGuards,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct PaymentGuards {
+    pub(crate) deadline: DeadlineHandle,
+    pub(crate) bulkhead: BulkheadHandle,
 }
 
 #[derive(Clone, Debug)]
@@ -84,7 +89,8 @@ impl Guards {
             gateway,
             fraud,
         } = self;
-        payment.publish();
+        payment.deadline.publish();
+        payment.bulkhead.publish();
         gateway.circuit.publish();
         gateway.retry.publish();
         gateway.bulkhead.publish();
@@ -107,7 +113,7 @@ impl Guards {
     }
 
     pub(crate) fn bulkheads(&self) -> [BulkheadStatus; 2] {
-        [&self.payment, &self.gateway.bulkhead].map(|bulkhead| {
+        [&self.payment.bulkhead, &self.gateway.bulkhead].map(|bulkhead| {
             let seen = bulkhead.snapshot();
             BulkheadStatus {
                 name: seen.name,

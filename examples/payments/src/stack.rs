@@ -28,7 +28,7 @@ use hyper_util::{
 };
 use seaworthy::{
     BoxError, InvalidConfig, Rejection,
-    bulkhead::{BulkheadHandle, BulkheadLayer, Queued},
+    bulkhead::{BulkheadLayer, Queued},
     circuit_breaker::CircuitBreakerLayer,
     http::{Http, RespondLayer, deadline_header::DeadlineHeaders, replay::ReplayBody},
     retry::RetryLayer,
@@ -38,7 +38,7 @@ use tonic::transport::{Channel, Endpoint};
 use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
 
 use crate::{
-    guards::{FraudGuards, GatewayGuards, Guards},
+    guards::{FraudGuards, GatewayGuards, Guards, PaymentGuards},
     upstreams::ChargeError,
 };
 
@@ -84,7 +84,7 @@ const CHECK_LIMIT: Duration = Duration::from_secs(1);
 const SLOT_WAIT: Duration = Duration::from_secs(1);
 
 /// What guards the payments API. HTTP and gRPC use one value, and so share its slots.
-fn payments() -> Result<(PaymentLayer, BulkheadHandle), InvalidConfig> {
+fn payments() -> Result<(PaymentLayer, PaymentGuards), InvalidConfig> {
     // Outermost: makes answers of what the layers below refuse.
     let edge = RespondLayer::new();
 
@@ -98,8 +98,11 @@ fn payments() -> Result<(PaymentLayer, BulkheadHandle), InvalidConfig> {
         .queue(200, SLOT_WAIT)
         .build()?;
 
-    let guard = bulkhead.handle();
-    Ok(((edge, deadline, bulkhead), guard))
+    let guards = PaymentGuards {
+        deadline: deadline.handle(),
+        bulkhead: bulkhead.handle(),
+    };
+    Ok(((edge, deadline, bulkhead), guards))
 }
 
 /// What guards the card gateway, and us from it.
@@ -257,7 +260,7 @@ impl Stack {
         F::Error: Into<BoxError>,
         F::Future: Send,
     {
-        let (payment_layer, payment) = payments()?;
+        let (payment_layer, payment_guards) = payments()?;
         let (gateway, gateway_guards) = gateway(client)?;
         let (fraud, fraud_guards) = fraud(channel)?;
         Ok(Self {
@@ -265,7 +268,7 @@ impl Stack {
             gateway,
             fraud,
             guards: Guards {
-                payment,
+                payment: payment_guards,
                 gateway: gateway_guards,
                 fraud: fraud_guards,
             },

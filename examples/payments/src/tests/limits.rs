@@ -37,7 +37,7 @@ impl Test {
 
     /// Takes every slot, and every place in the queue, of the bulkhead for payments.
     fn fill_the_bulkhead(&self) -> Vec<JoinHandle<Result<(), BoxError>>> {
-        let payment = &self.stack().guards.payment;
+        let payment = &self.stack().guards.payment.bulkhead;
         let hold = || {
             let payment = payment.clone();
             tokio::spawn(async move { payment.call(pending::<Result<(), BoxError>>).await })
@@ -61,7 +61,7 @@ async fn full_bulkhead_refuses_at_once_and_looking_still_works() {
     let known = test.cashier.pay(visa()).await.unwrap().payment_id;
     let holding = test.fill_the_bulkhead();
     let started = Instant::now();
-    while test.stack().guards.payment.snapshot().waiting < 200 {
+    while test.stack().guards.payment.bulkhead.snapshot().waiting < 200 {
         tokio::task::yield_now().await;
     }
 
@@ -90,7 +90,7 @@ async fn payment_waits_a_second_for_its_slot() {
     let mut holding = test.fill_the_bulkhead();
     // Those who wait give up; those who run do not.
     sleep(2 * SECOND).await;
-    let seen = test.stack().guards.payment.snapshot();
+    let seen = test.stack().guards.payment.bulkhead.snapshot();
     assert_eq!((seen.running, seen.waiting), (50, 0));
 
     let started = Instant::now();
@@ -100,7 +100,7 @@ async fn payment_waits_a_second_for_its_slot() {
     assert_eq!(started.elapsed().as_secs(), 1);
     holding.swap_remove(0).abort();
     assert_eq!(test.post(|request| request).await.status, 200);
-    assert_eq!(test.stack().guards.payment.snapshot().running, 49);
+    assert_eq!(test.stack().guards.payment.bulkhead.snapshot().running, 49);
 }
 
 #[tokio::test(start_paused = true)]

@@ -148,7 +148,7 @@ impl Test {
     /// The HTTP API, as the server has it.
     fn http(&self) -> Router {
         let telemetry = Telemetry::install().unwrap();
-        api::router(self.cashier.clone(), telemetry, [None, None])
+        api::router(self.cashier.clone(), telemetry, Vec::new())
     }
 
     /// A client of the gRPC API, as the server has it.
