@@ -1,0 +1,34 @@
+//! The example as a process of its own: what it prints, and how it ends.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Output};
+
+fn run(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reqwest-client"));
+    command.args(arguments).output().unwrap()
+}
+
+/// An address that somebody had a moment ago, and nobody listens to any more.
+fn nobody() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+#[test]
+fn failed_call_is_made_again() {
+    let output = run(&[]);
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("attempt 2 failed"), "{said}");
+    assert!(said.ends_with("hello\n"), "{said}");
+}
+
+#[test]
+fn last_error_is_told_where_nobody_listens() {
+    let output = run(&[&format!("http://{}/", nobody())]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("gave up after 3 attempts"), "{said}");
+    assert!(said.contains("refused"), "{said}");
+}

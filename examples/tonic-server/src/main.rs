@@ -1,0 +1,68 @@
+//! A tonic server with deadlines and a limit on what runs at once.
+#![expect(clippy::print_stdout, reason = "an example says what it sees")]
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use seaworthy::prelude::*;
+use seaworthy::timeout::DeadlineLayer;
+use tokio::{net::TcpListener, signal::ctrl_c, time::sleep};
+use tonic::transport::{Server, server::TcpIncoming};
+use tonic::{Request, Response, Status};
+use tower::ServiceBuilder;
+
+mod hello;
+use hello::{greeter_server::*, *};
+
+struct Polite;
+
+#[tonic::async_trait]
+impl Greeter for Polite {
+    async fn greet(&self, request: Request<GreetRequest>) -> Result<Response<GreetReply>, Status> {
+        // So slow that limits and deadlines have something to do.
+        sleep(Duration::from_millis(300)).await;
+        let text = format!("Hello {}.", request.into_inner().name);
+        Ok(Response::new(GreetReply { text }))
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let address = std::env::args().nth(1);
+    let address = address.as_deref().unwrap_or("127.0.0.1:50052");
+
+    let deadline = DeadlineLayer::http("greeter")
+        .max(Duration::from_secs(10))
+        .default_limit(Duration::from_secs(5))
+        .build()?;
+    let bulkhead = BulkheadLayer::http("greeter")
+        .max_concurrent(2)
+        .queue(4, Duration::from_millis(500))
+        .build()?;
+    let running = bulkhead.handle();
+    let stack = ServiceBuilder::new()
+        .layer(RespondLayer::new())
+        .layer(deadline)
+        .layer(bulkhead);
+
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))?;
+    println!(
+        "Listening on http://{}, until Ctrl-C.",
+        listener.local_addr()?
+    );
+    Server::builder()
+        .layer(stack)
+        .add_service(GreeterServer::new(Polite))
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener), async move {
+            drop(ctrl_c().await);
+            println!(
+                "Draining: new calls are refused, {} finish.",
+                running.snapshot().running
+            );
+            running.drain().await;
+        })
+        .await?;
+    Ok(())
+}
