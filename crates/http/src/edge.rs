@@ -2,6 +2,7 @@
 //!
 //! Without it axum says `the trait bound Infallible: From<Box<dyn Error + Send + Sync>> is not satisfied`, or `expected ... to be a service that returns ... Infallible`: put [`RespondLayer`] outermost.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
@@ -25,6 +26,12 @@ use crate::retry_after;
 mod body;
 pub use body::EdgeBody;
 
+mod kinds;
+use kinds::{grpc_status, http_status, problem_type, title};
+
+mod tell;
+use tell::tell;
+
 /// What an error that is no rejection becomes by default.
 type Otherwise = fn(&BoxError) -> StatusCode;
 
@@ -40,7 +47,7 @@ type Otherwise = fn(&BoxError) -> StatusCode;
 /// HTTP requests get an RFC 9457 problem document, gRPC requests (by their `content-type`) a trailers-only response.
 /// Rejections carry `Retry-After`, or `RetryInfo` in gRPC: rounded up, at least one second, which is also what is said where nobody knows.
 /// The response keeps the [`Rejection`] in its extensions: a layer further out still knows a local refusal from an answer of the dependency.
-/// The text of an error that is no rejection does not leave the process.
+/// The text of an error that is no rejection does not leave the process, unless [`tell_errors`](Self::tell_errors) says so.
 ///
 /// An error in the middle of a response body cannot become another response.
 /// Over HTTP the body fails; over gRPC it ends with trailers that say what happened.
@@ -61,6 +68,7 @@ pub struct Respond<S, F = Otherwise> {
 struct Edge<F> {
     otherwise: F,
     name_layers: bool,
+    tell_errors: bool,
 }
 
 /// What the request says about how its response must look.
@@ -80,8 +88,17 @@ impl RespondLayer {
             edge: Edge {
                 otherwise: |_| StatusCode::INTERNAL_SERVER_ERROR,
                 name_layers: false,
+                tell_errors: false,
             },
         }
+    }
+
+    /// For the inside of a client, as under a tonic one: what is no rejection is 502 or UNAVAILABLE, since the server gave no answer, and the caller, which is this process, is told what the errors say.
+    #[must_use]
+    pub fn in_client() -> Self {
+        let mut layer = Self::new().tell_errors(true);
+        layer.edge.otherwise = |_| StatusCode::BAD_GATEWAY;
+        layer
     }
 }
 
@@ -96,6 +113,7 @@ impl<F> RespondLayer<F> {
             edge: Edge {
                 otherwise,
                 name_layers: self.edge.name_layers,
+                tell_errors: self.edge.tell_errors,
             },
         }
     }
@@ -104,6 +122,13 @@ impl<F> RespondLayer<F> {
     #[must_use]
     pub fn name_layers(mut self, name: bool) -> Self {
         self.edge.name_layers = name;
+        self
+    }
+
+    /// Tells callers what the errors say, and what their causes do: in the `detail` of the problem, or as the message of the gRPC status. Default: no, such text is for the inside.
+    #[must_use]
+    pub fn tell_errors(mut self, tell: bool) -> Self {
+        self.edge.tell_errors = tell;
         self
     }
 }
@@ -230,7 +255,8 @@ where
         Poll::Ready(Ok(match result {
             Ok(response) => {
                 let ends_in_trailers = this.caller.grpc && grpc::is_grpc(response.headers());
-                response.map(|body| EdgeBody::inner(body, ends_in_trailers))
+                let tells = this.edge.tell_errors;
+                response.map(|body| EdgeBody::inner(body, ends_in_trailers, tells))
             }
             Err(error) => this.edge.respond(&error, *this.caller),
         }))
@@ -257,33 +283,37 @@ impl Caller {
 impl<F: Fn(&BoxError) -> StatusCode> Edge<F> {
     /// The response to an error, which itself goes no further.
     fn respond<B>(&self, error: &BoxError, caller: Caller) -> Response<EdgeBody<B>> {
+        let detail = self.tell_errors.then(|| tell(error));
         let Some(rejection) = Rejection::find(&**error) else {
             let status = (self.otherwise)(error);
-            return if caller.grpc {
+            let response = if caller.grpc {
                 let status = if status == StatusCode::INTERNAL_SERVER_ERROR {
                     GrpcStatus::Internal
                 } else {
                     GrpcStatus::from_http(status)
                 };
-                TrailersOnly::new(status)
-                    .into_response::<Bytes>()
-                    .map(EdgeBody::own)
+                let message = detail.unwrap_or_default();
+                TrailersOnly::new(status).message(message).into_response()
             } else {
-                Problem::new(status)
-                    .into_response::<Bytes>()
-                    .map(EdgeBody::own)
+                with_detail(Problem::new(status), detail).into_response()
             };
+            return response.map(EdgeBody::own);
         };
         let mut response = if caller.grpc {
-            respond_grpc(rejection)
+            respond_grpc(rejection, detail)
         } else {
-            self.respond_http(rejection, caller)
+            self.respond_http(rejection, caller, detail)
         };
         response.extensions_mut().insert(rejection.clone());
         response.map(EdgeBody::own)
     }
 
-    fn respond_http(&self, rejection: &Rejection, caller: Caller) -> Response<Bytes> {
+    fn respond_http(
+        &self,
+        rejection: &Rejection,
+        caller: Caller,
+        detail: Option<String>,
+    ) -> Response<Bytes> {
         let kind = rejection.kind();
         let mut problem = Problem::new(http_status(kind))
             .kind(problem_type(kind))
@@ -292,7 +322,7 @@ impl<F: Fn(&BoxError) -> StatusCode> Edge<F> {
         if self.name_layers {
             problem = problem.extension("layer", rejection.layer());
         }
-        let mut response = problem.into_response::<Bytes>();
+        let mut response = with_detail(problem, detail).into_response::<Bytes>();
         let headers = response.headers_mut();
         headers.insert(RETRY_AFTER, retry_after::encode(wait(rejection)));
         if caller.http1 && kind == RejectionKind::Draining {
@@ -303,9 +333,17 @@ impl<F: Fn(&BoxError) -> StatusCode> Edge<F> {
     }
 }
 
-fn respond_grpc(rejection: &Rejection) -> Response<Bytes> {
+fn with_detail(problem: Problem, detail: Option<String>) -> Problem {
+    match detail {
+        Some(detail) => problem.detail(detail),
+        None => problem,
+    }
+}
+
+fn respond_grpc(rejection: &Rejection, detail: Option<String>) -> Response<Bytes> {
+    let message = detail.map_or_else(|| title(rejection.kind()).into(), Cow::Owned);
     TrailersOnly::new(grpc_status(rejection.kind()))
-        .message(title(rejection.kind()))
+        .message(message)
         .retry_delay(wait(rejection))
         .into_response()
 }
@@ -323,50 +361,6 @@ fn wait(rejection: &Rejection) -> Duration {
 }
 
 const LEAST_WAIT: Duration = Duration::from_secs(1);
-
-fn http_status(kind: RejectionKind) -> StatusCode {
-    match kind {
-        RejectionKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-        RejectionKind::TimedOut | RejectionKind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
-        _ => StatusCode::SERVICE_UNAVAILABLE,
-    }
-}
-
-pub(crate) fn grpc_status(kind: RejectionKind) -> GrpcStatus {
-    match kind {
-        RejectionKind::RateLimited => GrpcStatus::ResourceExhausted,
-        RejectionKind::TimedOut | RejectionKind::DeadlineExceeded => GrpcStatus::DeadlineExceeded,
-        _ => GrpcStatus::Unavailable,
-    }
-}
-
-const fn problem_type(kind: RejectionKind) -> &'static str {
-    match kind {
-        RejectionKind::CircuitOpen => "urn:seaworthy:problem:circuit-open",
-        RejectionKind::BulkheadFull => "urn:seaworthy:problem:bulkhead-full",
-        RejectionKind::QueueTimeout => "urn:seaworthy:problem:queue-timeout",
-        RejectionKind::RateLimited => "urn:seaworthy:problem:rate-limited",
-        RejectionKind::DeadlineExceeded => "urn:seaworthy:problem:deadline-exceeded",
-        RejectionKind::TimedOut => "urn:seaworthy:problem:timed-out",
-        RejectionKind::Shed => "urn:seaworthy:problem:shed",
-        RejectionKind::Draining => "urn:seaworthy:problem:draining",
-        _ => "urn:seaworthy:problem:rejected",
-    }
-}
-
-pub(crate) const fn title(kind: RejectionKind) -> &'static str {
-    match kind {
-        RejectionKind::CircuitOpen => "A service that this one needs is not available.",
-        RejectionKind::BulkheadFull | RejectionKind::QueueTimeout | RejectionKind::Shed => {
-            "This service has more work than it can take."
-        }
-        RejectionKind::RateLimited => "Too many requests from this caller.",
-        RejectionKind::DeadlineExceeded => "The deadline had passed before the work could begin.",
-        RejectionKind::TimedOut => "The work took too long.",
-        RejectionKind::Draining => "This instance is shutting down.",
-        _ => "The call was rejected.",
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use seaworthy_kit::{BoxError, Rejection};
 
-use super::{grpc_status, title};
+use super::kinds::{grpc_status, title};
+use super::tell::tell;
 use crate::grpc::{GRPC_MESSAGE, GRPC_STATUS, GrpcStatus, encode_message};
 
 pin_project! {
@@ -29,6 +30,7 @@ pin_project! {
             body: B,
             // gRPC can say what went wrong after the head: in trailers.
             ends_in_trailers: bool,
+            tells: bool,
             over: bool,
         },
         Own {
@@ -38,12 +40,13 @@ pin_project! {
 }
 
 impl<B> EdgeBody<B> {
-    pub(super) const fn inner(body: B, ends_in_trailers: bool) -> Self {
+    pub(super) const fn inner(body: B, ends_in_trailers: bool, tells: bool) -> Self {
         let over = false;
         Self {
             kind: Kind::Inner {
                 body,
                 ends_in_trailers,
+                tells,
                 over,
             },
         }
@@ -74,13 +77,14 @@ where
             Project::Inner {
                 body,
                 ends_in_trailers,
+                tells,
                 over,
             } => match body.poll_frame(cx) {
                 Poll::Ready(Some(Err(error))) => {
                     *over = true;
                     let error = error.into();
                     Poll::Ready(Some(if *ends_in_trailers {
-                        Ok(Frame::trailers(trailers(&error)))
+                        Ok(Frame::trailers(trailers(&error, *tells)))
                     } else {
                         Err(error)
                     }))
@@ -109,15 +113,20 @@ where
     }
 }
 
-/// The trailers of a gRPC response that broke off: what a rejection says, and nothing of what another error does.
-fn trailers(error: &BoxError) -> HeaderMap {
+/// The trailers of a gRPC response that broke off: what a rejection says, and of another error nothing unless it is to be told.
+fn trailers(error: &BoxError, tells: bool) -> HeaderMap {
     let (status, message) = match Rejection::find(&**error) {
         Some(rejection) => (grpc_status(rejection.kind()), title(rejection.kind())),
         None => (GrpcStatus::Internal, "the response broke off"),
     };
     let mut trailers = HeaderMap::with_capacity(2);
     trailers.insert(GRPC_STATUS.clone(), u16::from(status.code()).into());
-    trailers.insert(GRPC_MESSAGE.clone(), encode_message(message));
+    let message = if tells {
+        encode_message(&tell(error))
+    } else {
+        encode_message(message)
+    };
+    trailers.insert(GRPC_MESSAGE.clone(), message);
     trailers
 }
 

@@ -123,6 +123,27 @@ async fn text_of_another_error_stays_inside() {
 }
 
 #[tokio::test]
+async fn client_is_told_what_failed() {
+    let layer = RespondLayer::in_client();
+    let response = answer_with(layer, "cable cut".into(), true).await;
+    assert_eq!(response.headers()["grpc-status"], "14");
+    assert_eq!(response.headers()["grpc-message"], "cable cut");
+    let response = answer_with(layer, "cable cut".into(), false).await;
+    assert_eq!(response.status(), 502);
+    let body = text(response).await;
+    assert!(body.contains(r#""detail":"cable cut""#), "{body}");
+
+    let open = || rejection(RejectionKind::CircuitOpen, None);
+    let said = open().to_string();
+    let response = answer_with(layer, open(), true).await;
+    assert_eq!(response.headers()["grpc-status"], "14");
+    let message = response.headers()["grpc-message"].as_bytes();
+    assert_eq!(grpc::decode_message(message), said);
+    let body = text(answer_with(layer, open(), false).await).await;
+    assert!(body.contains(&said), "{body}");
+}
+
+#[tokio::test]
 async fn draining_closes_an_http1_connection() {
     let response = answer(rejection(RejectionKind::Draining, None), false).await;
     assert_eq!(response.headers()["connection"], "close");
@@ -185,16 +206,25 @@ impl Body for Breaks {
 }
 
 async fn broken(grpc: bool) -> Result<http_body_util::Collected<Bytes>, BoxError> {
+    let late = rejection(RejectionKind::TimedOut, None);
+    broken_with(RespondLayer::new(), late, grpc).await
+}
+
+async fn broken_with(
+    layer: RespondLayer,
+    error: BoxError,
+    grpc: bool,
+) -> Result<http_body_util::Collected<Bytes>, BoxError> {
+    let mut error = Some(error);
     let inner = service_fn(move |_: Request<()>| {
-        let late = rejection(RejectionKind::TimedOut, None);
-        let mut response = Response::new(Breaks(Some(late), true));
+        let mut response = Response::new(Breaks(error.take(), true));
         if grpc {
             let value = HeaderValue::from_static("application/grpc");
             response.headers_mut().insert("content-type", value);
         }
         std::future::ready(Ok::<_, BoxError>(response))
     });
-    let service = RespondLayer::new().layer(inner);
+    let service = layer.layer(inner);
     let response = service.oneshot(request(grpc)).await.unwrap();
     response.into_body().collect().await
 }
@@ -203,6 +233,20 @@ async fn broken(grpc: bool) -> Result<http_body_util::Collected<Bytes>, BoxError
 async fn broken_grpc_body_ends_with_a_status() {
     let collected = broken(true).await.unwrap();
     assert_eq!(collected.trailers().unwrap()["grpc-status"], "4");
+}
+
+#[tokio::test]
+async fn message_of_a_broken_grpc_body_is_for_clients_only() {
+    for (layer, message) in [
+        (RespondLayer::new(), "the response broke off"),
+        (RespondLayer::in_client(), "cable cut"),
+    ] {
+        let collected = broken_with(layer, "cable cut".into(), true).await;
+        let collected = collected.unwrap();
+        let trailers = collected.trailers().unwrap();
+        assert_eq!(trailers["grpc-status"], "13");
+        assert_eq!(trailers["grpc-message"], message);
+    }
 }
 
 #[tokio::test]

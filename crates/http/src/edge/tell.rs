@@ -1,0 +1,54 @@
+//! What an error and its causes say, in one line.
+
+use seaworthy_kit::BoxError;
+
+/// The texts of the error and of its causes, from the outside in; what an error repeats of its cause is said once.
+pub(super) fn tell(error: &BoxError) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    // A chain that is a circle must not become a hang.
+    for _ in 0..MAX_CHAIN {
+        let Some(error) = cause else { break };
+        let text = error.to_string();
+        if !told.ends_with(&text) {
+            told.push_str(": ");
+            told.push_str(&text);
+        }
+        cause = error.source();
+    }
+    told
+}
+
+/// Far deeper than any stack of layers and clients.
+const MAX_CHAIN: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+    use std::fmt;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Says(&'static str, Option<Box<Self>>);
+
+    impl fmt::Display for Says {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Says {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.as_deref().map(|cause| cause as _)
+        }
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let cut = Says("cable cut", None);
+        let tcp = Says("tcp: cable cut", Some(Box::new(cut)));
+        let given_up = Says("gave up", Some(Box::new(tcp)));
+        assert_eq!(tell(&given_up.into()), "gave up: tcp: cable cut");
+    }
+}
