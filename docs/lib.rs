@@ -15,11 +15,29 @@ pub mod metrics {}
 #[doc = include_str!("ordering.md")]
 pub mod ordering {}
 
-/// The cookbook: a page for each layer.
+/// The cookbook: a page for each layer, and for each framework that they go into.
 pub mod cookbook {
     #[doc = include_str!("cookbook/circuit-breaker.md")]
     pub mod circuit_breaker {}
 
     #[doc = include_str!("cookbook/bulkhead.md")]
     pub mod bulkhead {}
+
+    #[doc = include_str!("cookbook/retry.md")]
+    pub mod retry {}
+
+    #[doc = include_str!("cookbook/timeout.md")]
+    pub mod timeout {}
+
+    #[doc = include_str!("cookbook/axum.md")]
+    pub mod axum {}
+
+    #[doc = include_str!("cookbook/tonic.md")]
+    pub mod tonic {}
+
+    #[doc = include_str!("cookbook/reqwest.md")]
+    pub mod reqwest {}
+
+    #[doc = include_str!("cookbook/hyper.md")]
+    pub mod hyper {}
 }
