@@ -26,14 +26,14 @@ use crate::retry_after;
 mod body;
 pub use body::EdgeBody;
 
+mod otherwise;
+pub use otherwise::{FixedStatus, Otherwise};
+
 mod kinds;
 use kinds::{grpc_status, http_status, problem_type, title};
 
 mod tell;
 use tell::tell;
-
-/// What an error that is no rejection becomes by default.
-type Otherwise = fn(&BoxError) -> StatusCode;
 
 /// Turns every error of the inner service into a response.
 ///
@@ -52,12 +52,12 @@ type Otherwise = fn(&BoxError) -> StatusCode;
 /// An error in the middle of a response body cannot become another response.
 /// Over HTTP the body fails; over gRPC it ends with trailers that say what happened.
 #[derive(Clone, Copy)]
-pub struct RespondLayer<F = Otherwise> {
+pub struct RespondLayer<F = FixedStatus> {
     edge: Edge<F>,
 }
 
 /// The service of [`RespondLayer`].
-pub struct Respond<S, F = Otherwise> {
+pub struct Respond<S, F = FixedStatus> {
     inner: S,
     edge: Edge<F>,
     /// An error of the inner service's readiness, which has no response to become yet.
@@ -86,7 +86,7 @@ impl RespondLayer {
     pub fn new() -> Self {
         Self {
             edge: Edge {
-                otherwise: |_| StatusCode::INTERNAL_SERVER_ERROR,
+                otherwise: FixedStatus(StatusCode::INTERNAL_SERVER_ERROR),
                 name_layers: false,
                 tell_errors: false,
             },
@@ -97,7 +97,7 @@ impl RespondLayer {
     #[must_use]
     pub fn in_client() -> Self {
         let mut layer = Self::new().tell_errors(true);
-        layer.edge.otherwise = |_| StatusCode::BAD_GATEWAY;
+        layer.edge.otherwise = FixedStatus(StatusCode::BAD_GATEWAY);
         layer
     }
 }
@@ -161,7 +161,7 @@ impl<S, F: Clone> Layer<S> for RespondLayer<F> {
 
 impl<S, F, ReqBody, ResBody> Service<Request<ReqBody>> for Respond<S, F>
 where
-    F: Fn(&BoxError) -> StatusCode + Clone,
+    F: Otherwise + Clone,
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     S::Error: Into<BoxError>,
     ResBody: Body<Data = Bytes>,
@@ -217,7 +217,7 @@ impl<S: fmt::Debug, F> fmt::Debug for Respond<S, F> {
 pin_project! {
     /// The response future of [`Respond`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<F, O = Otherwise> {
+    pub struct ResponseFuture<F, O = FixedStatus> {
         #[pin]
         state: State<F>,
         caller: Caller,
@@ -235,7 +235,7 @@ pin_project! {
 
 impl<F, O, B, E> Future for ResponseFuture<F, O>
 where
-    O: Fn(&BoxError) -> StatusCode,
+    O: Otherwise,
     F: Future<Output = Result<Response<B>, E>>,
     E: Into<BoxError>,
     B: Body<Data = Bytes>,
@@ -280,12 +280,12 @@ impl Caller {
     }
 }
 
-impl<F: Fn(&BoxError) -> StatusCode> Edge<F> {
+impl<F: Otherwise> Edge<F> {
     /// The response to an error, which itself goes no further.
     fn respond<B>(&self, error: &BoxError, caller: Caller) -> Response<EdgeBody<B>> {
         let detail = self.tell_errors.then(|| tell(error));
         let Some(rejection) = Rejection::find(&**error) else {
-            let status = (self.otherwise)(error);
+            let status = self.otherwise.status(error);
             let response = if caller.grpc {
                 let status = if status == StatusCode::INTERNAL_SERVER_ERROR {
                     GrpcStatus::Internal

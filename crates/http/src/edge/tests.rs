@@ -32,7 +32,7 @@ async fn answer_with<F>(
     grpc: bool,
 ) -> Response<EdgeBody<Empty<Bytes>>>
 where
-    F: Fn(&BoxError) -> StatusCode + Clone,
+    F: Otherwise + Clone,
 {
     let mut error = Some(error);
     let inner = service_fn(move |_: Request<()>| {
@@ -253,4 +253,21 @@ async fn message_of_a_broken_grpc_body_is_for_clients_only() {
 async fn broken_http_body_fails() {
     let error = broken(false).await.unwrap_err();
     assert!(Rejection::find(&*error).is_some());
+}
+
+#[tokio::test]
+async fn future_of_the_edge_may_be_spawned() {
+    fn bad_gateway(_: &BoxError) -> StatusCode {
+        StatusCode::BAD_GATEWAY
+    }
+    // As a server does with a connection: the compiler must see that it is `Send`.
+    let inner = service_fn(|_: Request<()>| async {
+        Err::<Response<Empty<Bytes>>, _>(std::io::Error::other("cable cut"))
+    });
+    let fixed = RespondLayer::new().layer(inner);
+    let answered = tokio::spawn(async move { fixed.oneshot(request(false)).await.unwrap() });
+    assert_eq!(answered.await.unwrap().status(), 500);
+    let asked = RespondLayer::new().otherwise(bad_gateway).layer(inner);
+    let answered = tokio::spawn(async move { asked.oneshot(request(false)).await.unwrap() });
+    assert_eq!(answered.await.unwrap().status(), 502);
 }
