@@ -31,6 +31,7 @@ pub struct Builder<T, L = Fixed, C = Untold> {
     body_limit: Duration,
     idle: Duration,
     margin: Duration,
+    min_useful: Duration,
     ignore_deadline: bool,
 }
 
@@ -107,6 +108,7 @@ impl<T> Builder<T> {
             body_limit: Duration::MAX,
             idle: Duration::MAX,
             margin: Duration::ZERO,
+            min_useful: Duration::ZERO,
             ignore_deadline: false,
         }
     }
@@ -125,6 +127,7 @@ impl<T, L, C> Builder<T, L, C> {
             body_limit: self.body_limit,
             idle: self.idle,
             margin: self.margin,
+            min_useful: self.min_useful,
             ignore_deadline: self.ignore_deadline,
         }
     }
@@ -154,6 +157,7 @@ impl<T, L, C> Builder<T, L, C> {
             body_limit: self.body_limit,
             idle: self.idle,
             margin: self.margin,
+            min_useful: self.min_useful,
             ignore_deadline: self.ignore_deadline,
         }
     }
@@ -201,6 +205,7 @@ impl<T, L, C> Builder<T, L, C> {
             body_limit: self.body_limit,
             idle: self.idle,
             margin: self.margin,
+            min_useful: self.min_useful,
             ignore_deadline: self.ignore_deadline,
         }
     }
@@ -211,10 +216,20 @@ impl<T, L, C> Builder<T, L, C> {
         self
     }
 
+    /// Refuses a call of whose deadline less than this is left: what the callee takes at best. Default: zero, only calls without any time are refused.
+    ///
+    /// It saves the callee work that comes too late, and the circuit around this layer a verdict that is none:
+    /// every call that is made has this much time, and so a deadline that cuts it tells that the callee was slow, not that the caller was late.
+    /// It is about the travelling deadline only; a limit of this layer's own is what the user finds enough.
+    pub const fn min_useful(mut self, time: Duration) -> Self {
+        self.min_useful = time;
+        self
+    }
+
     /// Makes the layer.
     ///
     /// # Errors
-    /// If `idle` is zero, which would cut every body that is not there at once; or if the margin leaves nothing of a limit.
+    /// If `idle` is zero, which would cut every body that is not there at once; if the margin leaves nothing of a limit; or if `min_useful` is more than `body_limit` allows any call.
     pub fn build(self) -> Result<TimeoutLayer<T, L, C>, InvalidConfig> {
         if self.idle.is_zero() {
             return Err(InvalidConfig::new("idle", "must be above zero"));
@@ -224,11 +239,16 @@ impl<T, L, C> Builder<T, L, C> {
                 return Err(InvalidConfig::new("margin", "must be below the limits"));
             }
         }
+        if self.min_useful > self.body_limit {
+            let reason = "must not be above body_limit";
+            return Err(InvalidConfig::new("min_useful", reason));
+        }
         let limits = Limits {
             head: Span::new(self.limit),
             body: Span::new(self.body_limit),
             idle: Span::new(self.idle),
             margin: self.margin,
+            min_useful: self.min_useful,
             ignore_deadline: self.ignore_deadline,
         };
         let telemetry = Telemetry::new(LAYER, &self.name);
@@ -249,6 +269,7 @@ impl<T, L, C> fmt::Debug for Builder<T, L, C> {
             .field("body_limit", &self.body_limit)
             .field("idle", &self.idle)
             .field("margin", &self.margin)
+            .field("min_useful", &self.min_useful)
             .field("ignore_deadline", &self.ignore_deadline)
             .finish_non_exhaustive()
     }

@@ -121,7 +121,11 @@
 //! The timers are tokio's: a limit that is waited for needs a runtime with time, and is met within a millisecond.
 //!
 //! A limit of zero, and a deadline that is over, refuse a call before the inner service is called.
-//! A [`DeadlineLayer`] refuses too what has less time left than the work takes; its docs say which deadline a request gets, and how far it goes.
+//! With [`min_useful`](Builder::min_useful), both layers refuse too what has less time left than the work takes.
+//! That also settles what a deadline tells about the callee: a call that it cuts had at least that much time, and counts as a failure; a call that came too late was refused, and counts for nothing.
+//! The docs of [`DeadlineLayer`] say which deadline a request gets, and how far it goes.
+//!
+//! A connection is made by a service of its own in hyper-util, the connector: a layer of [`TimeoutLayer::plain`] around that limits the time to connect.
 //! [`propagate`](Builder::propagate) tells the callee the smallest of the layer's own limit, what is left of the deadline, and what the request already says.
 //!
 //! # Where the state lives
@@ -145,6 +149,8 @@
 //! A body that is cut ends with the error, and the inner body is dropped with it by its reader.
 //! On the wire a dropped call closes an HTTP/1 connection and resets an HTTP/2 stream (`RST_STREAM`).
 //! Blocking code is not interrupted, and tasks that the inner service spawned run on.
+//!
+//! Timeout, deadline and cancellation are told apart: `timed_out` with the limit that was met, a refusal before the call, and `abandoned`, which says nothing about the callee.
 //!
 //! Dropping a service, ready or not, changes nothing.
 //! Dropping a response future or body drops the inner one and counts the call as abandoned.
@@ -173,6 +179,10 @@
 //! `timed_out` with the limit that was met (`head`, `body`, `idle`, `deadline`), `refused`, `ended`; `seaworthy_timeouts_total`, `seaworthy_calls_total`, `seaworthy_refused_total`, with `layer="timeout"` or `layer="deadline"`.
 //! Where limits are only observed, a call that would have been cut is reported as `refused` of the kind `timed_out`, with `enforced="false"`.
 //! Whether a call is only observed is decided when it begins.
+//!
+//! # Clocks
+//! The clock is tokio's, which is monotonic, and stands still while a Linux machine is suspended: a deadline is then met that much later.
+//! Nothing on the wire is a point in time, so a peer's clock may be wrong by any amount, and requests need not be let through for fear of that.
 //!
 //! # Prior art
 //! gRPC's deadlines and `grpc-timeout` ([protocol](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md)); `x-envoy-expected-rq-timeout-ms` is Envoy's; to send durations and take a margin off them is userver's practice; arming the timer late is pingora's.

@@ -77,6 +77,7 @@ pub struct Limits {
     pub(crate) body: Span,
     pub(crate) idle: Span,
     pub(crate) margin: Duration,
+    pub(crate) min_useful: Duration,
     pub(crate) ignore_deadline: bool,
 }
 
@@ -166,7 +167,10 @@ impl Limits {
         };
         let travelling = self.travelling();
         let left = match travelling {
-            Some(deadline) => deadline.remaining(clock::now()).ok_or(NO_TIME)?,
+            Some(deadline) => match deadline.remaining(clock::now()) {
+                Some(left) if left >= self.min_useful => left,
+                _ => return Err(NO_TIME),
+            },
             None => Duration::MAX,
         };
         // What the callee is told is about the whole answer; the limit of the head stands in for a limit that is not set.

@@ -6,6 +6,7 @@ use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok
 use tower::{ServiceExt, service_fn};
 
 use super::*;
+use crate::Limit;
 use crate::deadline::{scope, sync_scope};
 
 fn timed_out(limit: &'static str) -> [Event; 2] {
@@ -216,6 +217,52 @@ async fn deadline_that_is_over_does_not_wait_for_readiness() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn call_with_less_time_than_is_of_use_is_refused_and_any_other_is_evidence() {
+    let (mut test, handle) = Test::with(|layer| layer.min_useful(SECOND));
+    let mut late = sync_scope(in_time(SECOND - MILLI), || test.call());
+    let error = assert_ready_err!(late.poll());
+    assert_eq!(kind(&error), RejectionKind::DeadlineExceeded);
+    assert!(!Rejection::find(&*error).unwrap().reached_inner());
+    assert_eq!(test.inner.counts().calls, 0);
+    let function = scope(in_time(SECOND - MILLI), async {
+        let unreachable = || async { unreachable!("there is too little time") };
+        handle.call::<_, _, (), BoxError>(unreachable).await
+    });
+    let error = function.await.unwrap_err();
+    assert_eq!(kind(&error), RejectionKind::DeadlineExceeded);
+    assert_eq!(test.recorder.refused(true), 2);
+    let _ = test.recorder.take();
+
+    let mut just = sync_scope(in_time(SECOND), || test.call());
+    assert_pending!(just.poll());
+    advance(SECOND).await;
+    let error = assert_ready_err!(just.poll());
+    assert!(Rejection::find(&*error).unwrap().reached_inner());
+    assert_eq!(test.recorder.take(), timed_out("deadline"));
+
+    let mut without = test.call();
+    assert_pending!(without.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_to_connect_is_limited_around_the_connector() {
+    let connect = TimeoutLayer::plain("connect")
+        .limit(SECOND)
+        .build()
+        .unwrap();
+    let connector = service_fn(|host: &'static str| async move {
+        if host == "far" {
+            sleep(60 * SECOND).await;
+        }
+        Ok::<_, BoxError>(host)
+    });
+    let connector = connect.layer(connector);
+    assert_eq!(connector.clone().oneshot("near").await.unwrap(), "near");
+    let error = connector.oneshot("far").await.unwrap_err();
+    assert_eq!(kind(&error), RejectionKind::TimedOut);
+}
+
+#[tokio::test(start_paused = true)]
 async fn deadline_of_the_task_may_be_ignored() {
     let (mut test, _) = Test::with(|layer| layer.limit(9 * SECOND).ignore_deadline(true));
     let deadline = in_time(SECOND);
@@ -305,4 +352,12 @@ fn future_polled_after_it_was_ready_panics() {
     test.inner.next_call().unwrap().answer(7);
     assert_ready!(call.poll()).unwrap();
     let _ = call.poll();
+}
+
+#[test]
+fn page_of_the_metrics_has_every_limit() {
+    let page = include_str!("../../../../docs/metrics.md");
+    for limit in [Limit::Head, Limit::Body, Limit::Idle, Limit::Deadline] {
+        assert!(page.contains(&format!("`{}`", limit.as_str())), "{limit:?}");
+    }
 }

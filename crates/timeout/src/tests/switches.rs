@@ -112,6 +112,10 @@ fn configuration_that_cannot_work_names_its_option() {
         |layer| layer.body_limit(SECOND).margin(2 * SECOND),
         "margin",
     );
+    check(
+        |layer| layer.body_limit(SECOND).min_useful(2 * SECOND),
+        "min_useful",
+    );
 
     type Opening = crate::deadline::Builder<Plain, Plain>;
     let check = |change: fn(Opening) -> Opening, option| {
