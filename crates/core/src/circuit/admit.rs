@@ -41,20 +41,17 @@ impl Circuit {
 
     #[cold]
     fn check_not_closed(&self, word: Word, now: impl FnOnce() -> Moment) -> Result<(), Refusal> {
-        let (generation, now) = match word.kind() {
-            Kind::Closed | Kind::ForcedClosed | Kind::Disabled => return Ok(()),
-            Kind::ForcedOpen => return Err(Refusal::new(Why::ForcedOpen, None)),
+        match word.kind() {
+            Kind::Closed | Kind::ForcedClosed | Kind::Disabled => Ok(()),
+            Kind::ForcedOpen => Err(Refusal::new(Why::ForcedOpen, None)),
             // Its moment is being stored.
-            Kind::Opening => return Err(Refusal::new(Why::Open, None)),
-            Kind::Open => {
-                let now = now();
-                self.wait_is_over(now)?;
-                (word.half_open().generation(), now)
+            Kind::Opening => Err(Refusal::new(Why::Open, None)),
+            Kind::Open => self.wait_is_over(now()),
+            Kind::HalfOpen => {
+                let vacancy = self.probes.vacancy(word.generation(), now());
+                vacancy.map_err(|until| Refusal::new(Why::HalfOpen, until))
             }
-            Kind::HalfOpen => (word.generation(), now()),
-        };
-        let vacancy = self.probes.vacancy(generation, now);
-        vacancy.map_err(|until| Refusal::new(Why::HalfOpen, until))
+        }
     }
 
     #[cold]
@@ -113,9 +110,9 @@ impl Circuit {
     fn enter_half_open(&self, word: Word, now: Moment) -> Result<Admission, NoLease> {
         let next = word.half_open();
         let generation = next.generation();
-        let lease = self
-            .probes
-            .reserve(generation, now, || self.word() == word)?;
+        let current = || self.word() == word;
+        self.probes.unspend(generation, current);
+        let lease = self.probes.reserve(generation, now, current)?;
         match word.swap(&self.state, next) {
             Ok(()) => Ok(Admission::probe(generation, lease.entering())),
             Err(seen) if seen == next => Ok(Admission::probe(generation, lease)),

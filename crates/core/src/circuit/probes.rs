@@ -175,6 +175,24 @@ impl Probes {
         self.swap(lease, stamp, stamp | SPENT)
     }
 
+    /// Frees the slots that look spent in a generation which has not begun.
+    ///
+    /// They are as many generations old as the tag can count, and no later trial came as far as them.
+    /// Left alone they would be missing in a trial that needs every slot, and the circuit would stay half-open for ever.
+    ///
+    /// `current` tells whether the generation has still to begin, asked after the slot was read: before that, nobody can have spent one in it.
+    pub(super) fn unspend(&self, generation: u64, current: impl Fn() -> bool) {
+        for slot in &self.slots {
+            let seen = slot.load(Ordering::Acquire);
+            let is_spent = seen >> SLOT_TAG_SHIFT == tag(generation) && seen & EXPIRY_MASK == SPENT;
+            if is_spent && current() {
+                let free = seen & !EXPIRY_MASK | FREE;
+                // Who was faster has done the same, or leased it.
+                let _ = slot.compare_exchange(seen, free, Ordering::AcqRel, Ordering::Acquire);
+            }
+        }
+    }
+
     /// Counts how a probe ended whose slot is spent; `None` when that decides nothing.
     pub(super) fn count(
         &self,

@@ -223,3 +223,26 @@ fn snapshot_tells_how_the_probes_fare() {
         (1, 2, 1, 0)
     );
 }
+
+#[test]
+fn slot_spent_long_ago_is_not_taken_for_a_spent_one() {
+    // The tag of a slot has 14 bits: a slot that a trial spent and no later one touched looks spent again 2^14 generations on.
+    let test = due(CircuitConfig::new()
+        .recovery_timeout(30 * SECOND)
+        .recovery_factor(1.0));
+    let spent_in = test.circuit.generation() + 1;
+    test.calls(3, Outcome::Success);
+    test.circuit.reset();
+    test.call(Outcome::Failure).unwrap();
+    loop {
+        test.advance(30 * SECOND);
+        let probe = test.admit().unwrap();
+        if test.circuit.generation() == spent_in + (1 << 14) {
+            test.settle(probe, Outcome::Success);
+            break;
+        }
+        test.settle(probe, Outcome::Failure).unwrap();
+    }
+    test.calls(2, Outcome::Success);
+    assert_eq!(test.state(), State::Closed);
+}
