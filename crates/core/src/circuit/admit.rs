@@ -1,7 +1,8 @@
 //! The way in: a question, an admission or a refusal, and the step from open to half-open.
 
-use super::call::{Admission, Refusal, Why};
+use super::call::{Admission, Cause, Refusal, Why};
 use super::probes::NoLease;
+use super::ramp::Ramp;
 use super::state::{Kind, Word};
 use super::{Circuit, Clock};
 use crate::Moment;
@@ -11,6 +12,8 @@ use crate::sync::atomic::Ordering;
 
 impl Circuit {
     /// Whether a call would be admitted now; reserves nothing.
+    ///
+    /// A recovering circuit says yes: which calls pass is decided when they ask for admission.
     ///
     /// # Errors
     /// The refusal that [`try_admit`](Self::try_admit) would give.
@@ -28,7 +31,7 @@ impl Circuit {
     /// In an open circuit whose time is over, the call becomes the first probe, and its admission has the [`Transition`](super::Transition) to half-open.
     ///
     /// # Errors
-    /// If the circuit is open, is forced open, or is half-open with all probes out.
+    /// If the circuit is open, is forced open, is half-open with all probes out, or recovers and this call is not of the share that passes.
     #[inline]
     pub fn try_admit(&self, now: impl FnOnce() -> Moment) -> Result<Admission, Refusal> {
         let word = self.word();
@@ -42,14 +45,14 @@ impl Circuit {
     #[cold]
     fn check_not_closed(&self, word: Word, now: impl FnOnce() -> Moment) -> Result<(), Refusal> {
         match word.kind() {
-            Kind::Closed | Kind::ForcedClosed | Kind::Disabled => Ok(()),
-            Kind::ForcedOpen => Err(Refusal::new(Why::ForcedOpen, None)),
-            // Its moment is being stored.
-            Kind::Opening => Err(Refusal::new(Why::Open, None)),
+            // A recovering circuit does not know before the call asks: a question that took a share would starve the calls, and one that took none would refuse each of them.
+            Kind::Closed | Kind::ForcedClosed | Kind::Disabled | Kind::Recovering => Ok(()),
+            Kind::ForcedOpen => Err(forced_open()),
+            Kind::Opening => Err(opening()),
             Kind::Open => self.wait_is_over(now()),
             Kind::HalfOpen => {
                 let vacancy = self.probes.vacancy(word.generation(), now());
-                vacancy.map_err(|until| Refusal::new(Why::HalfOpen, until))
+                vacancy.map_err(|until| self.refusal(Why::HalfOpen, until))
             }
         }
     }
@@ -66,19 +69,26 @@ impl Circuit {
                 Kind::Closed | Kind::ForcedClosed | Kind::Disabled => {
                     return Ok(Admission::plain(word.generation()));
                 }
-                Kind::ForcedOpen => return Err(Refusal::new(Why::ForcedOpen, None)),
-                // Its moment is being stored.
-                Kind::Opening => return Err(Refusal::new(Why::Open, None)),
+                Kind::ForcedOpen => return Err(forced_open()),
+                Kind::Opening => return Err(opening()),
                 Kind::Open => {
                     let now = clock.now();
                     self.wait_is_over(now)?;
                     self.enter_half_open(word, now)
                 }
                 Kind::HalfOpen => self.lease(word, clock.now()),
+                Kind::Recovering => match self.is_of_share(word, clock.now()) {
+                    Some(true) => return Ok(Admission::plain(word.generation())),
+                    Some(false) => {
+                        let end = self.ramp.as_ref().map(Ramp::end);
+                        return Err(self.refusal(Why::Recovering, end));
+                    }
+                    None => Err(NoLease::Stale),
+                },
             };
             match attempt {
                 Ok(admission) => return Ok(admission),
-                Err(NoLease::Full(until)) => return Err(Refusal::new(Why::HalfOpen, until)),
+                Err(NoLease::Full(until)) => return Err(self.refusal(Why::HalfOpen, until)),
                 // Each time round, another thread has moved the circuit.
                 Err(NoLease::Stale) => word = self.word(),
             }
@@ -94,7 +104,22 @@ impl Circuit {
         if now >= until || impossible {
             Ok(())
         } else {
-            Err(Refusal::new(Why::Open, Some(until)))
+            Err(self.refusal(Why::Open, Some(until)))
+        }
+    }
+
+    fn refusal(&self, why: Why, until: Option<Moment>) -> Refusal {
+        Refusal::new(why, until, self.tripped_by())
+    }
+
+    /// Whether this call is of the share that a recovering circuit admits; `None` if it has moved on.
+    fn is_of_share(&self, word: Word, now: Moment) -> Option<bool> {
+        match &self.ramp {
+            Some(ramp) if !ramp.is_over(now) => {
+                ramp.take(word.generation(), now, || self.word() == word)
+            }
+            // The next call that ends closes the circuit.
+            _ => Some(true),
         }
     }
 
@@ -122,4 +147,13 @@ impl Circuit {
             }
         }
     }
+}
+
+const fn forced_open() -> Refusal {
+    Refusal::new(Why::ForcedOpen, None, Some(Cause::Forced))
+}
+
+/// The moment and the cause of this trip are being stored.
+const fn opening() -> Refusal {
+    Refusal::new(Why::Open, None, None)
 }

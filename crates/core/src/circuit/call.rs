@@ -36,10 +36,12 @@ pub struct Settlement {
 #[non_exhaustive]
 pub struct Refusal {
     /// When asking again may succeed; `None` where nobody can tell.
-    /// Open: the end of the wait. Half-open: the earliest end of a probe's lease.
+    /// Open: the end of the wait. Half-open: the earliest end of a probe's lease. Recovering: the end of the ramp, though some calls pass before.
     pub until: Option<Moment>,
     /// Why.
     pub why: Why,
+    /// What opened the circuit.
+    pub cause: Option<Cause>,
 }
 
 /// What it was that refused a call.
@@ -50,6 +52,8 @@ pub enum Why {
     Open,
     /// The circuit is half-open and all probes are out.
     HalfOpen,
+    /// The circuit is recovering, and this call is not of the share that passes.
+    Recovering,
     /// An operator opened the circuit.
     ForcedOpen,
 }
@@ -90,6 +94,8 @@ pub enum Cause {
     ProbeSlowCallRate,
     /// As many probes succeeded as were asked for.
     ProbesSucceeded,
+    /// The recovery ramp has come to its end.
+    RampOver,
     /// The circuit has been open for long enough.
     RecoveryTimeoutOver,
     /// An operator forced a state.
@@ -188,14 +194,51 @@ impl From<Outcome> for Settlement {
 // ===== impl Refusal =====
 
 impl Refusal {
-    pub(super) const fn new(why: Why, until: Option<Moment>) -> Self {
-        Self { until, why }
+    pub(super) const fn new(why: Why, until: Option<Moment>, cause: Option<Cause>) -> Self {
+        Self { until, why, cause }
+    }
+}
+
+// ===== impl Why =====
+
+impl Why {
+    /// The state that refused, as a label: lowercase, words joined by `_`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => State::Open.name(),
+            Self::HalfOpen => State::HalfOpen.name(),
+            Self::Recovering => State::Recovering.name(),
+            Self::ForcedOpen => State::ForcedOpen.name(),
+        }
     }
 }
 
 // ===== impl Cause =====
 
+/// Those that open a circuit.
+const TRIPS: [Cause; 7] = [
+    Cause::FailureRate,
+    Cause::SlowCallRate,
+    Cause::ConsecutiveFailures,
+    Cause::LeakyCount,
+    Cause::ProbeFailed,
+    Cause::ProbeFailureRate,
+    Cause::ProbeSlowCallRate,
+];
+
 impl Cause {
+    /// The cause of a trip as a number that an atomic can keep; zero is none.
+    pub(super) fn pack(self) -> u64 {
+        let position = TRIPS.iter().position(|cause| *cause == self);
+        position.map_or(0, |position| position as u64 + 1)
+    }
+
+    pub(super) fn unpack(bits: u64) -> Option<Self> {
+        let position = usize::try_from(bits).ok()?.checked_sub(1)?;
+        TRIPS.get(position).copied()
+    }
+
     /// The cause as a label: lowercase, words joined by `_`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -208,6 +251,7 @@ impl Cause {
             Self::ProbeFailureRate => "probe_failure_rate",
             Self::ProbeSlowCallRate => "probe_slow_call_rate",
             Self::ProbesSucceeded => "probes_succeeded",
+            Self::RampOver => "ramp_over",
             Self::RecoveryTimeoutOver => "recovery_timeout_over",
             Self::Forced => "forced",
             Self::Reset => "reset",

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::counter::MAX_COUNT;
 use super::probes::{MAX_PROBES, Probes, Trial};
+use super::ramp::Ramp;
 use super::rules::{Limit, Rules};
 use super::wait::{MIN_WAIT, OpenWait};
 use super::window::{CountWindow, MAX_BUCKETS, MAX_CALLS, MIN_WIDTH, TimeWindow, Window};
@@ -25,6 +26,7 @@ use crate::{InvalidConfig, Ratio};
 /// | jitter | ±10 % | Clients that tripped together must not probe together. |
 /// | probes | 3, all must succeed | One lucky call is no recovery. |
 /// | probe lease | 30 s | A probe that never comes back must not keep the circuit half-open for ever. |
+/// | recovery ramp | off | Most dependencies take their whole load at once; one with cold caches wants a ramp. |
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[must_use = "a configuration does nothing until a circuit is built from it"]
 pub struct CircuitConfig {
@@ -43,6 +45,7 @@ pub struct CircuitConfig {
     success_threshold: u32,
     half_open_failure_rate: Option<f64>,
     probe_lease: Duration,
+    recovery_ramp: Option<Duration>,
 }
 
 /// Over what the rates are taken.
@@ -85,6 +88,7 @@ impl CircuitConfig {
             success_threshold: 3,
             half_open_failure_rate: None,
             probe_lease: Duration::from_secs(30),
+            recovery_ramp: None,
         }
     }
 
@@ -109,6 +113,9 @@ impl CircuitConfig {
     }
 
     /// Takes the rates over the last so many calls, at most 8192. Default: 100.
+    ///
+    /// The maximum is what lets the totals of a window share one word, so that a call is counted and judged in one atomic step; a rate of 8192 calls is known to one percent either way.
+    /// A success is written only while the window is filling up or holds a bad call: in a full window of good calls it changes nothing.
     pub fn window_calls(mut self, calls: u32) -> Self {
         self.window = WindowKind::Calls(calls);
         self
@@ -116,6 +123,8 @@ impl CircuitConfig {
 
     /// Takes the rates over the last stretch of time, which slides in so many steps: at most 256, of at least a millisecond each.
     /// The usual number is 10. More than 16 million calls in one step count as 16 million.
+    ///
+    /// Every call, a success too, reads the clock and adds one to the count of its step: one write to memory that all threads share, where a window of calls has none while the dependency is well.
     pub fn window_time(mut self, span: Duration, buckets: u32) -> Self {
         self.window = WindowKind::Time { span, buckets };
         self
@@ -181,6 +190,7 @@ impl CircuitConfig {
 
     /// Reopens when this share of the probes failed, or more, instead of on the first failure; above 0.0 and at most 1.0.
     /// The share is of the probes that it takes to get `success_threshold` successes, and it takes no more of them than `half_open_max_calls`, or than `success_threshold` where that is more.
+    /// So it needs more `half_open_max_calls` than `success_threshold`: with as many, one failure is one success too few.
     /// The circuit reopens as soon as the probes to come cannot change that.
     /// Default: none, any failure reopens.
     pub fn half_open_failure_rate(mut self, share: impl Into<Option<f64>>) -> Self {
@@ -191,6 +201,14 @@ impl CircuitConfig {
     /// After what time a probe that said nothing loses its slot to the next call; above zero, in steps of about a millisecond. Default: 30 s.
     pub fn probe_lease(mut self, lease: Duration) -> Self {
         self.probe_lease = lease;
+        self
+    }
+
+    /// Once the probes have succeeded, lets a share of the calls pass that rises evenly from none to all within this time; above zero.
+    /// Calls are counted as in the closed state, and a trip on the way up is one more in a row.
+    /// Default: `None`, all calls pass at once.
+    pub fn recovery_ramp(mut self, span: impl Into<Option<Duration>>) -> Self {
+        self.recovery_ramp = span.into();
         self
     }
 }
@@ -244,12 +262,17 @@ impl CircuitConfig {
                 Err(InvalidConfig::new(option, "must be from 1 to 1000"))
             }
         };
+        let failure_rate = share("half_open_failure_rate", self.half_open_failure_rate)?;
         let trial = Trial::new(
             number("half_open_max_calls", self.half_open_max_calls)?,
             number("success_threshold", self.success_threshold)?,
-            share("half_open_failure_rate", self.half_open_failure_rate)?,
+            failure_rate,
             self.slow_rate()?,
         );
+        if failure_rate.is_some() && !trial.forgives() {
+            let reason = "must let one of the probes fail: raise it, or half_open_max_calls above success_threshold";
+            return Err(InvalidConfig::new("half_open_failure_rate", reason));
+        }
         if self.probe_lease.is_zero() {
             return Err(InvalidConfig::new("probe_lease", "must be above zero"));
         }
@@ -286,6 +309,13 @@ impl CircuitConfig {
             .transpose();
         let jitter = jitter.map_err(|_| InvalidConfig::new("jitter", "must be from 0.0 to 1.0"))?;
         Ok(OpenWait::new(base, max, factor, jitter))
+    }
+
+    pub(super) fn ramp(&self) -> Result<Option<Ramp>, InvalidConfig> {
+        match self.recovery_ramp {
+            Some(Duration::ZERO) => Err(InvalidConfig::new("recovery_ramp", "must be above zero")),
+            span => Ok(span.map(Ramp::new)),
+        }
     }
 
     pub(super) const fn threshold(&self) -> Option<Duration> {

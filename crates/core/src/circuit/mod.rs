@@ -65,6 +65,8 @@ mod orders;
 mod probes;
 pub use probes::ProbeCounts;
 
+mod ramp;
+
 mod rules;
 
 mod settle;
@@ -87,6 +89,7 @@ mod tests;
 use core::time::Duration;
 
 use probes::Probes;
+use ramp::Ramp;
 use rules::Rules;
 use state::Word;
 use wait::OpenWait;
@@ -102,11 +105,14 @@ pub struct Circuit {
     /// When the circuit last opened, and until when. Written only by who made it `Opening`, before it is `Open`.
     opened_at: AtomicU64,
     until: AtomicU64,
+    /// What opened it, packed; written with the two above, and zero before the first time.
+    tripped_by: AtomicU64,
     /// `Moment::NEVER` where no call has failed.
     last_failure: AtomicU64,
     rules: Rules,
     probes: Probes,
     wait: OpenWait,
+    ramp: Option<Ramp>,
     slow_call_threshold: Option<Duration>,
 }
 
@@ -128,10 +134,12 @@ impl Circuit {
             state: AtomicU64::new(Word::START.bits()),
             opened_at: AtomicU64::new(0),
             until: AtomicU64::new(0),
+            tripped_by: AtomicU64::new(0),
             last_failure: AtomicU64::new(Moment::NEVER.as_nanos()),
             rules: config.rules()?,
             probes: config.probes()?,
             wait: config.wait()?,
+            ramp: config.ramp()?,
             slow_call_threshold: config.threshold(),
         })
     }

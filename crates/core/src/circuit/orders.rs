@@ -25,12 +25,13 @@ impl Circuit {
         self.force(Kind::Disabled, Cause::Forced)
     }
 
-    /// Closes the circuit, ends every forced state, and forgets counts, trips and the last failure.
+    /// Closes the circuit, at once and wholly, ends every forced state, and forgets counts, trips, the last failure and what opened it.
     /// `None` if it was closed already; it forgets all the same, and calls under way no longer count.
     pub fn reset(&self) -> Option<Transition> {
         let transition = self.force(Kind::Closed, Cause::Reset);
         self.last_failure
             .store(Moment::NEVER.as_nanos(), Ordering::Relaxed);
+        self.tripped_by.store(0, Ordering::Release);
         transition
     }
 

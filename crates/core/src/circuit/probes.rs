@@ -72,7 +72,7 @@ pub struct ProbeCounts {
     pub successes: u64,
     /// Probes that failed.
     pub failures: u64,
-    /// Probes that were slow, failed or not.
+    /// Probes that were slow: that succeeded, failed, or were abandoned by then.
     pub slow: u64,
 }
 
@@ -201,14 +201,20 @@ impl Probes {
         generation: u64,
         current: impl Fn() -> bool,
     ) -> Option<Verdict> {
-        let tally = self.add(mark, generation, current)?;
+        let tally = self.add(mark, generation, current);
+        if mark.abandoned {
+            // Slow, and no result: whoever comes next may bring one in its place.
+            let spent = stamp(lease, generation) | SPENT;
+            self.swap(lease, spent, spent & !EXPIRY_MASK | FREE);
+        }
+        let tally = tally?;
         debug_assert!(
             tally.results() <= self.trial.most(),
             "{tally:?} of {:?}",
             self.trial
         );
         // Every result has a place of its own in the tally, so the first few give their slot back, and exactly as many probes are spent as a verdict can take.
-        if tally.results() <= self.trial.most() - self.trial.slots {
+        if !mark.abandoned && tally.results() <= self.trial.most() - self.trial.slots {
             let spent = stamp(lease, generation) | SPENT;
             self.swap(lease, spent, spent & !EXPIRY_MASK | FREE);
         }
@@ -265,7 +271,8 @@ impl Probes {
 
     fn add(&self, mark: Mark, generation: u64, current: impl Fn() -> bool) -> Option<ProbeCounts> {
         let tag = generation << TALLY_TAG_SHIFT;
-        let one = 1 << if mark.failed { FIELD_BITS } else { 0 }
+        let result = if mark.failed { 1 << FIELD_BITS } else { 1 };
+        let one = if mark.abandoned { 0 } else { result }
             | if mark.slow { 1 << (2 * FIELD_BITS) } else { 0 };
         let mut seen = self.tally.load(Ordering::Acquire);
         loop {
@@ -312,6 +319,11 @@ impl Trial {
                 .unwrap_or(0);
         }
         trial
+    }
+
+    /// Whether it ever closes after a failure.
+    pub(super) const fn forgives(&self) -> bool {
+        self.allowed > 0
     }
 
     /// The most probes that a verdict can take.

@@ -113,7 +113,9 @@ impl Limit {
         relax: impl FnOnce(&Counter),
     ) -> bool {
         if !mark.failed {
-            relax(&self.count);
+            if !mark.abandoned {
+                relax(&self.count);
+            }
             return false;
         }
         self.count

@@ -18,6 +18,7 @@ impl Circuit {
     ///
     /// Nothing happens if the circuit has moved since the admission, or if the probe has lost its lease.
     /// A call that was ignored or abandoned gives no verdict; as a probe it frees its slot.
+    /// One that was abandoned after more than the slow-call threshold counts as slow, and as nothing else.
     #[inline]
     pub fn settle(
         &self,
@@ -31,7 +32,11 @@ impl Circuit {
             return None;
         }
         let is_good = settlement.outcome == Outcome::Success && !settlement.slow;
-        if is_good && admission.lease.is_none() && self.rules.are_at_rest(word.generation()) {
+        if is_good
+            && admission.lease.is_none()
+            && word.kind() != Kind::Recovering
+            && self.rules.are_at_rest(word.generation())
+        {
             // The healthy path, small enough to be inlined: a few loads, nothing written.
             return None;
         }
@@ -41,34 +46,73 @@ impl Circuit {
     #[inline(never)]
     fn settle_at(
         &self,
-        word: Word,
+        mut word: Word,
         admission: Admission,
         settlement: Settlement,
         now: impl FnOnce() -> Moment,
         draw: impl FnOnce() -> u64,
     ) -> Option<Transition> {
+        let mut clock = Clock::new(now);
+        let recovered = if word.kind() == Kind::Recovering {
+            self.end_recovery(&mut word, clock.now())
+        } else {
+            None
+        };
         let Admission { generation, lease } = admission;
-        let failed = match settlement.outcome {
-            Outcome::Success => false,
-            Outcome::Failure => true,
-            Outcome::Ignored | Outcome::Abandoned => {
-                if let Some(lease) = &lease {
-                    self.probes.give_back(lease, generation);
-                }
-                return None;
+        let hint = settlement.retry_after;
+        let moved = match (self.mark(settlement), &lease) {
+            (Some(mark), Some(lease)) => self.settle_probe(word, lease, mark, hint, clock, draw),
+            (Some(mark), None) => self.settle_counted(word, mark, hint, clock, draw),
+            (None, Some(lease)) => {
+                self.probes.give_back(lease, generation);
+                None
             }
-        };
-        // Without the rule nothing is slow, so that the healthy path stays one.
-        let mark = Mark {
-            failed,
-            slow: settlement.slow && self.needs_duration(),
-        };
-        let transition = match &lease {
-            Some(lease) => self.settle_probe(word, lease, mark, settlement.retry_after, now, draw),
-            None => self.settle_counted(word, mark, settlement.retry_after, now, draw),
+            (None, None) => None,
         };
         self.invariants();
-        transition
+        match (recovered, moved) {
+            // Closed for no time at all: one change, as far as anybody could see.
+            (Some(recovered), Some(moved)) => Some(Transition {
+                from: recovered.from,
+                ..moved
+            }),
+            (recovered, moved) => moved.or(recovered),
+        }
+    }
+
+    /// How a call is written down, if it says anything.
+    fn mark(&self, settlement: Settlement) -> Option<Mark> {
+        let mark = Mark {
+            failed: settlement.outcome == Outcome::Failure,
+            // Without the rule nothing is slow, so that the healthy path stays one.
+            slow: settlement.slow && self.needs_duration(),
+            abandoned: settlement.outcome == Outcome::Abandoned,
+        };
+        match settlement.outcome {
+            Outcome::Success | Outcome::Failure => Some(mark),
+            // Whatever it would have said, it was slow: it could only have taken longer.
+            Outcome::Abandoned => mark.slow.then_some(mark),
+            Outcome::Ignored => None,
+        }
+    }
+
+    /// Closes a recovering circuit whose ramp is over; if another thread did, `word` is what that made of it.
+    fn end_recovery(&self, word: &mut Word, now: Moment) -> Option<Transition> {
+        if !self.ramp.as_ref().is_none_or(|ramp| ramp.is_over(now)) {
+            return None;
+        }
+        let (recovering, closed) = (*word, word.recovered());
+        match recovering.swap(&self.state, closed) {
+            Ok(()) => {
+                *word = closed;
+                Some(transition(recovering, closed, Cause::RampOver, None))
+            }
+            Err(seen) => {
+                // Of another generation, it does not take what this call says, and needs no care here.
+                *word = seen;
+                None
+            }
+        }
     }
 
     fn settle_counted(
@@ -76,13 +120,12 @@ impl Circuit {
         word: Word,
         mark: Mark,
         hint: Option<Duration>,
-        now: impl FnOnce() -> Moment,
+        mut clock: Clock<impl FnOnce() -> Moment>,
         draw: impl FnOnce() -> u64,
     ) -> Option<Transition> {
         if word.kind() == Kind::Disabled {
             return None;
         }
-        let mut clock = Clock::new(now);
         if mark.failed {
             self.last_failure
                 .store(clock.now().as_nanos(), Ordering::Relaxed);
@@ -105,11 +148,11 @@ impl Circuit {
         lease: &Lease,
         mark: Mark,
         hint: Option<Duration>,
-        now: impl FnOnce() -> Moment,
+        mut clock: Clock<impl FnOnce() -> Moment>,
         draw: impl FnOnce() -> u64,
     ) -> Option<Transition> {
         // Both before anything changes: they are the caller's, and if one panicked after the last slot was spent the circuit would stay half-open for ever.
-        let (now, draw) = (now(), draw());
+        let (now, draw) = (clock.now(), draw());
         let generation = word.generation();
         if !self.probes.spend(lease, generation) {
             // Its slot is another probe's by now, and so is the say.
@@ -121,7 +164,12 @@ impl Circuit {
         let current = || self.word().generation() == generation;
         match self.probes.count(lease, mark, generation, current)? {
             Verdict::Close => {
-                let next = word.fresh(Kind::Closed);
+                let next = match &self.ramp {
+                    None => word.fresh(Kind::Closed),
+                    Some(ramp) => ramp
+                        .begin(now, || self.word() == word)
+                        .then(|| word.recovering())?,
+                };
                 word.swap(&self.state, next).ok()?;
                 Some(transition(word, next, Cause::ProbesSucceeded, None))
             }
@@ -132,18 +180,26 @@ impl Circuit {
     /// Opens the circuit from `word`; `None` if another thread moved it first.
     fn trip(
         &self,
-        word: Word,
+        mut word: Word,
         cause: Cause,
         hint: Option<Duration>,
         now: Moment,
         draw: u64,
     ) -> Option<Transition> {
-        let until = now + self.wait.after(word.trips(), draw, hint);
+        if let Err(seen) = word.swap(&self.state, word.opening()) {
+            // The end of a recovery is the one move that leaves the counts valid, and so the verdict.
+            if word.kind() != Kind::Recovering || seen != word.recovered() {
+                return None;
+            }
+            word = seen;
+            word.swap(&self.state, word.opening()).ok()?;
+        }
         let opening = word.opening();
-        word.swap(&self.state, opening).ok()?;
+        let until = now + self.wait.after(word.trips(), draw, hint);
         // From here to the last store the circuit is ours alone, and nothing may panic.
         self.opened_at.store(now.as_nanos(), Ordering::Release);
         self.until.store(until.as_nanos(), Ordering::Release);
+        self.tripped_by.store(cause.pack(), Ordering::Release);
         self.state.store(opening.opened().bits(), Ordering::Release);
         Some(transition(word, opening, cause, Some(until)))
     }

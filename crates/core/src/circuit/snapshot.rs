@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::call::Cause;
 use super::probes::ProbeCounts;
 use super::rules::Limit;
 use super::state::{Kind, State, Word};
@@ -16,7 +17,7 @@ use crate::sync::atomic::Ordering;
 pub struct CircuitSnapshot {
     /// The state. One that is open stays so until a call asks, also when its time is over.
     pub state: State,
-    /// The number of transitions so far.
+    /// The number of generations before this one: of transitions, but for ends of a recovery.
     pub generation: u64,
     /// Trips since the circuit was last closed; 255 stands for all above.
     pub trips: u8,
@@ -24,7 +25,11 @@ pub struct CircuitSnapshot {
     pub opened_at: Option<Moment>,
     /// Until when calls are refused, if it is open.
     pub until: Option<Moment>,
-    /// The window, in the closed states; empty in the others, and where no rate is on.
+    /// What opened it last, since it was built or reset.
+    pub tripped_by: Option<Cause>,
+    /// The share of calls that is admitted, while it recovers.
+    pub admitted_share: Option<f64>,
+    /// The window, in the closed states and in the recovery; empty in the others, and where no rate is on.
     pub counts: Counts,
     /// The probes of the half-open state; none in the others.
     pub probes: ProbeCounts,
@@ -84,7 +89,7 @@ impl Circuit {
         self.word().state()
     }
 
-    /// The number of transitions so far.
+    /// The number of generations before this one: of transitions, but for ends of a recovery.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.word().generation()
@@ -101,6 +106,36 @@ impl Circuit {
     pub fn last_failure(&self) -> Option<Moment> {
         let nanos = self.last_failure.load(Ordering::Relaxed);
         Some(Moment::from_nanos(nanos)).filter(|&moment| moment != Moment::NEVER)
+    }
+
+    /// What opened the circuit last, since it was built or reset.
+    #[must_use]
+    pub fn tripped_by(&self) -> Option<Cause> {
+        Cause::unpack(self.tripped_by.load(Ordering::Acquire))
+    }
+
+    /// Whether a new circuit could take this one's place and nobody would notice: asked by who has to forget one of many.
+    ///
+    /// It is closed, or would have to be asked to become so: its time, or its ramp, was over long ago, and no call came.
+    /// Long is as long as the circuit may be open, so a caller who can make circuits be forgotten gains nothing by it.
+    /// What a closed circuit has counted is forgotten with it.
+    pub fn is_forgettable(&self, now: impl FnOnce() -> Moment) -> bool {
+        let word = self.word();
+        let until = Moment::from_nanos(self.until.load(Ordering::Acquire));
+        let is_quiet = |now: Moment| now.since(until) >= self.wait.longest();
+        match word.kind() {
+            Kind::Closed => true,
+            Kind::Opening | Kind::ForcedOpen | Kind::ForcedClosed | Kind::Disabled => false,
+            Kind::Open => is_quiet(now()),
+            Kind::HalfOpen => {
+                let now = now();
+                is_quiet(now) && self.probes.counts(word.generation(), now).running == 0
+            }
+            Kind::Recovering => {
+                let now = now();
+                self.ramp.as_ref().is_none_or(|ramp| ramp.is_over(now))
+            }
+        }
     }
 
     /// Whether the shell has to measure how long calls take: only the slow-call rule needs it.
@@ -134,12 +169,18 @@ impl Circuit {
             Kind::HalfOpen => self.probes.counts(generation, clock.now()),
             _ => ProbeCounts::default(),
         };
+        let ramp = self
+            .ramp
+            .as_ref()
+            .filter(|_| word.kind() == Kind::Recovering);
         CircuitSnapshot {
             state: word.state(),
             generation,
             trips: word.trips(),
             opened_at: open.map(|(at, _)| at),
             until: open.map(|(_, until)| until),
+            tripped_by: self.tripped_by(),
+            admitted_share: ramp.map(|ramp| ramp.share(clock.now())),
             counts: window.map_or_else(Counts::default, |window| {
                 window.counts(generation, || clock.now())
             }),

@@ -15,13 +15,18 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 ///        └───────────────────────────────────────────────────────────────────┘
 ///                          enough probes succeeded (trips := 0)
 ///
+///   with a recovery ramp, between half-open and closed:
+///   Half-open ── enough probes succeeded ─▶ Recovering ── ramp over (trips := 0) ─▶ Closed
+///                                           Recovering ── a rule trips (+1 trip) ─▶ Open
+///
 ///   any state ── force_open ───▶ Forced open   ┐
 ///   any state ── force_closed ─▶ Forced closed ├── left only by another of these four
 ///   any state ── disable ──────▶ Disabled      ┘
 ///   any state ── reset ────────▶ Closed, everything forgotten
 /// ```
 ///
-/// Every arrow is one compare-and-swap that starts a new generation, so every arrow has one winner.
+/// Every arrow is one compare-and-swap, so every arrow has one winner.
+/// Each begins a new generation, save the end of a recovery: what was counted since the probes succeeded counts on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum State {
@@ -31,6 +36,9 @@ pub enum State {
     Open,
     /// A few calls pass as probes, the others are refused.
     HalfOpen,
+    /// A rising share of the calls passes, and they are counted as in the closed state.
+    /// Only with a [recovery ramp](super::CircuitConfig::recovery_ramp).
+    Recovering,
     /// An operator opened it: calls are refused until the operator says otherwise.
     ForcedOpen,
     /// An operator closed it: calls pass and are counted for the eye, but nothing trips it.
@@ -47,6 +55,7 @@ impl State {
             Self::Closed => "closed",
             Self::Open => "open",
             Self::HalfOpen => "half_open",
+            Self::Recovering => "recovering",
             Self::ForcedOpen => "forced_open",
             Self::ForcedClosed => "forced_closed",
             Self::Disabled => "disabled",
@@ -67,6 +76,7 @@ pub(super) enum Kind {
     ForcedOpen,
     ForcedClosed,
     Disabled,
+    Recovering,
 }
 
 /// The state word: kind (3 bits), trips in a row (8, saturating), generation (53).
@@ -118,7 +128,8 @@ impl Word {
             3 => Kind::HalfOpen,
             4 => Kind::ForcedOpen,
             5 => Kind::ForcedClosed,
-            _ => Kind::Disabled,
+            6 => Kind::Disabled,
+            _ => Kind::Recovering,
         }
     }
 
@@ -130,6 +141,7 @@ impl Word {
             Kind::ForcedOpen => State::ForcedOpen,
             Kind::ForcedClosed => State::ForcedClosed,
             Kind::Disabled => State::Disabled,
+            Kind::Recovering => State::Recovering,
         }
     }
 
@@ -158,6 +170,16 @@ impl Word {
         self.successor(Kind::HalfOpen, self.trips())
     }
 
+    /// The next generation, recovering: the trips are kept, for a circuit that trips again in its recovery was not well.
+    pub(super) const fn recovering(self) -> Self {
+        self.successor(Kind::Recovering, self.trips())
+    }
+
+    /// The same generation once it has recovered.
+    pub(super) const fn recovered(self) -> Self {
+        Self::pack(Kind::Closed, 0, self.generation())
+    }
+
     /// The next generation in a state that has no trips behind it.
     pub(super) const fn fresh(self, kind: Kind) -> Self {
         self.successor(kind, 0)
@@ -170,7 +192,7 @@ impl Word {
 
     pub(super) fn invariants(self) {
         match self.kind() {
-            Kind::Opening | Kind::Open | Kind::HalfOpen => {
+            Kind::Opening | Kind::Open | Kind::HalfOpen | Kind::Recovering => {
                 debug_assert!(self.trips() > 0, "an opened circuit has tripped: {self:?}");
             }
             Kind::Closed | Kind::ForcedOpen | Kind::ForcedClosed | Kind::Disabled => {

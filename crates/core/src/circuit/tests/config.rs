@@ -41,7 +41,14 @@ fn impossible_options_are_refused_by_name() {
         ("success_threshold", ok().success_threshold(0)),
         ("success_threshold", ok().success_threshold(1001)),
         ("half_open_failure_rate", ok().half_open_failure_rate(0.0)),
+        // One failure of three would be one success too few, so a rate would forgive nothing.
+        ("half_open_failure_rate", ok().half_open_failure_rate(0.5)),
+        (
+            "half_open_failure_rate",
+            ok().half_open_max_calls(4).half_open_failure_rate(0.25),
+        ),
         ("probe_lease", ok().probe_lease(Duration::ZERO)),
+        ("recovery_ramp", ok().recovery_ramp(Duration::ZERO)),
     ];
     for (option, config) in wrong {
         let error = Circuit::try_new(*config).expect_err(option);
@@ -60,9 +67,10 @@ fn extreme_options_that_make_sense_are_accepted() {
         .recovery_factor(1000.0)
         .jitter(1.0)
         .half_open_max_calls(1000)
-        .success_threshold(1000)
+        .success_threshold(999)
         .half_open_failure_rate(1.0)
-        .probe_lease(Duration::MAX);
+        .probe_lease(Duration::MAX)
+        .recovery_ramp(Duration::MAX);
     let test = Test::new(extreme);
     // The minimum is clamped to the window, or it would never be reached.
     test.calls(8191, Outcome::Success);

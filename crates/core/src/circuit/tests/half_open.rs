@@ -246,3 +246,23 @@ fn slot_spent_long_ago_is_not_taken_for_a_spent_one() {
     test.calls(2, Outcome::Success);
     assert_eq!(test.state(), State::Closed);
 }
+
+#[test]
+fn probes_given_up_when_they_had_been_slow_reopen_and_never_close() {
+    let config = CircuitConfig::new().slow_call_threshold(SECOND);
+    let test = due(config.slow_call_rate(0.5));
+    assert_eq!(test.call(slow(Outcome::Abandoned)), None);
+    let probes = test.circuit.snapshot(|| test.read()).probes;
+    assert_eq!((probes.running, probes.successes, probes.slow), (0, 0, 1));
+    assert_eq!(
+        test.call(slow(Outcome::Abandoned)).unwrap().cause,
+        Cause::ProbeSlowCallRate
+    );
+    // One of three is below the half, and its slot is there for a probe that has something to say.
+    test.advance(3600 * SECOND);
+    test.call(slow(Outcome::Abandoned));
+    test.calls(2, Outcome::Success);
+    assert_eq!(test.state(), State::HalfOpen);
+    test.call(Outcome::Success);
+    assert_eq!(test.state(), State::Closed);
+}

@@ -3,7 +3,9 @@
 mod clock;
 mod config;
 mod half_open;
+mod healthy;
 mod model;
+mod ramp;
 mod random;
 mod table;
 mod window;

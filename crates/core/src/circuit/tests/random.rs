@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::model::{Model, Options, Pass, TICK};
 use super::*;
+use crate::circuit::Cause;
 
 const MS: u64 = 1_000_000;
 
@@ -62,8 +63,9 @@ fn options() -> impl Strategy<Value = Options> {
     );
     let window = (1..14usize, prop::option::of(1..100u64), 1..8usize);
     let counts = (prop::option::of(1..5usize), prop::option::of(1..6usize));
-    let probes = (1..4usize, 1..5usize, prop::option::of(share()), 1..200u64);
-    (rates, window, counts, (10..200u64, 1..5u64), probes).prop_filter_map(
+    let probes = (1..6usize, 1..5usize, prop::option::of(share()), 1..200u64);
+    let waits = (10..200u64, 1..5u64, prop::option::of(1..400u64));
+    (rates, window, counts, waits, probes).prop_filter_map(
         "a rule must be on",
         |((failure_rate, slow_rate), (window, width, minimum), counts, recovery, probes)| {
             let (consecutive, leaky) = counts;
@@ -80,8 +82,12 @@ fn options() -> impl Strategy<Value = Options> {
                 max_recovery: recovery.0 * recovery.1 * MS,
                 slots: probes.0,
                 needed: probes.1,
-                probe_failure_rate: probes.2,
+                // Elsewhere it could forgive nothing.
+                probe_failure_rate: probes
+                    .2
+                    .filter(|share| probes.0 > probes.1 && 1.0 / ((probes.1 + 1) as f64) < *share),
                 lease: probes.3 * MS,
+                ramp: recovery.2.map(|ramp| ramp * MS),
             })
         },
     )
@@ -100,7 +106,8 @@ fn config(options: &Options) -> CircuitConfig {
         .half_open_max_calls(options.slots as u32)
         .success_threshold(options.needed as u32)
         .half_open_failure_rate(options.probe_failure_rate)
-        .probe_lease(Duration::from_nanos(options.lease));
+        .probe_lease(Duration::from_nanos(options.lease))
+        .recovery_ramp(options.ramp.map(Duration::from_nanos));
     if let Some(rate) = options.slow_rate {
         config = config.slow_call_threshold(SECOND).slow_call_rate(rate);
     }
@@ -192,7 +199,11 @@ impl Pair {
             (Err(refusal), None) => Some(refusal),
             (circuit, model) => panic!("{circuit:?}, but {model:?}"),
         };
-        assert_eq!(checked.err(), refused);
+        if self.model.state == State::Recovering {
+            assert_eq!(checked, Ok(()), "which calls pass is decided when they ask");
+        } else {
+            assert_eq!(checked.err(), refused);
+        }
         if let Some(refusal) = refused {
             if let Some(until) = refusal.until {
                 assert!(until > now);
@@ -219,6 +230,9 @@ impl Pair {
         let Some(transition) = transition else { return };
         assert_eq!(transition.from, before);
         assert_eq!(transition.generation, self.model.generation);
+        if moved == Some(State::Closed) && before == State::Recovering {
+            assert_eq!(transition.cause, Cause::RampOver);
+        }
         if moved == Some(State::Open) {
             let until = transition.until.unwrap().as_nanos();
             self.check_wait(until - self.now, hint);
@@ -312,7 +326,9 @@ proptest! {
             return Ok(());
         }
         // Whatever happened, calls that never end and a clock set to anything included: a refusal says when to come back, that is not too far away, then a call passes, and good calls close the circuit.
-        let longest = 2 * pair.options.lease.max(pair.options.max_recovery * 11 / 10) + TICK;
+        let longest = pair.options.max_recovery * 11 / 10;
+        let longest = longest.max(pair.options.lease).max(pair.options.ramp.unwrap_or(0));
+        let longest = 2 * longest + TICK;
         for _ in 0..20 {
             let call = pair.circuit.try_admit(|| pair.moment()).or_else(|refusal| {
                 let until = refusal.until.expect("it says until when").as_nanos();
@@ -325,6 +341,7 @@ proptest! {
             pair.circuit.settle(call, Settlement::new(Outcome::Success), || now, || 0);
         }
         let state = pair.circuit.state();
-        assert!(!matches!(state, State::Open | State::HalfOpen), "still {state:?}");
+        let is_stuck = matches!(state, State::Open | State::HalfOpen | State::Recovering);
+        assert!(!is_stuck, "still {state:?}");
     }
 }

@@ -3,37 +3,43 @@
 use super::*;
 use crate::circuit::Cause;
 
-const STATES: [State; 6] = [
+const STATES: [State; 7] = [
     State::Closed,
     State::Open,
     State::HalfOpen,
     State::ForcedOpen,
     State::ForcedClosed,
     State::Disabled,
+    State::Recovering,
 ];
 
-/// C closed, O open, H half-open, FO forced open, FC forced closed, D disabled; `-` where no call can be under way.
+/// C closed, O open, H half-open, FO forced open, FC forced closed, D disabled, R recovering; `-` where no call can be under way.
 const TABLE: &str = "
-    event              C   O   H   FO  FC  D
-    asked_early        C   O   H   FO  FC  D
-    asked_in_time      C   H   H   FO  FC  D
-    checked_in_time    C   O   H   FO  FC  D
-    success            C   -   C   -   FC  D
-    failure            O   -   O   -   FC  D
-    ignored            C   -   H   -   FC  D
-    abandoned          C   -   H   -   FC  D
-    late_success       C   O   H   FO  FC  D
-    late_failure       C   O   H   FO  FC  D
-    late_abandoned     C   O   H   FO  FC  D
-    force_open         FO  FO  FO  FO  FO  FO
-    force_closed       FC  FC  FC  FC  FC  FC
-    disable            D   D   D   D   D   D
-    reset              C   C   C   C   C   C
+    event              C   O   H   FO  FC  D   R
+    asked_early        C   O   H   FO  FC  D   R
+    asked_in_time      C   H   H   FO  FC  D   R
+    checked_in_time    C   O   H   FO  FC  D   R
+    success            C   -   C   -   FC  D   R
+    failure            O   -   O   -   FC  D   O
+    ignored            C   -   H   -   FC  D   R
+    abandoned          C   -   H   -   FC  D   R
+    success_in_time    C   -   C   -   FC  D   C
+    failure_in_time    O   -   O   -   FC  D   O
+    ignored_in_time    C   -   H   -   FC  D   C
+    abandoned_in_time  C   -   H   -   FC  D   C
+    late_success       C   O   H   FO  FC  D   R
+    late_failure       C   O   H   FO  FC  D   R
+    late_abandoned     C   O   H   FO  FC  D   R
+    force_open         FO  FO  FO  FO  FO  FO  FO
+    force_closed       FC  FC  FC  FC  FC  FC  FC
+    disable            D   D   D   D   D   D   D
+    reset              C   C   C   C   C   C   C
 ";
 
 /// A circuit in this state, a call admitted in an earlier generation, and one admitted in this one where there can be.
 fn arrive(state: State) -> (Test, Admission, Option<Admission>) {
-    let test = Test::new(brittle());
+    let is_ramp = state == State::Recovering;
+    let test = Test::new(brittle().recovery_ramp(is_ramp.then_some(10 * SECOND)));
     let late = test.admit().unwrap();
     match state {
         State::Closed => assert_eq!(test.circuit.reset(), None),
@@ -45,6 +51,11 @@ fn arrive(state: State) -> (Test, Admission, Option<Admission>) {
         State::ForcedOpen => assert!(test.circuit.force_open().is_some()),
         State::ForcedClosed => assert!(test.circuit.force_closed().is_some()),
         State::Disabled => assert!(test.circuit.disable().is_some()),
+        State::Recovering => {
+            test.call(Outcome::Failure);
+            test.advance(10 * SECOND);
+            test.call(Outcome::Success);
+        }
     }
     let call = test.admit().ok();
     assert_eq!(test.state(), state);
@@ -78,6 +89,10 @@ fn apply(event: &str, test: &Test, late: Admission, call: Option<Admission>) -> 
         "failure" => end(call, Outcome::Failure),
         "ignored" => end(call, Outcome::Ignored),
         "abandoned" => end(call, Outcome::Abandoned),
+        "success_in_time" | "failure_in_time" | "ignored_in_time" | "abandoned_in_time" => {
+            test.advance(10 * SECOND);
+            apply(event.strip_suffix("_in_time")?, test, late, call)
+        }
         "late_success" => Some(Reported(test.settle(late, Outcome::Success))),
         "late_failure" => Some(Reported(test.settle(late, Outcome::Failure))),
         "late_abandoned" => Some(Reported(test.settle(late, Outcome::Abandoned))),
@@ -102,6 +117,7 @@ fn every_event_leads_where_the_table_says() {
                 "FO" => Some(State::ForcedOpen),
                 "FC" => Some(State::ForcedClosed),
                 "D" => Some(State::Disabled),
+                "R" => Some(State::Recovering),
                 _ => None,
             };
             let (test, late, call) = arrive(from);
@@ -120,7 +136,9 @@ fn every_event_leads_where_the_table_says() {
                     (from, test.state()),
                     "{event}"
                 );
-                assert_eq!(transition.generation, before + 1, "{event} in {from:?}");
+                // What a recovery has counted counts on when it is over.
+                let begun = u64::from(transition.cause != Cause::RampOver);
+                assert_eq!(transition.generation, before + begun, "{event} in {from:?}");
                 assert_eq!(transition.generation, test.circuit.generation());
                 assert_eq!(
                     transition.until,
@@ -147,6 +165,10 @@ fn each_transition_names_its_cause() {
         end(State::HalfOpen, Outcome::Success),
         Cause::ProbesSucceeded
     );
+    let (test, _, call) = arrive(State::Recovering);
+    test.advance(10 * SECOND);
+    let ended = test.settle(call.unwrap(), Outcome::Success);
+    assert_eq!(ended.unwrap().cause, Cause::RampOver);
     let (test, ..) = arrive(State::Open);
     test.advance(10 * SECOND);
     let probe = test.admit().unwrap();
@@ -219,4 +241,65 @@ fn hint_of_the_last_failure_prolongs_the_opening() {
         let trip = test.call(settlement).unwrap();
         assert_eq!(trip.until, Some(test.now.get() + wait * SECOND));
     }
+}
+
+#[test]
+fn refusal_and_snapshot_tell_what_opened_the_circuit() {
+    let test = Test::new(brittle());
+    assert_eq!(test.circuit.tripped_by(), None);
+    test.call(Outcome::Failure);
+    let by = |test: &Test| test.admit().unwrap_err().cause;
+    assert_eq!(by(&test), Some(Cause::ConsecutiveFailures));
+    test.advance(10 * SECOND);
+    let probe = test.admit().unwrap();
+    assert_eq!(by(&test), Some(Cause::ConsecutiveFailures));
+    test.settle(probe, Outcome::Failure);
+    assert_eq!(by(&test), Some(Cause::ProbeFailed));
+    test.advance(20 * SECOND);
+    test.call(Outcome::Success);
+    let snapshot = test.circuit.snapshot(|| test.read());
+    assert_eq!(snapshot.tripped_by, Some(Cause::ProbeFailed));
+    test.circuit.force_open();
+    assert_eq!(by(&test), Some(Cause::Forced));
+    test.circuit.reset();
+    assert_eq!(test.circuit.tripped_by(), None);
+}
+
+#[test]
+fn every_cause_of_a_trip_is_kept_as_it_is() {
+    let trips = (1..).map_while(Cause::unpack);
+    assert_eq!(trips.clone().count(), 7);
+    for (number, cause) in (1..).zip(trips) {
+        assert_eq!(cause.pack(), number);
+    }
+    assert_eq!(Cause::unpack(0), None);
+    assert_eq!(Cause::Reset.pack(), 0);
+}
+
+#[test]
+fn circuit_may_be_forgotten_once_nobody_has_asked_for_as_long_as_it_may_be_open() {
+    // A host that died with its circuit open must not keep its place among many for ever.
+    let config = brittle().max_recovery_timeout(20 * SECOND).jitter(0.5);
+    let forgettable = |test: &Test| test.circuit.is_forgettable(|| test.read());
+    let test = Test::new(config.probe_lease(5 * SECOND).recovery_ramp(SECOND));
+    assert!(forgettable(&test));
+    test.call(Outcome::Failure);
+    test.advance(10 * SECOND);
+    assert!(!forgettable(&test), "its time is over, but only just");
+    test.advance(30 * SECOND - Duration::from_nanos(1));
+    assert!(!forgettable(&test));
+    test.advance(Duration::from_nanos(1));
+    assert!(forgettable(&test));
+    let _silent = test.admit().unwrap();
+    assert!(!forgettable(&test), "a probe is out");
+    test.advance(10 * SECOND);
+    assert!(forgettable(&test), "its lease is over");
+    test.call(Outcome::Success);
+    assert_eq!(test.state(), State::Recovering);
+    assert!(!forgettable(&test));
+    test.advance(SECOND);
+    assert!(forgettable(&test));
+    test.circuit.force_open();
+    test.advance(3600 * SECOND);
+    assert!(!forgettable(&test), "an order stands until the next one");
 }

@@ -188,3 +188,32 @@ fn snapshot_tells_failures_and_the_limit_of_the_rule_that_is_on() {
         None
     );
 }
+
+#[test]
+fn call_given_up_when_it_had_been_slow_counts_as_slow_and_as_nothing_else() {
+    // A caller's own timeout outside of the circuit must not hide the slowest calls from the slow-call rule.
+    let config = CircuitConfig::new().minimum_calls(4);
+    let test = Test::new(
+        config
+            .slow_call_threshold(SECOND)
+            .leaky_count(3)
+            .consecutive_failures(3),
+    );
+    test.calls(2, Outcome::Failure);
+    test.call(slow(Outcome::Abandoned));
+    let snapshot = test.circuit.snapshot(|| test.read());
+    let counts = snapshot.counts;
+    assert_eq!((counts.calls, counts.failures, counts.slow), (3, 2, 1));
+    assert_eq!(snapshot.leaky_count.unwrap().count, 2, "it is no success");
+    assert_eq!(snapshot.consecutive_failures.unwrap().count, 2);
+    assert_eq!(
+        test.call(slow(Outcome::Abandoned)).unwrap().cause,
+        Cause::SlowCallRate
+    );
+    let without = Test::new(CircuitConfig::new());
+    without.call(slow(Outcome::Abandoned));
+    assert_eq!(without.circuit.snapshot(|| without.read()).counts.calls, 0);
+    let ignored = Test::new(config.slow_call_threshold(SECOND));
+    ignored.call(slow(Outcome::Ignored));
+    assert_eq!(ignored.circuit.snapshot(|| ignored.read()).counts.calls, 0);
+}

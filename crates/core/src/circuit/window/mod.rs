@@ -13,13 +13,15 @@ use crate::Moment;
 pub(super) struct Mark {
     pub(super) failed: bool,
     pub(super) slow: bool,
+    /// Its caller gave it up: it neither succeeded nor failed, and is written down for having been slow.
+    pub(super) abandoned: bool,
 }
 
 /// What a window holds.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Calls that ended with a verdict, good or bad.
+    /// Calls that ended with a verdict, good or bad, or were abandoned when they had been slow.
     pub calls: u64,
     /// Those that failed.
     pub failures: u64,

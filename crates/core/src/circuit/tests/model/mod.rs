@@ -1,5 +1,7 @@
 //! The circuit as one would write it without a thought for speed: lists of what happened, counted anew each time.
 
+mod trial;
+
 use alloc::vec::Vec;
 
 use crate::Outcome;
@@ -7,6 +9,8 @@ use crate::circuit::State;
 
 pub(super) const TICK: u64 = 1 << 20;
 const SECOND: u64 = 1_000_000_000;
+/// A whole call, as a recovery counts.
+const CALL: u64 = 1 << 20;
 
 /// The options, in plain numbers; times in nanoseconds.
 #[derive(Clone, Debug)]
@@ -25,6 +29,7 @@ pub(super) struct Options {
     pub(super) needed: usize,
     pub(super) probe_failure_rate: Option<f64>,
     pub(super) lease: u64,
+    pub(super) ramp: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +66,12 @@ pub(super) struct Model {
     outcomes: Vec<bool>,
     slots: Vec<Slot>,
     results: Vec<(bool, bool)>,
+    /// Probes that were abandoned when they had been slow.
+    given_up: usize,
     leases: u64,
+    ramp_from: u64,
+    /// What the calls of a recovery have earned and not spent.
+    earned: u64,
 }
 
 impl Model {
@@ -79,7 +89,10 @@ impl Model {
             outcomes: Vec::new(),
             slots,
             results: Vec::new(),
+            given_up: 0,
             leases: 0,
+            ramp_from: 0,
+            earned: 0,
         }
     }
 
@@ -90,6 +103,8 @@ impl Model {
         self.calls.clear();
         self.outcomes.clear();
         self.results.clear();
+        self.given_up = 0;
+        self.earned = CALL;
         self.slots.fill(Slot::Free);
     }
 
@@ -111,11 +126,17 @@ impl Model {
             State::ForcedOpen => false,
             State::Open => self.is_due(now),
             State::HalfOpen => self.slots.iter().any(|slot| self.is_vacant(slot, now)),
+            State::Recovering => self.earned + self.earns(now) >= CALL,
         }
     }
 
     pub(super) fn admit(&mut self, now: u64) -> Option<Pass> {
-        if !self.would_admit(now) {
+        let admits = self.would_admit(now);
+        if self.state == State::Recovering && self.earns(now) < CALL {
+            self.earned += self.earns(now);
+            self.earned -= if admits { CALL } else { 0 };
+        }
+        if !admits {
             return None;
         }
         if self.state == State::Open {
@@ -149,13 +170,31 @@ impl Model {
         if pass.generation != self.generation || self.state == State::Disabled {
             return None;
         }
+        let mut recovered = None;
+        if self.state == State::Recovering && self.earns(now) == CALL {
+            self.state = State::Closed;
+            self.trips = 0;
+            recovered = Some(State::Closed);
+        }
+        self.judge(pass, outcome, slow, now).or(recovered)
+    }
+
+    fn judge(&mut self, pass: Pass, outcome: Outcome, slow: bool, now: u64) -> Option<State> {
         let slow = slow && self.options.slow_rate.is_some();
         let failed = match outcome {
             Outcome::Success => false,
             Outcome::Failure => true,
             Outcome::Ignored | Outcome::Abandoned => {
+                let says = slow && outcome == Outcome::Abandoned;
                 if let Some(slot) = self.slot_of(pass) {
                     self.slots[slot] = Slot::Free;
+                    if says {
+                        self.given_up += 1;
+                        return self.move_on(self.verdict()?);
+                    }
+                } else if says && pass.probe.is_none() {
+                    self.count(None, slow, now);
+                    return self.trip(false, slow, now);
                 }
                 return None;
             }
@@ -166,7 +205,7 @@ impl Model {
         if failed {
             self.last_failure = Some(now);
         }
-        let moves = if pass.probe.is_some() {
+        if pass.probe.is_some() {
             let slot = self.slot_of(pass)?;
             self.results.push((failed, slow));
             let left = self.most() - self.results.len();
@@ -181,19 +220,46 @@ impl Model {
             } else {
                 Slot::Spent
             };
-            self.verdict()
+            let verdict = self.verdict()?;
+            self.ramp_from = now;
+            self.move_on(verdict)
         } else {
-            self.count(failed, slow, now);
-            let trips = self.state == State::Closed && self.breaks_a_rule(failed, slow, now);
-            trips.then_some(State::Open)
-        }?;
-        self.trips = if moves == State::Open {
-            self.trips + 1
+            self.count(Some(failed), slow, now);
+            self.trip(failed, slow, now)
+        }
+    }
+
+    fn trip(&mut self, failed: bool, slow: bool, now: u64) -> Option<State> {
+        let may_trip = matches!(self.state, State::Closed | State::Recovering);
+        if may_trip && self.breaks_a_rule(failed, slow, now) {
+            self.move_on(State::Open)
         } else {
-            0
+            None
+        }
+    }
+
+    fn move_on(&mut self, verdict: State) -> Option<State> {
+        let to = match (verdict, self.options.ramp) {
+            (State::Closed, Some(_)) => State::Recovering,
+            (verdict, _) => verdict,
         };
-        self.enter(moves);
-        Some(moves)
+        match to {
+            State::Open => self.trips += 1,
+            State::Closed => self.trips = 0,
+            _ => {}
+        }
+        self.enter(to);
+        Some(to)
+    }
+
+    /// What a call earns in the recovery.
+    fn earns(&self, now: u64) -> u64 {
+        let ramp = self.options.ramp.unwrap_or(0);
+        if now >= self.ramp_from + ramp || self.ramp_from.saturating_sub(now) > ramp {
+            return CALL;
+        }
+        let elapsed = u128::from(now.saturating_sub(self.ramp_from));
+        (elapsed * u128::from(CALL) / u128::from(ramp)) as u64
     }
 
     pub(super) fn totals(&self, now: u64) -> (usize, usize, usize) {
@@ -278,8 +344,10 @@ impl Model {
         }
     }
 
-    fn count(&mut self, failed: bool, slow: bool, now: u64) {
-        self.outcomes.push(failed);
+    /// Writes down a call that failed or not, or of which only the time is known.
+    fn count(&mut self, failed: Option<bool>, slow: bool, now: u64) {
+        self.outcomes.extend(failed);
+        let failed = failed.unwrap_or(false);
         if self.options.failure_rate.is_some() || self.options.slow_rate.is_some() {
             let (bucket, jumped) = self.bucket(now);
             if jumped {
@@ -307,42 +375,6 @@ impl Model {
             || reached(self.leaky(), self.options.leaky)
             || rate(failures, self.options.failure_rate);
         failed && after_failure || slow && rate(slows, self.options.slow_rate)
-    }
-
-    fn most(&self) -> usize {
-        self.options.slots.max(self.options.needed)
-    }
-
-    /// Tries every way in which the trial could go on: a verdict is what all of them lead to.
-    fn verdict(&self) -> Option<State> {
-        let mut ends = Vec::new();
-        self.go_on(&mut self.results.clone(), &mut ends);
-        let [first, rest @ ..] = ends.as_slice() else {
-            return None;
-        };
-        rest.iter().all(|end| end == first).then_some(*first)
-    }
-
-    fn go_on(&self, results: &mut Vec<(bool, bool)>, ends: &mut Vec<State>) {
-        let successes = results.iter().filter(|(failed, _)| !failed).count();
-        let failures = results.len() - successes;
-        if failures > 0 && self.options.probe_failure_rate.is_none() {
-            return ends.push(State::Open);
-        }
-        if successes == self.options.needed {
-            let slows = results.iter().filter(|(_, slow)| *slow).count();
-            let bad = is_rate(failures, results.len(), self.options.probe_failure_rate)
-                || is_rate(slows, results.len(), self.options.slow_rate);
-            return ends.push(if bad { State::Open } else { State::Closed });
-        }
-        if results.len() == self.most() {
-            return ends.push(State::Open);
-        }
-        for next in [(false, false), (false, true), (true, false), (true, true)] {
-            results.push(next);
-            self.go_on(results, ends);
-            results.pop();
-        }
     }
 }
 
