@@ -72,13 +72,28 @@ pub enum Entry<G: Gate> {
 pub struct Refusal {
     kind: RejectionKind,
     retry_after: Option<Duration>,
+    state: Option<&'static str>,
+    cause: Option<&'static str>,
 }
 
 impl Refusal {
     /// A refusal of that kind, and when to come back where that is known.
     #[must_use]
     pub const fn new(kind: RejectionKind, retry_after: Option<Duration>) -> Self {
-        Self { kind, retry_after }
+        Self {
+            kind,
+            retry_after,
+            state: None,
+            cause: None,
+        }
+    }
+
+    /// Says in which state the layer refused, and what had brought it there where that is known: labels, in lowercase.
+    #[must_use]
+    pub const fn because(mut self, state: &'static str, cause: Option<&'static str>) -> Self {
+        self.state = Some(state);
+        self.cause = cause;
+        self
     }
 
     /// Which pattern refused.
@@ -91,6 +106,18 @@ impl Refusal {
     #[must_use]
     pub const fn retry_after(self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// The state in which the layer refused, where it has several.
+    #[must_use]
+    pub const fn state(self) -> Option<&'static str> {
+        self.state
+    }
+
+    /// What had brought the layer into that state, where that is known.
+    #[must_use]
+    pub const fn cause(self) -> Option<&'static str> {
+        self.cause
     }
 }
 

@@ -13,7 +13,7 @@ pub mod names {
     pub const CALLS: &str = "seaworthy_calls_total";
     /// Counter `{layer, name, error.type, enforced}`: calls that were refused, or would have been.
     pub const REFUSED: &str = "seaworthy_refused_total";
-    /// Gauge `{layer, name}`: 0 closed, 1 half-open, 2 open, 3 forced open, 4 forced closed, 5 disabled.
+    /// Gauge `{layer, name}`: 0 closed, 1 half-open, 2 open, 3 forced open, 4 forced closed, 5 disabled, 6 recovering.
     pub const CIRCUIT_STATE: &str = "seaworthy_circuit_state";
     /// Counter `{layer, name, from, to, cause}`: changes of a circuit's state.
     pub const CIRCUIT_TRANSITIONS: &str = "seaworthy_circuit_transitions_total";

@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::gate::Refusal;
+
 /// The error type of every layer, as tower has it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -110,6 +112,8 @@ pub struct Rejection {
     kind: RejectionKind,
     layer: Arc<str>,
     retry_after: Option<Duration>,
+    state: Option<&'static str>,
+    cause: Option<&'static str>,
 }
 
 impl Rejection {
@@ -120,6 +124,19 @@ impl Rejection {
             kind,
             layer,
             retry_after: None,
+            state: None,
+            cause: None,
+        }
+    }
+
+    /// What a layer of that name makes of its refusal.
+    pub(crate) const fn refused(refusal: Refusal, layer: Arc<str>) -> Self {
+        Self {
+            kind: refusal.kind(),
+            layer,
+            retry_after: refusal.retry_after(),
+            state: refusal.state(),
+            cause: refusal.cause(),
         }
     }
 
@@ -146,6 +163,18 @@ impl Rejection {
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// The state in which the layer refused, where it has several: of a circuit `open`, `half_open`, `recovering` or `forced_open`.
+    #[must_use]
+    pub const fn state(&self) -> Option<&'static str> {
+        self.state
+    }
+
+    /// What had brought the layer into that state, where it is known: of a circuit the rule that opened it, such as `failure_rate`.
+    #[must_use]
+    pub const fn cause(&self) -> Option<&'static str> {
+        self.cause
     }
 
     /// Whether the inner service had been called; see [`RejectionKind::reached_inner`].
@@ -203,6 +232,8 @@ impl fmt::Debug for Rejection {
             .field("kind", &self.kind)
             .field("layer", &self.layer())
             .field("retry_after", &self.retry_after)
+            .field("state", &self.state)
+            .field("cause", &self.cause)
             .finish()
     }
 }
@@ -210,6 +241,12 @@ impl fmt::Debug for Rejection {
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.layer, self.kind.sentence())?;
+        if let Some(state) = self.state {
+            write!(f, "; state {state}")?;
+        }
+        if let Some(cause) = self.cause {
+            write!(f, ", cause {cause}")?;
+        }
         if let Some(after) = self.retry_after {
             write!(f, "; try again in {:.1} s", after.as_secs_f64())?;
         }
@@ -260,6 +297,19 @@ mod tests {
         assert_eq!(
             open().to_string(),
             "gateway: circuit open, call refused without reaching the dependency; try again in 12.3 s"
+        );
+    }
+
+    #[test]
+    fn state_and_cause_of_a_refusal_are_told() {
+        let refusal = Refusal::new(RejectionKind::CircuitOpen, None);
+        let refusal = refusal.because("half_open", Some("failure_rate"));
+        let rejection = Rejection::refused(refusal, "gateway".into());
+        assert_eq!(rejection.state(), Some("half_open"));
+        assert_eq!(rejection.cause(), Some("failure_rate"));
+        assert_eq!(
+            rejection.to_string(),
+            "gateway: circuit open, call refused without reaching the dependency; state half_open, cause failure_rate"
         );
     }
 

@@ -207,7 +207,7 @@ impl Telemetry {
     #[must_use]
     pub fn refuse(&self, refusal: Refusal) -> Rejection {
         self.refused(refusal, true);
-        Rejection::new(refusal.kind(), self.name.clone()).with_retry_after(refusal.retry_after())
+        Rejection::refused(refusal, self.name.clone())
     }
 
     /// A rejection of a call that had reached the inner service, or that another report has already told of.
