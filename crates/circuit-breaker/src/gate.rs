@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use seaworthy_core::circuit::{self, Circuit, Settlement, Transition};
+use seaworthy_core::circuit::{self, Cause, Circuit, Settlement, Transition, Why};
 use seaworthy_core::{Moment, Outcome};
 use seaworthy_kit::gate::NoWait;
 use seaworthy_kit::{Clock, Event, Gate, Refusal, RejectionKind, Telemetry, Verdict};
+
+use crate::cap::Place;
 
 /// A circuit as the layer holds it.
 #[derive(Debug)]
@@ -15,6 +17,10 @@ pub struct CircuitGate {
     telemetry: Telemetry,
     /// From which age on an abandoned call counts as a failure.
     abandoned_after: Option<Duration>,
+    /// Where not all circuits of a keyed layer may refuse at a time.
+    place: Option<Place>,
+    /// Whether the gauge of the state is this circuit's alone.
+    has_gauge: bool,
 }
 
 /// The right to make one call through a circuit.
@@ -32,14 +38,27 @@ impl CircuitGate {
         telemetry: Telemetry,
         abandoned_after: Option<Duration>,
     ) -> Self {
-        let gate = Self {
+        Self {
             circuit,
             clock,
             telemetry,
             abandoned_after,
-        };
-        gate.show_state();
-        gate
+            place: None,
+            has_gauge: false,
+        }
+    }
+
+    /// Refuses only while there is a place for it.
+    pub(crate) fn capped(mut self, place: Option<Place>) -> Self {
+        self.place = place;
+        self
+    }
+
+    /// Shows its state on the gauge from now on.
+    pub(crate) fn with_gauge(mut self) -> Self {
+        self.has_gauge = true;
+        self.show_state();
+        self
     }
 
     pub(crate) const fn circuit(&self) -> &Circuit {
@@ -59,7 +78,14 @@ impl CircuitGate {
 
     #[cold]
     fn report(&self, transition: Transition) {
-        self.show_state();
+        if self.has_gauge {
+            self.show_state();
+        }
+        if let Some(place) = &self.place
+            && !is_refusing(transition.to)
+        {
+            place.give_back();
+        }
         let open_for = transition.until.map(|until| until.since(self.now()));
         self.telemetry.report(&Event::CircuitChanged {
             from: transition.from.name(),
@@ -91,7 +117,35 @@ impl CircuitGate {
         let wait = refusal
             .until
             .map(|until| until.since(now.unwrap_or_else(|| self.now())));
-        Refusal::new(RejectionKind::CircuitOpen, wait)
+        let cause = refusal.cause.map(Cause::name);
+        Refusal::new(RejectionKind::CircuitOpen, wait).because(refusal.why.name(), cause)
+    }
+
+    /// Whether the circuit may do what it says: not too many others of its layer refuse already.
+    #[cold]
+    fn enforces(&self, refusal: circuit::Refusal) -> bool {
+        match &self.place {
+            Some(place) if refusal.why != Why::ForcedOpen => {
+                place.take(|| is_refusing(self.circuit.state()))
+            }
+            _ => true,
+        }
+    }
+
+    #[cold]
+    fn refuse(
+        &self,
+        refusal: circuit::Refusal,
+        now: Option<Moment>,
+    ) -> Result<circuit::Admission, Refusal> {
+        let enforces = self.enforces(refusal);
+        let refusal = self.refusal(refusal, now);
+        if enforces {
+            Err(refusal)
+        } else {
+            self.telemetry.let_through(refusal);
+            Ok(circuit::Admission::detached())
+        }
     }
 
     /// Whether an abandoned call of that age is held against the dependency.
@@ -110,9 +164,10 @@ impl Gate for CircuitGate {
     #[inline]
     fn check(&self) -> Result<(), Refusal> {
         let mut now = None;
-        self.circuit
-            .check(|| *now.insert(self.now()))
-            .map_err(|refusal| self.refusal(refusal, now))
+        match self.circuit.check(|| *now.insert(self.now())) {
+            Err(refusal) if self.enforces(refusal) => Err(self.refusal(refusal, now)),
+            _ => Ok(()),
+        }
     }
 
     #[inline]
@@ -121,7 +176,7 @@ impl Gate for CircuitGate {
         let inner = self
             .circuit
             .try_admit(|| *now.insert(self.now()))
-            .map_err(|refusal| self.refusal(refusal, now))?;
+            .or_else(|refusal| self.refuse(refusal, now))?;
         self.changed(inner.transition());
         let started = self.measures().then(|| now.unwrap_or_else(|| self.now()));
         Ok(Admission { inner, started })
@@ -152,10 +207,18 @@ impl Gate for CircuitGate {
         &self.telemetry
     }
 
-    /// Only a closed circuit may be forgotten: one that is open would come back closed.
+    /// A circuit that is open would come back closed, so it is kept until nobody has asked for it for long.
     fn is_forgettable(&self) -> bool {
-        self.circuit.state() == circuit::State::Closed
+        self.circuit.is_forgettable(|| self.now())
     }
+}
+
+/// Whether a circuit in this state refuses calls by its own decision.
+const fn is_refusing(state: circuit::State) -> bool {
+    matches!(
+        state,
+        circuit::State::Open | circuit::State::HalfOpen | circuit::State::Recovering
+    )
 }
 
 /// The state as the gauge has it.
@@ -166,6 +229,7 @@ const fn number(state: circuit::State) -> u8 {
         circuit::State::ForcedOpen => 3,
         circuit::State::ForcedClosed => 4,
         circuit::State::Disabled => 5,
+        circuit::State::Recovering => 6,
         _ => 0,
     }
 }

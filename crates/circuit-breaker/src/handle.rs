@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use seaworthy_core::circuit::State;
+use seaworthy_core::circuit::{Cause, State};
 use seaworthy_kit::{
     BoxError, Control, ErrorsAsFailures, Gate, RejectionKind, Report, Share, Subscription, call,
 };
@@ -34,10 +34,15 @@ pub struct Snapshot {
     pub slow_calls: u64,
     /// How long ago the last failure was.
     pub last_failure: Option<Duration>,
-    /// How long the circuit stays open.
+    /// How long the circuit stays open, if it is open.
+    /// Zero: its time is over, and the next call will be a probe; until then nothing happens by itself, and the state is still `Open`.
     pub until: Option<Duration>,
     /// How many times in a row it has opened.
     pub trips: u32,
+    /// What opened it last, also after it has closed.
+    pub tripped_by: Option<Cause>,
+    /// The share of calls that pass, while it recovers along a ramp.
+    pub admitted_share: Option<f64>,
     /// Calls under way.
     pub in_flight: usize,
 }
@@ -131,6 +136,8 @@ impl CircuitBreakerHandle {
             last_failure: seen.last_failure.map(|at| now.since(at)),
             until: seen.until.map(|at| at.since(now)),
             trips: seen.trips.into(),
+            tripped_by: seen.tripped_by,
+            admitted_share: seen.admitted_share,
             in_flight: self.share.in_flight(),
         }
     }

@@ -2,13 +2,16 @@
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
+use seaworthy_core::Ratio;
 use seaworthy_core::circuit::{Circuit, CircuitConfig};
 use seaworthy_kit::keyed::KeyedLayer;
 use seaworthy_kit::{Clock, InvalidConfig, Plain, Share, Telemetry};
 use tower_layer::Layer;
 
+use crate::cap::{OpenCap, Place};
 use crate::gate::CircuitGate;
 use crate::{CircuitBreaker, CircuitBreakerHandle};
 
@@ -25,9 +28,10 @@ pub struct CircuitBreakerLayer<T> {
 pub struct Builder<T> {
     name: String,
     traffic: T,
-    circuit: CircuitConfig,
+    pub(crate) circuit: CircuitConfig,
     clock: Clock,
-    abandoned_after: Option<Duration>,
+    pub(crate) abandoned_after: Option<Duration>,
+    pub(crate) max_open_share: Option<f64>,
 }
 
 impl CircuitBreakerLayer<()> {
@@ -75,6 +79,7 @@ impl<T> Builder<T> {
             circuit: CircuitConfig::new(),
             clock: Clock::tokio(),
             abandoned_after: None,
+            max_open_share: None,
         }
     }
 
@@ -86,6 +91,7 @@ impl<T> Builder<T> {
             circuit: self.circuit,
             clock: self.clock,
             abandoned_after: self.abandoned_after,
+            max_open_share: self.max_open_share,
         }
     }
 
@@ -187,6 +193,24 @@ impl<T> Builder<T> {
         self
     }
 
+    /// Once it closes, lets a share of the calls pass that rises evenly from none to all within this time. Default: `None`, all calls pass at once.
+    ///
+    /// It is for dependencies that come back cold: empty caches, no connections, few instances.
+    /// Calls are counted as in the closed state, and a trip on the way up is one more in a row.
+    pub fn recovery_ramp(self, span: impl Into<Option<Duration>>) -> Self {
+        self.change(|circuit| circuit.recovery_ramp(span))
+    }
+
+    /// In a [keyed](Self::keyed) layer, lets at most this share of the known keys refuse calls at a time, though always one; above 0.0 and at most 1.0. Default: `None`, each key for itself.
+    ///
+    /// Where keys are endpoints of one service and most of them seem broken, it is more likely the caller's network or load, and the rest must not get the traffic of all.
+    /// A circuit beyond the share opens all the same, for the eye: its calls are let through and reported as refusals that were not enforced, until others have closed.
+    /// What an operator forced open is neither counted nor let through.
+    pub fn max_open_share(mut self, share: impl Into<Option<f64>>) -> Self {
+        self.max_open_share = share.into();
+        self
+    }
+
     /// Another clock than tokio's.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -196,14 +220,17 @@ impl<T> Builder<T> {
     /// Makes the circuit.
     ///
     /// # Errors
-    /// If an option has a value that cannot work; the error names the option.
+    /// If an option has a value that cannot work, or is for keyed layers only; the error names the option.
     pub fn build(self) -> Result<CircuitBreakerLayer<T>, InvalidConfig> {
+        if self.max_open_share.is_some() {
+            return Err(InvalidConfig::new("max_open_share", "is for keyed layers"));
+        }
         let circuit = Circuit::try_new(self.circuit)?;
         let telemetry = Telemetry::new(LAYER, &self.name);
         let gate = CircuitGate::new(circuit, self.clock, telemetry, self.abandoned_after);
         Ok(CircuitBreakerLayer {
             traffic: self.traffic,
-            share: Share::new(gate),
+            share: Share::new(gate.with_gauge()),
         })
     }
 
@@ -244,14 +271,25 @@ impl<T> Builder<T> {
             circuit,
             clock,
             abandoned_after,
+            max_open_share,
         } = self;
         Circuit::try_new(circuit)?;
+        let cap = max_open_share.map(|share| Ratio::try_new("max_open_share", share));
+        let cap = cap.transpose()?.map(|share| Arc::new(OpenCap::new(share)));
         let telemetry = Telemetry::new(LAYER, &name);
         Ok(KeyedLayer::new(traffic, max_keys, key, move |key| {
             let circuit = checked(circuit);
             let label = key.and_then(&label);
             let telemetry = telemetry.for_key(label.as_deref());
-            CircuitGate::new(circuit, clock.clone(), telemetry, abandoned_after)
+            let place = cap.clone().map(|cap| Place::new(cap, key.is_some()));
+            let gate = CircuitGate::new(circuit, clock.clone(), telemetry, abandoned_after);
+            let gate = gate.capped(place);
+            // Keys without a label share the layer's instruments, and one gauge cannot show the states of many circuits.
+            if label.is_some() {
+                gate.with_gauge()
+            } else {
+                gate
+            }
         }))
     }
 

@@ -113,10 +113,12 @@ pub use layer::{Builder, CircuitBreakerLayer};
 mod gate;
 pub use gate::{Admission, CircuitGate};
 
+mod cap;
+
 mod handle;
 pub use handle::{CircuitBreakerHandle, Snapshot};
 
-pub use seaworthy_core::circuit::{CircuitConfig, State};
+pub use seaworthy_core::circuit::{Cause, CircuitConfig, State, WindowKind};
 
 /// An inner service behind a circuit. See the crate docs.
 pub type CircuitBreaker<S, T> = seaworthy_kit::service::Gated<S, T, CircuitGate>;

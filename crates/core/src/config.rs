@@ -75,6 +75,12 @@ impl Ratio {
         ((self.0 as u128 * whole as u128).div_ceil(Self::WHOLE as u128)) as u64
     }
 
+    /// The largest part of `whole` that does not exceed this share.
+    #[must_use]
+    pub const fn most_part(self, whole: u64) -> u64 {
+        (self.0 as u128 * whole as u128 / Self::WHOLE as u128) as u64
+    }
+
     /// The share as a fraction.
     #[must_use]
     pub fn as_f64(self) -> f64 {
@@ -102,5 +108,7 @@ mod tests {
         assert!(!half.reached(49, 100));
         assert!(!half.reached(0, 0));
         assert_eq!(half.least_part(3), 2);
+        assert_eq!(half.most_part(3), 1);
+        assert_eq!(Ratio::ONE.most_part(u64::MAX), u64::MAX);
     }
 }

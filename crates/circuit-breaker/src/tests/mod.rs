@@ -1,5 +1,14 @@
 //! The layer on scripted services and by the conformance suite; the machine has its tests in core.
 
+mod calls;
+#[cfg(feature = "http")]
+mod http;
+mod keyed;
+mod listeners;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod options;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -220,50 +229,6 @@ async fn hint_of_the_dependency_keeps_it_open_for_longer() {
         layer.handle().snapshot().until,
         Some(Duration::from_secs(120))
     );
-}
-
-#[tokio::test]
-async fn every_key_has_a_circuit_of_its_own() {
-    let clock = ManualClock::new();
-    let layer = fragile(&clock)
-        .keyed(
-            std::num::NonZeroUsize::MIN.saturating_add(9),
-            |request: &u32| *request,
-        )
-        .unwrap();
-    let service = layer.layer(service_fn(async |key: u32| {
-        if key == 1 {
-            Err(BoxError::from("down"))
-        } else {
-            Ok(key)
-        }
-    }));
-    service.clone().oneshot(1).await.unwrap_err();
-    service.clone().oneshot(2).await.unwrap();
-    let state = |key| CircuitBreakerHandle::from(layer.handle().get(&key).unwrap()).state();
-    assert_eq!(state(1), State::Open);
-    assert_eq!(state(2), State::Closed);
-    let refused = service.clone().oneshot(1).await.unwrap_err();
-    assert!(Rejection::find(&*refused).is_some());
-}
-
-#[test]
-fn impossible_options_are_named_when_the_layer_is_built() {
-    let option = |builder: Builder<Plain>| builder.build().unwrap_err().option();
-    let builder = || CircuitBreakerLayer::plain("stock");
-    assert_eq!(option(builder().failure_rate(0.0)), "failure_rate");
-    assert_eq!(option(builder().minimum_calls(0)), "minimum_calls");
-    assert_eq!(option(builder().window_calls(0)), "window_calls");
-    assert_eq!(
-        option(builder().recovery_timeout(Duration::ZERO)),
-        "recovery_timeout"
-    );
-    assert_eq!(
-        option(builder().half_open_max_calls(0)),
-        "half_open_max_calls"
-    );
-    assert_eq!(option(builder().probe_lease(Duration::ZERO)), "probe_lease");
-    assert_eq!(option(builder().jitter(f64::NAN)), "jitter");
 }
 
 #[tokio::test]

@@ -123,6 +123,13 @@ impl Admission {
         }
     }
 
+    /// One of no generation, for a call that is made although the circuit refuses it: whatever it reports is ignored.
+    #[inline]
+    pub const fn detached() -> Self {
+        // A generation has 53 bits.
+        Self::plain(u64::MAX)
+    }
+
     /// The generation in which it was given.
     #[must_use]
     #[inline]

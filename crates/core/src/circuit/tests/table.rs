@@ -303,3 +303,13 @@ fn circuit_may_be_forgotten_once_nobody_has_asked_for_as_long_as_it_may_be_open(
     test.advance(3600 * SECOND);
     assert!(!forgettable(&test), "an order stands until the next one");
 }
+
+#[test]
+fn detached_admission_reports_nothing() {
+    let test = Test::new(brittle());
+    for outcome in [Outcome::Failure, Outcome::Success] {
+        assert_eq!(test.settle(Admission::detached(), outcome), None);
+    }
+    assert_eq!(test.state(), State::Closed);
+    assert_eq!(test.circuit.last_failure(), None);
+}
