@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::{Router, extract::Path, routing::get};
 use seaworthy::prelude::*;
-use seaworthy::timeout::DeadlineLayer;
 use tokio::{net::TcpListener, signal::ctrl_c, time::sleep};
 
 #[tokio::main]
@@ -14,45 +13,33 @@ async fn main() -> anyhow::Result<()> {
     let address = std::env::args().nth(1);
     let address = address.as_deref().unwrap_or("127.0.0.1:3000");
 
-    let deadline = DeadlineLayer::http("reports")
-        .max(Duration::from_secs(10))
+    let stack = server("reports")
+        .http()
+        .bulkhead(|it| it.max_concurrent(2).queue(2, Duration::from_secs(1)))
+        .timeout(|it| it.limit(Duration::from_secs(2)))
         .build()?;
-    let bulkhead = BulkheadLayer::http("reports")
-        .max_concurrent(2)
-        .queue(2, Duration::from_millis(500))
-        .build()?;
-    let timeout = TimeoutLayer::http("reports")
-        .limit(Duration::from_secs(2))
-        .build()?;
-    let slots = bulkhead.handle();
 
+    let slots = stack.bulkhead();
     let app = Router::new()
         .route("/report/{millis}", get(report))
-        .layer((RespondLayer::new(), deadline, bulkhead, timeout))
-        // Added after the layers, and so outside of them: it answers while the reports are full.
+        .layer(stack.clone())
+        // Added after the stack, and so outside of it: it answers while the reports are full.
         .route(
             "/slots",
-            get({
-                let slots = slots.clone();
-                async move || format!("{:?}\n", slots.snapshot())
-            }),
+            get(async move || format!("{:?}\n", slots.snapshot())),
         );
 
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}"))?;
-    println!(
-        "Listening on http://{}, until Ctrl-C.",
-        listener.local_addr()?
-    );
+    let address = listener.local_addr()?;
+    println!("Listening on http://{address}, until Ctrl-C.");
     axum::serve(listener, app)
         .with_graceful_shutdown(async move {
             drop(ctrl_c().await);
-            println!(
-                "Draining: new calls are refused, {} finish.",
-                slots.snapshot().running
-            );
-            slots.drain().await;
+            let running = stack.bulkhead().snapshot().running;
+            println!("Draining: new calls are refused, {running} finish.");
+            stack.drain().await;
         })
         .await?;
     Ok(())

@@ -70,7 +70,7 @@ fn more_than_it_can_do_is_refused() {
     let server = Running::start();
     let mut reports = Vec::new();
     for slots in ["running: 2, waiting: 0", "running: 2, waiting: 2"] {
-        reports.extend([(); 2].map(|()| ask(&server.address, "/report/400")));
+        reports.extend([(); 2].map(|()| ask(&server.address, "/report/500")));
         wait_for(&server.address, slots);
     }
     let refused = read(ask(&server.address, "/report/0"));

@@ -9,7 +9,7 @@ use axum::{Router, http::StatusCode, routing::get};
 use reqwest::{Client, Method, Request, Url};
 use seaworthy::prelude::*;
 use tokio::net::TcpListener;
-use tower::{ServiceBuilder, ServiceExt as _};
+use tower::{Layer as _, ServiceExt as _};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -18,22 +18,14 @@ async fn main() -> anyhow::Result<()> {
         None => upstream().await?,
     };
 
-    let retry = RetryLayer::reqwest("upstream")
-        .on_retry(|it| println!("  attempt {} failed, next in {:?}", it.attempt, it.delay))
+    let stack = client("upstream")
+        .reqwest()
+        .retry(|it| {
+            it.on_retry(|it| println!("  attempt {} failed, next in {:?}", it.attempt, it.delay))
+        })
+        .timeout(|it| it.limit(Duration::from_secs(2)))
         .build()?;
-    let breaker = CircuitBreakerLayer::reqwest("upstream").build()?;
-    let bulkhead = BulkheadLayer::reqwest("upstream")
-        .max_concurrent(20)
-        .build()?;
-    let timeout = TimeoutLayer::reqwest("upstream")
-        .limit(Duration::from_secs(2))
-        .build()?;
-    let client = ServiceBuilder::new()
-        .layer(retry)
-        .layer(breaker)
-        .layer(bulkhead)
-        .layer(timeout)
-        .service(Client::new());
+    let client = stack.layer(Client::new());
 
     let request = Request::new(Method::GET, url);
     let response = client.oneshot(request).await.map_err(Error::from_boxed)?;

@@ -39,7 +39,7 @@ async fn main() -> anyhow::Result<()> {
         .max_concurrent(2)
         .queue(4, Duration::from_millis(500))
         .build()?;
-    let running = bulkhead.handle();
+    let slots = bulkhead.handle();
     let stack = ServiceBuilder::new()
         .layer(RespondLayer::new())
         .layer(deadline)
@@ -48,20 +48,16 @@ async fn main() -> anyhow::Result<()> {
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}"))?;
-    println!(
-        "Listening on http://{}, until Ctrl-C.",
-        listener.local_addr()?
-    );
+    let address = listener.local_addr()?;
+    println!("Listening on http://{address}, until Ctrl-C.");
     Server::builder()
         .layer(stack)
         .add_service(GreeterServer::new(Polite))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener), async move {
             drop(ctrl_c().await);
-            println!(
-                "Draining: new calls are refused, {} finish.",
-                running.snapshot().running
-            );
-            running.drain().await;
+            let running = slots.snapshot().running;
+            println!("Draining: new calls are refused, {running} finish.");
+            slots.drain().await;
         })
         .await?;
     Ok(())
