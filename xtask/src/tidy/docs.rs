@@ -59,18 +59,34 @@ fn plain(path: &Path) -> String {
     plain.to_string_lossy().replace('\\', "/")
 }
 
-/// An example says what it shows, and the cookbook leads to it.
+/// An example says how it is run, its program is read at one look, and the cookbook leads to it.
 fn example(folder: &str, tree: &Tree) -> Vec<Finding> {
     let manifest = format!("{folder}/Cargo.toml");
+    let name = folder.rsplit('/').next().unwrap_or(folder);
     let mut findings = Vec::new();
-    if tree.get(&format!("{folder}/README.md")).is_none() {
-        let hint = "say what it shows, how to run it, and what to look at";
-        findings.push(Finding::new(
+    let hint = "say what it shows, how to run it, and what to look at";
+    let readme = format!("{folder}/README.md");
+    match tree.get(&readme) {
+        None => findings.push(Finding::new(
             &manifest,
             1,
             "the example has no README.md",
             hint,
-        ));
+        )),
+        Some(page) => {
+            let command = format!("cargo run -p {name}");
+            if !mentions(&page.text, &command) {
+                let what = format!("the README does not say `{command}`");
+                findings.push(Finding::new(&readme, 1, what, hint));
+            }
+        }
+    }
+    let main = format!("{folder}/src/main.rs");
+    let lines = tree.get(&main).map_or(0, |file| file.lines().count());
+    if lines >= MAX_MAIN {
+        let what = format!("the example's program has {lines} lines");
+        let hint = "an example is copied by hand: keep main.rs below 80 lines, or show less";
+        findings.push(Finding::new(&main, MAX_MAIN, what, hint));
     }
     let mut pages = tree
         .files()
@@ -87,11 +103,14 @@ fn example(folder: &str, tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Whether the text names the folder itself, not one whose name goes on.
-fn mentions(text: &str, folder: &str) -> bool {
+/// As many lines as one looks at before one scrolls twice.
+const MAX_MAIN: usize = 80;
+
+/// Whether the text names it itself, not one whose name goes on.
+fn mentions(text: &str, name: &str) -> bool {
     let goes_on = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-    text.match_indices(folder)
-        .any(|(at, _)| !text[at + folder.len()..].starts_with(goes_on))
+    text.match_indices(name)
+        .any(|(at, _)| !text[at + name.len()..].starts_with(goes_on))
 }
 
 #[cfg(test)]
@@ -141,8 +160,35 @@ mod tests {
             said(example("examples/axum-server", &Tree::of(&files))),
             readme
         );
-        files.push(("examples/axum/README.md", ""));
+        files.push(("examples/axum/README.md", "`cargo run -p axum`"));
         let link = (1, "no page of the cookbook links to the example".to_owned());
         assert_eq!(said(example("examples/axum", &Tree::of(&files))), [link]);
+    }
+
+    #[test]
+    fn readme_of_an_example_says_how_it_is_run() {
+        let page = "See [the server](../../examples/axum).\n";
+        let readme = "`cargo run -p axum-server`\n";
+        let tree = Tree::of(&[
+            ("docs/cookbook/axum.md", page),
+            ("examples/axum/README.md", readme),
+        ]);
+        let command = (1, "the README does not say `cargo run -p axum`".to_owned());
+        assert_eq!(said(example("examples/axum", &tree)), [command]);
+    }
+
+    #[test]
+    fn program_of_an_example_is_short() {
+        let page = "See [the server](../../examples/axum).\n";
+        let program = "fn main() {}\n".repeat(80);
+        let mut files = vec![
+            ("docs/cookbook/axum.md", page),
+            ("examples/axum/README.md", "`cargo run -p axum`"),
+            ("examples/axum/src/main.rs", program.as_str()),
+        ];
+        let long = (80, "the example's program has 80 lines".to_owned());
+        assert_eq!(said(example("examples/axum", &Tree::of(&files))), [long]);
+        files[2].1 = &program["fn main() {}\n".len()..];
+        assert_eq!(example("examples/axum", &Tree::of(&files)), []);
     }
 }
