@@ -174,6 +174,8 @@ impl<T, C> Builder<T, C> {
     }
 
     /// Does not read what callers say: for a server whose callers are strangers. Default: off, since all that a caller can do is shorten its own call.
+    ///
+    /// A server that believes some of its callers gives a [`carry`](Self::carry) of its own, which sees the request and says nothing about the others'.
     pub const fn ignore_incoming(mut self, ignore: bool) -> Self {
         self.ignore_incoming = ignore;
         self

@@ -1,5 +1,7 @@
 //! Limits on the body: in total, between frames, and at the deadline.
 
+mod trailers;
+
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -21,7 +23,7 @@ struct Dribble(Arc<Mutex<Dribbled>>);
 
 #[derive(Default)]
 struct Dribbled {
-    frames: Vec<Bytes>,
+    frames: Vec<Frame<Bytes>>,
     ended: bool,
     waker: Option<Waker>,
     left: Option<Duration>,
@@ -37,8 +39,12 @@ impl Dribbled {
 
 impl Dribble {
     fn give(&self) {
+        self.give_frame(Frame::data(Bytes::from_static(b"x")));
+    }
+
+    fn give_frame(&self, frame: Frame<Bytes>) {
         let mut shared = self.0.lock().unwrap();
-        shared.frames.push(Bytes::from_static(b"x"));
+        shared.frames.push(frame);
         shared.wake();
     }
 
@@ -59,8 +65,8 @@ impl Body for Dribble {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut shared = self.0.lock().unwrap();
         shared.left = remaining();
-        if let Some(data) = shared.frames.pop() {
-            Poll::Ready(Some(Ok(Frame::data(data))))
+        if let Some(frame) = shared.frames.pop() {
+            Poll::Ready(Some(Ok(frame)))
         } else if shared.ended {
             Poll::Ready(None)
         } else {

@@ -80,6 +80,33 @@ async fn word_of_a_stranger_may_be_ignored() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn word_of_some_may_be_taken_and_that_of_others_not() {
+    /// Believes the callers that are known.
+    #[derive(Clone, Copy)]
+    struct Known;
+
+    impl Carry<(bool, Duration)> for Known {
+        fn time_given(&self, &(known, time): &(bool, Duration)) -> Option<Duration> {
+            known.then_some(time)
+        }
+
+        fn give_time(&self, _: &mut (bool, Duration), _: Duration) -> bool {
+            true
+        }
+    }
+
+    let layer = DeadlineLayer::plain("in").default_limit(7 * SECOND);
+    let layer = layer.carry(Known).build().unwrap();
+    let service = layer.layer(service_fn(|_: (bool, Duration)| async {
+        Ok::<_, BoxError>(remaining())
+    }));
+    for (known, expected) in [(true, SECOND), (false, 7 * SECOND)] {
+        let left = service.clone().oneshot((known, SECOND)).await.unwrap();
+        assert_eq!(left, Some(expected));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn inside_of_another_deadline_the_earlier_one_counts() {
     let outer = in_time(2 * SECOND);
     let inside = |given| crate::deadline::scope(outer, seen(|layer| layer, given));
