@@ -145,12 +145,24 @@ impl<T> Builder<T> {
         self.change(|circuit| circuit.leaky_count(count))
     }
 
+    /// Opens when the window holds this many failures, however many calls succeeded. Default: off.
+    pub fn failure_count(self, failures: impl Into<Option<u32>>) -> Self {
+        self.change(|circuit| circuit.failure_count(failures))
+    }
+
+    /// Opens at the first failure that says when to come back (`Retry-After`, gRPC's `RetryInfo`), until then. Default: off, it only prolongs an opening that it causes.
+    ///
+    /// It is for a dependency that speaks for all of its instances.
+    pub fn open_on_retry_after(self, opens: bool) -> Self {
+        self.change(|circuit| circuit.open_on_retry_after(opens))
+    }
+
     /// Stays open for this long the first time. Default: 30 s.
     pub fn recovery_timeout(self, timeout: Duration) -> Self {
         self.change(|circuit| circuit.recovery_timeout(timeout))
     }
 
-    /// Never stays open for longer than this, whatever the backoff or the dependency says. Default: 5 min.
+    /// Never stays open for longer than this, whatever the backoff or the dependency says, but for the jitter on top. Default: 5 min.
     pub fn max_recovery_timeout(self, timeout: Duration) -> Self {
         self.change(|circuit| circuit.max_recovery_timeout(timeout))
     }

@@ -24,6 +24,11 @@ fn every_option_of_the_circuit_arrives_there() {
             its().consecutive_failures(7),
         ),
         (ours().leaky_count(7), its().leaky_count(7)),
+        (ours().failure_count(7), its().failure_count(7)),
+        (
+            ours().open_on_retry_after(true),
+            its().open_on_retry_after(true),
+        ),
         (
             ours().recovery_timeout(SECOND),
             its().recovery_timeout(SECOND),

@@ -27,7 +27,7 @@ pub struct Settlement {
     /// Ignored where the slow-call rule is off.
     pub slow: bool,
     /// How long the dependency asked to be left alone.
-    /// It only prolongs an opening that this very settlement causes.
+    /// It only prolongs an opening that this very settlement causes, or causes one where [that option](super::CircuitConfig::open_on_retry_after) is on.
     pub retry_after: Option<Duration>,
 }
 
@@ -80,12 +80,16 @@ pub struct Transition {
 pub enum Cause {
     /// The share of failures in the window.
     FailureRate,
+    /// The number of failures in the window.
+    FailureCount,
     /// The share of slow calls in the window.
     SlowCallRate,
     /// Failures without a success between them.
     ConsecutiveFailures,
     /// The leaky count: failures less successes.
     LeakyCount,
+    /// The dependency asked to be left alone.
+    RetryAfter,
     /// A probe failed.
     ProbeFailed,
     /// Too large a share of the probes failed.
@@ -224,11 +228,13 @@ impl Why {
 // ===== impl Cause =====
 
 /// Those that open a circuit.
-const TRIPS: [Cause; 7] = [
+const TRIPS: [Cause; 9] = [
     Cause::FailureRate,
+    Cause::FailureCount,
     Cause::SlowCallRate,
     Cause::ConsecutiveFailures,
     Cause::LeakyCount,
+    Cause::RetryAfter,
     Cause::ProbeFailed,
     Cause::ProbeFailureRate,
     Cause::ProbeSlowCallRate,
@@ -251,9 +257,11 @@ impl Cause {
     pub const fn name(self) -> &'static str {
         match self {
             Self::FailureRate => "failure_rate",
+            Self::FailureCount => "failure_count",
             Self::SlowCallRate => "slow_call_rate",
             Self::ConsecutiveFailures => "consecutive_failures",
             Self::LeakyCount => "leaky_count",
+            Self::RetryAfter => "retry_after",
             Self::ProbeFailed => "probe_failed",
             Self::ProbeFailureRate => "probe_failure_rate",
             Self::ProbeSlowCallRate => "probe_slow_call_rate",

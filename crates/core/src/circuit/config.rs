@@ -1,19 +1,13 @@
-//! The options of a circuit, their defaults with the reasons, and what makes a configuration impossible.
+//! The options of a circuit, and their defaults with the reasons.
+
+mod checks;
 
 use core::time::Duration;
 
-use super::counter::MAX_COUNT;
-use super::probes::{MAX_PROBES, Probes, Trial};
-use super::ramp::Ramp;
-use super::rules::{Limit, Rules};
-use super::wait::{MIN_WAIT, OpenWait};
-use super::window::{CountWindow, MAX_BUCKETS, MAX_CALLS, MIN_WIDTH, TimeWindow, Window};
-use crate::{InvalidConfig, Ratio};
-
 /// The options of a [`Circuit`](super::Circuit), set by value and checked by [`Circuit::try_new`](super::Circuit::try_new).
 ///
-/// The trip rules are combined with OR: failure rate (on by default), slow-call rate, consecutive failures, leaky count.
-/// The rates look at the calls of the window; the two counts need neither a window nor a minimum of calls.
+/// The trip rules are combined with OR: failure rate (on by default), slow-call rate, failure count, consecutive failures, leaky count, and the wish of the dependency.
+/// The rates and the failure count look at the calls of the window; the others need neither a window nor a minimum of calls.
 ///
 /// | option | default | reason |
 /// |---|---|---|
@@ -21,7 +15,8 @@ use crate::{InvalidConfig, Ratio};
 /// | minimum calls | 20 | One failure out of two is no rate. |
 /// | failure rate | 50 % | Half of the calls fail only where something is broken, not merely noisy. |
 /// | slow-call rate | off | Only the user knows what slow means. |
-/// | consecutive, leaky | off | A busy dependency with a few errors would trip them by chance. |
+/// | failure count, consecutive, leaky | off | A busy dependency with a few errors would trip them by chance. |
+/// | open on `Retry-After` | off | One instance that sheds load must not stop the calls to all of them. |
 /// | recovery timeout | 30 s, doubling up to 5 min | Long enough for a restart; a dependency that stays down is asked ever more seldom. |
 /// | jitter | ±10 % | Clients that tripped together must not probe together. |
 /// | probes | 3, all must succeed | One lucky call is no recovery. |
@@ -37,6 +32,8 @@ pub struct CircuitConfig {
     minimum_calls: u32,
     consecutive_failures: Option<u32>,
     leaky_count: Option<u32>,
+    failure_count: Option<u32>,
+    open_on_retry_after: bool,
     recovery_timeout: Duration,
     max_recovery_timeout: Option<Duration>,
     recovery_factor: f64,
@@ -63,10 +60,6 @@ pub enum WindowKind {
     },
 }
 
-const DEFAULT_SLOW_CALL_RATE: f64 = 0.5;
-const DEFAULT_MAX_RECOVERY: Duration = Duration::from_secs(300);
-const MAX_FACTOR: f64 = 1000.0;
-
 // ===== impl CircuitConfig: setters =====
 
 impl CircuitConfig {
@@ -80,6 +73,8 @@ impl CircuitConfig {
             minimum_calls: 20,
             consecutive_failures: None,
             leaky_count: None,
+            failure_count: None,
+            open_on_retry_after: false,
             recovery_timeout: Duration::from_secs(30),
             max_recovery_timeout: None,
             recovery_factor: 2.0,
@@ -150,6 +145,22 @@ impl CircuitConfig {
         self
     }
 
+    /// Opens when the window holds this many failures, however many calls succeeded: so many of the last N calls, or so many within a stretch of time.
+    /// Needs no minimum of calls, and not more failures than the window holds calls.
+    /// `None` turns the rule off. Default: off.
+    pub fn failure_count(mut self, failures: impl Into<Option<u32>>) -> Self {
+        self.failure_count = failures.into();
+        self
+    }
+
+    /// Opens at the first failure that says when to come back, until then, though not for longer than the maximum.
+    /// Where another rule trips at the same call, its wait counts as well, and the longer of the two is taken.
+    /// Default: off, such a failure is one like any other, and what it asks for only prolongs an opening that it causes.
+    pub fn open_on_retry_after(mut self, opens: bool) -> Self {
+        self.open_on_retry_after = opens;
+        self
+    }
+
     /// How long the circuit stays open after its first trip; at least a millisecond. Default: 30 s.
     pub fn recovery_timeout(mut self, timeout: Duration) -> Self {
         self.recovery_timeout = timeout;
@@ -216,159 +227,5 @@ impl CircuitConfig {
 impl Default for CircuitConfig {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-// ===== impl CircuitConfig: checks =====
-
-impl CircuitConfig {
-    pub(super) fn rules(&self) -> Result<Rules, InvalidConfig> {
-        let failure_rate = share("failure_rate", self.failure_rate)?;
-        let slow_call_rate = self.slow_rate()?;
-        if failure_rate.is_none()
-            && slow_call_rate.is_none()
-            && self.consecutive_failures.is_none()
-            && self.leaky_count.is_none()
-        {
-            return Err(InvalidConfig::new(
-                "failure_rate",
-                "is off, and so is every other rule",
-            ));
-        }
-        // Checked even where no rate needs it: a wrong value must not wait for the rate to be turned on.
-        let window = self.window.build()?;
-        let smallest = match self.window {
-            WindowKind::Calls(calls) => self.minimum_calls.min(calls),
-            WindowKind::Time { .. } => self.minimum_calls,
-        };
-        if self.minimum_calls == 0 {
-            return Err(InvalidConfig::new("minimum_calls", "must be at least 1"));
-        }
-        Ok(Rules {
-            window: (failure_rate.is_some() || slow_call_rate.is_some()).then_some(window),
-            failure_rate,
-            slow_call_rate,
-            minimum_calls: u64::from(smallest),
-            consecutive: limit("consecutive_failures", self.consecutive_failures)?,
-            leaky: limit("leaky_count", self.leaky_count)?,
-        })
-    }
-
-    pub(super) fn probes(&self) -> Result<Probes, InvalidConfig> {
-        let number = |option, value: u32| {
-            if (1..=MAX_PROBES).contains(&value) {
-                Ok(u64::from(value))
-            } else {
-                Err(InvalidConfig::new(option, "must be from 1 to 1000"))
-            }
-        };
-        let failure_rate = share("half_open_failure_rate", self.half_open_failure_rate)?;
-        let trial = Trial::new(
-            number("half_open_max_calls", self.half_open_max_calls)?,
-            number("success_threshold", self.success_threshold)?,
-            failure_rate,
-            self.slow_rate()?,
-        );
-        if failure_rate.is_some() && !trial.forgives() {
-            let reason = "must let one of the probes fail: raise it, or half_open_max_calls above success_threshold";
-            return Err(InvalidConfig::new("half_open_failure_rate", reason));
-        }
-        if self.probe_lease.is_zero() {
-            return Err(InvalidConfig::new("probe_lease", "must be above zero"));
-        }
-        Ok(Probes::new(trial, self.probe_lease))
-    }
-
-    pub(super) fn wait(&self) -> Result<OpenWait, InvalidConfig> {
-        let base = self.recovery_timeout;
-        if base < MIN_WAIT {
-            return Err(InvalidConfig::new(
-                "recovery_timeout",
-                "must be at least a millisecond",
-            ));
-        }
-        let max = self.longest_recovery();
-        if max < base {
-            let reason = "must not be below recovery_timeout";
-            return Err(InvalidConfig::new("max_recovery_timeout", reason));
-        }
-        if !(self.recovery_factor >= 1.0 && self.recovery_factor <= MAX_FACTOR) {
-            return Err(InvalidConfig::new(
-                "recovery_factor",
-                "must be from 1.0 to 1000.0",
-            ));
-        }
-        let factor = (self.recovery_factor * OpenWait::FACTOR_UNIT as f64 + 0.5) as u64;
-        let jitter = if self.jitter == 0.0 {
-            None
-        } else {
-            Some(self.jitter)
-        };
-        let jitter = jitter
-            .map(|share| Ratio::try_new("jitter", share))
-            .transpose();
-        let jitter = jitter.map_err(|_| InvalidConfig::new("jitter", "must be from 0.0 to 1.0"))?;
-        Ok(OpenWait::new(base, max, factor, jitter))
-    }
-
-    pub(super) fn ramp(&self) -> Result<Option<Ramp>, InvalidConfig> {
-        match self.recovery_ramp {
-            Some(Duration::ZERO) => Err(InvalidConfig::new("recovery_ramp", "must be above zero")),
-            span => Ok(span.map(Ramp::new)),
-        }
-    }
-
-    pub(super) const fn threshold(&self) -> Option<Duration> {
-        self.slow_call_threshold
-    }
-
-    fn longest_recovery(&self) -> Duration {
-        self.max_recovery_timeout
-            .unwrap_or_else(|| DEFAULT_MAX_RECOVERY.max(self.recovery_timeout))
-    }
-
-    fn slow_rate(&self) -> Result<Option<Ratio>, InvalidConfig> {
-        match (self.slow_call_rate, self.slow_call_threshold) {
-            (Some(_), None) => Err(InvalidConfig::new(
-                "slow_call_rate",
-                "needs a slow_call_threshold",
-            )),
-            (rate, Some(_)) => share(
-                "slow_call_rate",
-                Some(rate.unwrap_or(DEFAULT_SLOW_CALL_RATE)),
-            ),
-            (None, None) => Ok(None),
-        }
-    }
-}
-
-impl WindowKind {
-    fn build(self) -> Result<Window, InvalidConfig> {
-        match self {
-            Self::Calls(calls) if (1..=MAX_CALLS).contains(&calls) => {
-                Ok(Window::Calls(CountWindow::new(calls)))
-            }
-            Self::Calls(_) => Err(InvalidConfig::new("window_calls", "must be from 1 to 8192")),
-            Self::Time { buckets, .. } if !(1..=MAX_BUCKETS).contains(&buckets) => Err(
-                InvalidConfig::new("window_time", "must have from 1 to 256 buckets"),
-            ),
-            Self::Time { span, buckets } if span < MIN_WIDTH.saturating_mul(buckets) => {
-                let reason = "must have at least a millisecond for each bucket";
-                Err(InvalidConfig::new("window_time", reason))
-            }
-            Self::Time { span, buckets } => Ok(Window::Time(TimeWindow::new(span, buckets))),
-        }
-    }
-}
-
-fn share(option: &'static str, share: Option<f64>) -> Result<Option<Ratio>, InvalidConfig> {
-    share.map(|share| Ratio::try_new(option, share)).transpose()
-}
-
-fn limit(option: &'static str, limit: Option<u32>) -> Result<Option<Limit>, InvalidConfig> {
-    match limit {
-        Some(0) => Err(InvalidConfig::new(option, "must be at least 1")),
-        Some(at) if at > MAX_COUNT => Err(InvalidConfig::new(option, "must be at most 16777215")),
-        limit => Ok(limit.map(Limit::new)),
     }
 }

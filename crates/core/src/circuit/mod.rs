@@ -114,6 +114,7 @@ pub struct Circuit {
     wait: OpenWait,
     ramp: Option<Ramp>,
     slow_call_threshold: Option<Duration>,
+    opens_on_retry_after: bool,
 }
 
 /// A clock that is asked at most once, and only if needed.
@@ -141,6 +142,7 @@ impl Circuit {
             wait: config.wait()?,
             ramp: config.ramp()?,
             slow_call_threshold: config.threshold(),
+            opens_on_retry_after: config.opens_on_retry_after(),
         })
     }
 

@@ -11,9 +11,10 @@ use crate::{Moment, Ratio};
 /// A good call is never what opens a circuit: not when it fills up the minimum, nor when the good calls before it have just left a time window.
 #[derive(Debug)]
 pub(super) struct Rules {
-    /// None where both rates are off.
+    /// None where no rule looks at it.
     pub(super) window: Option<Window>,
     pub(super) failure_rate: Option<Ratio>,
+    pub(super) failure_count: Option<u64>,
     pub(super) slow_call_rate: Option<Ratio>,
     pub(super) minimum_calls: u64,
     pub(super) consecutive: Option<Limit>,
@@ -86,6 +87,8 @@ impl Rules {
         };
         if mark.failed && reached(self.failure_rate, counts.failures) {
             Some(Cause::FailureRate)
+        } else if mark.failed && self.failure_count.is_some_and(|at| counts.failures >= at) {
+            Some(Cause::FailureCount)
         } else if mark.slow && reached(self.slow_call_rate, counts.slow) {
             Some(Cause::SlowCallRate)
         } else {

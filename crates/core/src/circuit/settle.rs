@@ -132,9 +132,10 @@ impl Circuit {
         }
         let generation = word.generation();
         let current = || self.word().generation() == generation;
-        let cause = self
-            .rules
-            .record(mark, generation, || clock.now(), current)?;
+        let broken = self.rules.record(mark, generation, || clock.now(), current);
+        let asked =
+            mark.failed && self.opens_on_retry_after && hint.is_some_and(|time| !time.is_zero());
+        let cause = broken.or_else(|| asked.then_some(Cause::RetryAfter))?;
         if word.kind() == Kind::ForcedClosed {
             // Counted for the eye only; the next generation does not see these counts.
             return None;
@@ -195,7 +196,11 @@ impl Circuit {
             word.swap(&self.state, word.opening()).ok()?;
         }
         let opening = word.opening();
-        let until = now + self.wait.after(word.trips(), draw, hint);
+        let wait = match cause {
+            Cause::RetryAfter => self.wait.asked(hint),
+            _ => self.wait.after(word.trips(), draw, hint),
+        };
+        let until = now + wait;
         // From here to the last store the circuit is ours alone, and nothing may panic.
         self.opened_at.store(now.as_nanos(), Ordering::Release);
         self.until.store(until.as_nanos(), Ordering::Release);

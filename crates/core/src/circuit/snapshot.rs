@@ -35,6 +35,8 @@ pub struct CircuitSnapshot {
     pub probes: ProbeCounts,
     /// The share of failures that opens it, if that rule is on.
     pub failure_rate: Option<f64>,
+    /// The number of failures in the window that opens it, if that rule is on.
+    pub failure_count: Option<u64>,
     /// The share of slow calls that opens it, if that rule is on.
     pub slow_call_rate: Option<f64>,
     /// Calls in the window before a rate is judged.
@@ -60,12 +62,18 @@ pub struct Level {
 // ===== impl CircuitSnapshot =====
 
 impl CircuitSnapshot {
-    /// The failures that count towards a trip, and how many of them trip, by the first of these rules that is on: leaky count, consecutive failures, failure rate.
+    /// The failures that count towards a trip, and how many of them trip, by the first of these rules that is on: leaky count, consecutive failures, failure count, failure rate.
     ///
     /// By failure rate the limit is of the calls now in the window, or of the minimum while there are fewer.
-    /// `None` where only the slow-call rule is on.
+    /// `None` where none of them is on.
     #[must_use]
     pub fn failures(&self) -> Option<Level> {
+        let by_count = || {
+            Some(Level {
+                count: clamp(self.counts.failures),
+                limit: clamp(self.failure_count?),
+            })
+        };
         let by_rate = || {
             let share = crate::Ratio::try_new("failure_rate", self.failure_rate?).ok()?;
             let limit = share.least_part(self.counts.calls.max(self.minimum_calls));
@@ -76,6 +84,7 @@ impl CircuitSnapshot {
         };
         self.leaky_count
             .or(self.consecutive_failures)
+            .or_else(by_count)
             .or_else(by_rate)
     }
 }
@@ -186,6 +195,7 @@ impl Circuit {
             }),
             probes,
             failure_rate: self.rules.failure_rate.map(crate::Ratio::as_f64),
+            failure_count: self.rules.failure_count,
             slow_call_rate: self.rules.slow_call_rate.map(crate::Ratio::as_f64),
             minimum_calls: self.rules.minimum_calls,
             consecutive_failures: self.rules.consecutive.as_ref().map(level),

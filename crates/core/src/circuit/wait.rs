@@ -44,8 +44,13 @@ impl OpenWait {
     pub(super) fn after(&self, earlier: u8, draw: u64, hint: Option<Duration>) -> Duration {
         let own = self.jittered(self.grown(earlier), draw);
         // A hint is advice: it may prolong the wait, up to the same cap, and never shorten it.
+        Duration::from_nanos(own).max(self.asked(hint))
+    }
+
+    /// The wait that the dependency asked for, up to the cap.
+    pub(super) fn asked(&self, hint: Option<Duration>) -> Duration {
         let asked = hint.map_or(0, nanos).min(self.max);
-        Duration::from_nanos(own.max(asked))
+        Duration::from_nanos(asked).max(MIN_WAIT)
     }
 
     /// The longest wait there can be.

@@ -24,6 +24,8 @@ fn impossible_options_are_refused_by_name() {
         ("consecutive_failures", ok().consecutive_failures(0)),
         ("consecutive_failures", ok().consecutive_failures(1 << 24)),
         ("leaky_count", ok().leaky_count(0)),
+        ("failure_count", ok().failure_count(0)),
+        ("failure_count", ok().failure_count(101)),
         ("leaky_count", ok().leaky_count(u32::MAX)),
         ("recovery_timeout", ok().recovery_timeout(Duration::ZERO)),
         (

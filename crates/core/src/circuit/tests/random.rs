@@ -62,16 +62,24 @@ fn options() -> impl Strategy<Value = Options> {
         prop::option::of(share()),
     );
     let window = (1..14usize, prop::option::of(1..100u64), 1..8usize);
-    let counts = (prop::option::of(1..5usize), prop::option::of(1..6usize));
+    let counts = (
+        prop::option::of(1..5usize),
+        prop::option::of(1..6usize),
+        prop::option::of(1..6usize),
+        prop::bool::weighted(0.2),
+    );
     let probes = (1..6usize, 1..5usize, prop::option::of(share()), 1..200u64);
     let waits = (10..200u64, 1..5u64, prop::option::of(1..400u64));
     (rates, window, counts, waits, probes).prop_filter_map(
         "a rule must be on",
         |((failure_rate, slow_rate), (window, width, minimum), counts, recovery, probes)| {
-            let (consecutive, leaky) = counts;
+            let (consecutive, leaky, failure_count, open_on_retry_after) = counts;
+            let failure_count = failure_count.map(|count| count.min(window));
             let rates = failure_rate.is_some() || slow_rate.is_some();
             (rates || consecutive.is_some() || leaky.is_some()).then_some(Options {
                 failure_rate,
+                failure_count,
+                open_on_retry_after,
                 slow_rate,
                 window,
                 width: width.map(|width| width * MS),
@@ -101,6 +109,8 @@ fn config(options: &Options) -> CircuitConfig {
         .minimum_calls(options.minimum as u32)
         .consecutive_failures(count(options.consecutive))
         .leaky_count(count(options.leaky))
+        .failure_count(count(options.failure_count))
+        .open_on_retry_after(options.open_on_retry_after)
         .recovery_timeout(Duration::from_nanos(options.recovery))
         .max_recovery_timeout(Duration::from_nanos(options.max_recovery))
         .half_open_max_calls(options.slots as u32)
@@ -225,7 +235,7 @@ impl Pair {
         let now = self.moment();
         let transition = self.circuit.settle(admission, settlement, || now, || draw);
         let before = self.model.state;
-        let moved = self.model.settle(pass, outcome, slow, self.now);
+        let moved = self.model.settle(pass, outcome, slow, hint, self.now);
         assert_eq!(transition.map(|transition| transition.to), moved);
         let Some(transition) = transition else { return };
         assert_eq!(transition.from, before);
@@ -235,7 +245,12 @@ impl Pair {
         }
         if moved == Some(State::Open) {
             let until = transition.until.unwrap().as_nanos();
-            self.check_wait(until - self.now, hint);
+            if transition.cause == Cause::RetryAfter {
+                let asked = hint.unwrap_or(0).min(self.options.max_recovery);
+                assert_eq!(until - self.now, asked.max(MS));
+            } else {
+                self.check_wait(until - self.now, hint);
+            }
             self.model.until = until;
         }
     }

@@ -233,6 +233,32 @@ fn trips_in_a_row_double_the_wait_and_closing_forgets_them() {
 }
 
 #[test]
+fn failure_that_says_when_to_come_back_opens_until_then_if_asked() {
+    let config = CircuitConfig::new()
+        .failure_rate(None)
+        .open_on_retry_after(true);
+    let test = Test::new(config.max_recovery_timeout(60 * SECOND));
+    let failed = |seconds| Settlement::new(Outcome::Failure).retry_after(Some(seconds * SECOND));
+    test.calls(9, Outcome::Failure);
+    test.call(failed(0));
+    test.call(Settlement::new(Outcome::Success).retry_after(Some(SECOND)));
+    assert_eq!(test.state(), State::Closed);
+    for (hint, wait) in [(2, 2), (45, 45), (3600, 60)] {
+        let trip = test.call(failed(hint)).unwrap();
+        assert_eq!(trip.cause, Cause::RetryAfter);
+        assert_eq!(trip.until, Some(test.now.get() + wait * SECOND));
+        test.circuit.reset();
+    }
+    let off = Test::new(CircuitConfig::new());
+    assert_eq!(off.call(failed(2)), None);
+    // A rule that trips at the same call has its own wait, which is the longer one.
+    let both = Test::new(config.consecutive_failures(1).jitter(0.0));
+    let trip = both.call(failed(2)).unwrap();
+    assert_eq!(trip.cause, Cause::ConsecutiveFailures);
+    assert_eq!(trip.until, Some(both.now.get() + 30 * SECOND));
+}
+
+#[test]
 fn hint_of_the_last_failure_prolongs_the_opening() {
     let test = Test::new(brittle().max_recovery_timeout(60 * SECOND));
     for (hint, wait) in [(5, 10), (25, 25), (3600, 60)] {
@@ -268,7 +294,7 @@ fn refusal_and_snapshot_tell_what_opened_the_circuit() {
 #[test]
 fn every_cause_of_a_trip_is_kept_as_it_is() {
     let trips = (1..).map_while(Cause::unpack);
-    assert_eq!(trips.clone().count(), 7);
+    assert_eq!(trips.clone().count(), 9);
     for (number, cause) in (1..).zip(trips) {
         assert_eq!(cause.pack(), number);
     }

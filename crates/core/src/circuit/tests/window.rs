@@ -104,6 +104,38 @@ fn success_ends_a_run_of_failures() {
 }
 
 #[test]
+fn failure_count_asks_neither_for_a_share_nor_for_a_minimum() {
+    let config = CircuitConfig::new().failure_rate(None).failure_count(3);
+    let test = Test::new(config.window_calls(10));
+    test.calls(2, Outcome::Failure);
+    test.calls(8, Outcome::Success);
+    // The first of them slides out, and this one is the second again.
+    test.call(Outcome::Failure);
+    assert_eq!(test.state(), State::Closed);
+    test.calls(3, Outcome::Success);
+    test.call(Outcome::Failure);
+    assert_eq!(
+        test.call(Outcome::Failure).unwrap().cause,
+        Cause::FailureCount
+    );
+    let test = Test::new(config.window_time(10 * SECOND, 10));
+    test.calls(2, Outcome::Failure);
+    test.calls(10_000, Outcome::Success);
+    assert!(test.call(Outcome::Failure).is_some());
+}
+
+#[test]
+fn call_that_outlives_the_window_is_counted_when_it_ends() {
+    // gobreaker drops it, since its generations change with the window; and timeouts are such calls.
+    let config = CircuitConfig::new().window_time(10 * SECOND, 10);
+    let test = Test::new(config.minimum_calls(1));
+    let long = test.admit().unwrap();
+    test.call(Outcome::Success);
+    test.advance(60 * SECOND);
+    assert!(test.settle(long, Outcome::Failure).is_some());
+}
+
+#[test]
 fn rules_are_combined_with_or() {
     let config = CircuitConfig::new()
         .minimum_calls(6)
@@ -183,6 +215,7 @@ fn snapshot_tells_failures_and_the_limit_of_the_rule_that_is_on() {
         failures(config.consecutive_failures(4).leaky_count(5)),
         Some((2, 5))
     );
+    assert_eq!(failures(config.failure_count(7)), Some((2, 7)));
     assert_eq!(
         failures(config.failure_rate(None).slow_call_threshold(SECOND)),
         None

@@ -16,6 +16,8 @@ const CALL: u64 = 1 << 20;
 #[derive(Clone, Debug)]
 pub(super) struct Options {
     pub(super) failure_rate: Option<f64>,
+    pub(super) failure_count: Option<usize>,
+    pub(super) open_on_retry_after: bool,
     pub(super) slow_rate: Option<f64>,
     pub(super) window: usize,
     /// Width of the buckets, of which there are `window`; a window of calls without.
@@ -70,6 +72,8 @@ pub(super) struct Model {
     given_up: usize,
     leases: u64,
     ramp_from: u64,
+    /// What the call that ends just now was told.
+    hint: Option<u64>,
     /// What the calls of a recovery have earned and not spent.
     earned: u64,
 }
@@ -92,6 +96,7 @@ impl Model {
             given_up: 0,
             leases: 0,
             ramp_from: 0,
+            hint: None,
             earned: 0,
         }
     }
@@ -165,8 +170,10 @@ impl Model {
         pass: Pass,
         outcome: Outcome,
         slow: bool,
+        hint: Option<u64>,
         now: u64,
     ) -> Option<State> {
+        self.hint = hint;
         if pass.generation != self.generation || self.state == State::Disabled {
             return None;
         }
@@ -348,7 +355,10 @@ impl Model {
     fn count(&mut self, failed: Option<bool>, slow: bool, now: u64) {
         self.outcomes.extend(failed);
         let failed = failed.unwrap_or(false);
-        if self.options.failure_rate.is_some() || self.options.slow_rate.is_some() {
+        if self.options.failure_rate.is_some()
+            || self.options.slow_rate.is_some()
+            || self.options.failure_count.is_some()
+        {
             let (bucket, jumped) = self.bucket(now);
             if jumped {
                 self.calls.clear();
@@ -373,6 +383,8 @@ impl Model {
         let rate = |part, share| calls >= minimum && is_rate(part, calls, share);
         let after_failure = reached(self.consecutive(), self.options.consecutive)
             || reached(self.leaky(), self.options.leaky)
+            || reached(failures, self.options.failure_count)
+            || self.options.open_on_retry_after && self.hint.is_some_and(|hint| hint > 0)
             || rate(failures, self.options.failure_rate);
         failed && after_failure || slow && rate(slows, self.options.slow_rate)
     }
