@@ -5,6 +5,9 @@ use core::time::Duration;
 use crate::InvalidConfig;
 use crate::moment::nanos;
 
+mod curve;
+use curve::Curve;
+
 #[cfg(all(test, not(seaworthy_loom)))]
 mod tests;
 
@@ -19,9 +22,10 @@ mod tests;
 /// | [`Full`](Jitter::Full) | `d · r` |
 /// | [`Equal`](Jitter::Equal) | `d/2 + d/2 · r` |
 /// | [`Decorrelated`](Jitter::Decorrelated) | `base + (min(cap, 3 · previous) − base) · r` |
+/// | [`Telescoping`](Jitter::Telescoping) | `(f(n + r) − f(n − 1 + r′)) · base/1.4`, where `f(t) = 2ᵗ · tanh √4t` until a wait would pass the cap and is a straight line from there, `r′` is the number drawn before, and `f` of less than zero is zero |
 ///
 /// The cap comes before the jitter everywhere: capped afterwards, those that have waited longest would all wait exactly the cap, and come back together.
-/// The formulas are those of the AWS Architecture Blog, "Exponential Backoff and Jitter".
+/// The first three formulas are those of the AWS Architecture Blog, "Exponential Backoff and Jitter", and the last is Polly's, but for the cap.
 ///
 /// The default is 100 ms, doubling, at most 60 s, full jitter.
 /// Durations count up to 584 years; a longer one is as long as that.
@@ -50,6 +54,25 @@ pub enum Jitter {
     ///
     /// The factor does not matter here.
     Decorrelated,
+    /// Spread over the whole wait as with full jitter, but so that a short wait makes the next one longer.
+    ///
+    /// What a call waits in all is settled but for its last draw: after `n` retries it lies between `f(n − 1)` and `f(n)`, see [`Backoff`].
+    /// No call loses all its attempts to a row of short waits, which full jitter allows, and no attempts clump, which they do with decorrelated jitter.
+    /// It doubles: the factor does not matter here.
+    Telescoping,
+}
+
+/// The last wait of the same call, on which the next one may depend; the default is that of a call that has not waited.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "how long a wait was and what was drawn for it is all there is to know"
+)]
+pub struct Previous {
+    /// How long it was, whoever asked for it; for decorrelated jitter.
+    pub wait: Duration,
+    /// The number that was drawn for it; for telescoping jitter.
+    pub draw: u64,
 }
 
 // ===== impl Backoff =====
@@ -117,10 +140,10 @@ impl Backoff {
 
     /// The wait before retry `number`, the first being 0.
     ///
-    /// `previous` is the wait before that one, zero at first; only decorrelated jitter looks at it.
+    /// `previous` is the wait before that one; only decorrelated and telescoping jitter look at it.
     /// `draw` is a random number, evenly spread over all of `u64`.
     #[must_use]
-    pub fn delay(&self, number: u32, previous: Duration, draw: u64) -> Duration {
+    pub fn delay(&self, number: u32, previous: Previous, draw: u64) -> Duration {
         let nanos = match self.jitter {
             Jitter::None => self.full(number),
             Jitter::Full => share(self.full(number), draw),
@@ -131,11 +154,15 @@ impl Backoff {
             }
             Jitter::Decorrelated => {
                 // A first wait, or a shorter one that the server asked for, counts as the base.
-                let most = nanos(previous)
+                let most = nanos(previous.wait)
                     .max(self.base)
                     .saturating_mul(3)
                     .min(self.cap);
                 self.base + share(most - self.base, draw)
+            }
+            Jitter::Telescoping => {
+                let curve = Curve::new(self.base, self.cap);
+                curve.step(number, previous.draw, draw).min(self.cap)
             }
         };
         debug_assert!(nanos <= self.cap, "jitter never goes beyond the cap");

@@ -5,7 +5,7 @@
 extern crate alloc;
 
 mod backoff;
-pub use backoff::{Backoff, Jitter};
+pub use backoff::{Backoff, Jitter, Previous};
 
 pub mod budget;
 

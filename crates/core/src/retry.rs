@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::backoff::share;
 use crate::moment::nanos;
-use crate::{Backoff, Deadline, InvalidConfig, Moment};
+use crate::{Backoff, Deadline, InvalidConfig, Moment, Previous};
 
 #[cfg(all(test, not(seaworthy_loom)))]
 mod tests;
@@ -16,6 +16,8 @@ mod tests;
 /// It asks in this order, and the first "no" is the answer, so that what costs something is asked last:
 ///
 /// ```text
+///   unseen by the server, and time left? ─yes─▶ Resend
+///        │
 ///   attempts left? ─no─▶ Attempts                       wait = hint ? hint, spread upwards, at most max_delay
 ///        │                                                    : backoff, at most max_delay
 ///   may the server be asked again? ─no─▶ ServerSaysNo
@@ -28,6 +30,10 @@ mod tests;
 ///        │
 ///        └─────▶ Retry { delay }
 /// ```
+///
+/// An attempt that the server has not seen is made once more at once and for free: it is no load, and asks for no attempt, wait or budget.
+/// Once only, and so each call at most doubles what never arrives.
+/// A policy of one attempt makes one, whatever becomes of it.
 ///
 /// It never waits for an attempt that cannot be over in time: giving up now returns the failure that just happened, which says more than a timeout later on.
 ///
@@ -55,8 +61,10 @@ pub struct Attempted {
     pub deadline: Deadline,
     /// What the server said about coming back.
     pub hint: Hint,
-    /// The wait before this attempt; zero before the first.
-    pub previous: Duration,
+    /// The wait before this attempt.
+    pub previous: Previous,
+    /// Whether the server has not seen this attempt, for the first time in this call.
+    pub unseen: bool,
 }
 
 /// What a server says about coming back: `Retry-After`, or gRPC's pushback.
@@ -80,7 +88,7 @@ pub enum Hint {
 #[must_use]
 #[expect(
     clippy::exhaustive_enums,
-    reason = "to try again or not; there is no third way"
+    reason = "to try again, for free or not, or to stop; there is no other way"
 )]
 pub enum Decision {
     /// Send it again after that long.
@@ -88,6 +96,8 @@ pub enum Decision {
         /// How long to wait; zero is at once.
         delay: Duration,
     },
+    /// Send it again at once; it does not count as an attempt.
+    Resend,
     /// Return the failure there is.
     GiveUp(GiveUp),
 }
@@ -177,11 +187,37 @@ impl RetryPolicy {
         draw: u64,
         budget: impl FnOnce() -> bool,
     ) -> Decision {
+        if self.is_free(attempted) {
+            return Decision::Resend;
+        }
         match self.check(attempted, draw) {
             Ok(delay) if budget() => Decision::Retry { delay },
             Ok(_) => Decision::GiveUp(GiveUp::Budget),
             Err(why) => Decision::GiveUp(why),
         }
+    }
+
+    fn is_free(&self, attempted: &Attempted) -> bool {
+        attempted.unseen
+            && self.max_attempts > 1
+            && attempted.hint != Hint::Never
+            && self.room(attempted.deadline, attempted).is_some()
+            && self.room(self.total(attempted), attempted).is_some()
+    }
+
+    /// When all attempts must be over.
+    fn total(&self, attempted: &Attempted) -> Deadline {
+        match self.total_time {
+            Some(limit) => Deadline::after(attempted.started, limit),
+            None => Deadline::NEVER,
+        }
+    }
+
+    /// What may be waited; `None` where not even an attempt at once would do.
+    fn room(&self, limit: Deadline, attempted: &Attempted) -> Option<Duration> {
+        limit
+            .remaining(attempted.now)?
+            .checked_sub(self.min_attempt_time)
     }
 
     fn check(&self, attempted: &Attempted, draw: u64) -> Result<Duration, GiveUp> {
@@ -193,16 +229,8 @@ impl RetryPolicy {
             Hint::After(wait) => Some(wait.min(self.max_delay)),
             Hint::Never => return Err(GiveUp::ServerSaysNo),
         };
-        let total = match self.total_time {
-            Some(limit) => Deadline::after(attempted.started, limit),
-            None => Deadline::NEVER,
-        };
-        // What may be waited; `None` where not even an attempt at once would do.
-        let room = |limit: Deadline| {
-            limit
-                .remaining(attempted.now)?
-                .checked_sub(self.min_attempt_time)
-        };
+        let room = |limit| self.room(limit, attempted);
+        let total = self.total(attempted);
         let (Some(before_deadline), Some(before_total)) = (room(attempted.deadline), room(total))
         else {
             let deadline_ok = room(attempted.deadline).is_some();
@@ -274,7 +302,11 @@ impl Attempted {
             now,
             deadline: Deadline::NEVER,
             hint: Hint::None,
-            previous: Duration::ZERO,
+            previous: Previous {
+                wait: Duration::ZERO,
+                draw: 0,
+            },
+            unseen: false,
         }
     }
 }

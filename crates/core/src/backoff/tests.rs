@@ -8,12 +8,18 @@ use super::*;
 
 const MILLI: Duration = Duration::from_millis(1);
 const HALF: u64 = 1 << 63;
-const JITTERS: [Jitter; 4] = [
+const JITTERS: [Jitter; 5] = [
     Jitter::None,
     Jitter::Full,
     Jitter::Equal,
     Jitter::Decorrelated,
+    Jitter::Telescoping,
 ];
+
+/// After a wait that long, for which nothing was drawn.
+fn after(wait: Duration) -> Previous {
+    Previous { wait, draw: 0 }
+}
 
 fn exponential(base: Duration, factor: f64, cap: Duration) -> Backoff {
     Backoff::exponential(base, factor, cap).expect("valid")
@@ -21,7 +27,7 @@ fn exponential(base: Duration, factor: f64, cap: Duration) -> Backoff {
 
 fn delays(backoff: &Backoff, numbers: core::ops::Range<u32>, draw: u64) -> Vec<u128> {
     numbers
-        .map(|number| backoff.delay(number, Duration::ZERO, draw).as_millis())
+        .map(|number| backoff.delay(number, Previous::default(), draw).as_millis())
         .collect()
 }
 
@@ -41,7 +47,7 @@ fn configuration_that_cannot_work_is_refused() {
 fn constant_stays_what_it_is() {
     let backoff = Backoff::constant(MILLI * 7);
     assert_eq!(delays(&backoff, 0..3, u64::MAX), [7, 7, 7]);
-    assert_eq!(backoff.delay(u32::MAX, Duration::MAX, 0), MILLI * 7);
+    assert_eq!(backoff.delay(u32::MAX, after(Duration::MAX), 0), MILLI * 7);
 }
 
 #[test]
@@ -62,7 +68,7 @@ fn default_is_what_the_docs_say() {
     let exact = Backoff::default().jitter(Jitter::None);
     assert_eq!(delays(&exact, 0..3, 0), [100, 200, 400]);
     assert_eq!(
-        exact.delay(1000, Duration::ZERO, 0),
+        exact.delay(1000, Previous::default(), 0),
         Duration::from_secs(60)
     );
     assert_eq!(
@@ -77,19 +83,22 @@ fn jitter_spreads_as_its_formula_says() {
     let backoff = exponential(MILLI * 100, 2.0, MILLI * 1000);
     let check = |jitter, expected: [u128; 3]| {
         let backoff = backoff.jitter(jitter);
-        let got = [0, HALF, u64::MAX].map(|draw| backoff.delay(1, MILLI * 100, draw).as_millis());
+        let got =
+            [0, HALF, u64::MAX].map(|draw| backoff.delay(1, after(MILLI * 100), draw).as_millis());
         assert_eq!(got, expected, "{jitter:?}");
     };
     check(Jitter::None, [200, 200, 200]);
     check(Jitter::Full, [0, 100, 200]);
     check(Jitter::Equal, [100, 150, 200]);
     check(Jitter::Decorrelated, [100, 200, 300]);
+    // f(1) = 1.93, f(1.5) = 2.79 and f(2) = 3.97 units of 100/1.4 ms.
+    check(Jitter::Telescoping, [137, 199, 283]);
 }
 
 #[test]
 fn decorrelated_jitter_grows_from_the_wait_before() {
     let backoff = exponential(MILLI * 100, 2.0, MILLI * 1000).jitter(Jitter::Decorrelated);
-    let longest = |previous| backoff.delay(9, previous, u64::MAX).as_millis();
+    let longest = |previous| backoff.delay(9, after(previous), u64::MAX).as_millis();
     assert_eq!(
         longest(Duration::ZERO),
         300,
@@ -98,14 +107,32 @@ fn decorrelated_jitter_grows_from_the_wait_before() {
     assert_eq!(longest(MILLI * 300), 900);
     assert_eq!(longest(MILLI * 400), 1000);
     assert_eq!(longest(Duration::MAX), 1000);
-    assert_eq!(backoff.delay(9, MILLI * 900, 0).as_millis(), 100);
+    assert_eq!(backoff.delay(9, after(MILLI * 900), 0).as_millis(), 100);
+}
+
+#[test]
+fn telescoping_jitter_makes_up_for_a_short_wait() {
+    let backoff = exponential(MILLI * 100, 2.0, MILLI * 10_000).jitter(Jitter::Telescoping);
+    let wait = |drawn| {
+        let previous = Previous {
+            wait: Duration::ZERO,
+            draw: drawn,
+        };
+        backoff.delay(3, previous, HALF)
+    };
+    assert!(wait(0) > wait(HALF) && wait(HALF) > wait(u64::MAX));
 }
 
 #[test]
 fn cap_comes_before_the_jitter() {
-    for jitter in [Jitter::Full, Jitter::Equal, Jitter::Decorrelated] {
+    for jitter in [
+        Jitter::Full,
+        Jitter::Equal,
+        Jitter::Decorrelated,
+        Jitter::Telescoping,
+    ] {
         let backoff = exponential(MILLI * 100, 2.0, MILLI * 1000).jitter(jitter);
-        let half = backoff.delay(1000, MILLI * 1000, HALF);
+        let half = backoff.delay(1000, after(MILLI * 1000), HALF);
         assert!(half < MILLI * 900, "{jitter:?}: {half:?} clumps at the cap");
     }
 }
@@ -115,14 +142,14 @@ fn zero_base_never_waits() {
     for jitter in JITTERS {
         let backoff = exponential(Duration::ZERO, f64::MAX, MILLI).jitter(jitter);
         assert_eq!(
-            backoff.delay(u32::MAX, Duration::ZERO, 0),
+            backoff.delay(u32::MAX, Previous::default(), 0),
             Duration::ZERO,
             "{jitter:?}"
         );
     }
     let backoff = exponential(Duration::ZERO, f64::MAX, MILLI);
     assert_eq!(
-        backoff.delay(u32::MAX, Duration::ZERO, u64::MAX),
+        backoff.delay(u32::MAX, Previous::default(), u64::MAX),
         Duration::ZERO
     );
 }
@@ -130,9 +157,12 @@ fn zero_base_never_waits() {
 #[test]
 fn equal_jitter_reaches_an_odd_wait() {
     let backoff = exponential(Duration::from_nanos(3), 1.0, MILLI).jitter(Jitter::Equal);
-    assert_eq!(backoff.delay(0, Duration::ZERO, 0), Duration::from_nanos(1));
     assert_eq!(
-        backoff.delay(0, Duration::ZERO, u64::MAX),
+        backoff.delay(0, Previous::default(), 0),
+        Duration::from_nanos(1)
+    );
+    assert_eq!(
+        backoff.delay(0, Previous::default(), u64::MAX),
         Duration::from_nanos(3)
     );
 }
@@ -167,7 +197,7 @@ proptest! {
         let backoff =
             exponential(Duration::from_nanos(base), f64::from(factor), Duration::from_nanos(cap))
                 .jitter(Jitter::None);
-        let got = backoff.delay(number, Duration::ZERO, 0).as_nanos() as u64;
+        let got = backoff.delay(number, Previous::default(), 0).as_nanos() as u64;
         prop_assert_eq!(got, model(base, factor, cap, number));
     }
 
@@ -176,16 +206,16 @@ proptest! {
         (one, other) in (any_duration(), any_duration()),
         factor in prop_oneof![1.0..4.0_f64, Just(f64::MAX), Just(1.0)],
         number: u32,
-        previous in any_duration(),
+        (previous, drawn) in (any_duration(), any::<u64>()),
         draw: u64,
     ) {
         let (base, cap) = (one.min(other), one.max(other));
         for jitter in JITTERS {
             let backoff = exponential(base, factor, cap).jitter(jitter);
-            let delay = backoff.delay(number, previous, draw);
+            let delay = backoff.delay(number, Previous { wait: previous, draw: drawn }, draw);
             prop_assert!(delay <= cap);
             let least = match jitter {
-                Jitter::Full => Duration::ZERO,
+                Jitter::Full | Jitter::Telescoping => Duration::ZERO,
                 Jitter::Equal => backoff.base() / 2,
                 Jitter::None | Jitter::Decorrelated => backoff.base(),
             };
@@ -201,7 +231,7 @@ proptest! {
     ) {
         let backoff = exponential(base, f64::from(percent) / 100.0, Duration::MAX)
             .jitter(Jitter::None);
-        let delay = |number| backoff.delay(number, Duration::ZERO, 0);
+        let delay = |number| backoff.delay(number, Previous::default(), 0);
         prop_assert!(delay(number) <= delay(number + 1));
     }
 

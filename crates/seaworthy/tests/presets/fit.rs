@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use seaworthy::core::Backoff;
+use seaworthy::core::{Backoff, Previous};
 use seaworthy::{InvalidConfig, client, server};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -15,7 +15,7 @@ fn default_attempts_and_their_waits_fit_into_the_total() {
     let attempts = stack.retry().snapshot().max_attempts;
     let longest = u64::MAX;
     let waits: Duration = (0..attempts - 1)
-        .map(|retry| Backoff::default().delay(retry, Duration::ZERO, longest))
+        .map(|retry| Backoff::default().delay(retry, Previous::default(), longest))
         .sum();
     assert_eq!(waits, Duration::from_millis(300));
     assert!(limit * attempts + waits <= total);
