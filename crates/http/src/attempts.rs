@@ -22,6 +22,7 @@ use crate::retry::{self, GRPC_PREVIOUS_RPC_ATTEMPTS};
 pub struct HttpReplay<W = SameBody> {
     cap: usize,
     header: Option<HeaderName>,
+    heed: bool,
     wrap: W,
 }
 
@@ -59,6 +60,7 @@ impl HttpReplay {
         Self {
             cap: DEFAULT_CAP,
             header: None,
+            heed: false,
             wrap: SameBody,
         }
     }
@@ -87,12 +89,20 @@ impl<W> HttpReplay<W> {
         self
     }
 
+    /// Counts the attempts of whoever sends the requests as made, where requests say which attempt they are: in their extensions, or as [`retry::attempt`] reads it. Default: no.
+    #[must_use]
+    pub const fn heed_attempts(mut self, on: bool) -> Self {
+        self.heed = on;
+        self
+    }
+
     /// Turns the body of each attempt into the one that the inner service takes: `.body(tonic::body::Body::new)`.
     #[must_use]
     pub fn body<F>(self, wrap: F) -> HttpReplay<WrapBodyFn<F>> {
         HttpReplay {
             cap: self.cap,
             header: self.header,
+            heed: self.heed,
             wrap: WrapBodyFn(wrap),
         }
     }
@@ -117,6 +127,14 @@ where
         retry::is_repeatable(request.method(), request.headers())
     }
 
+    fn attempt(&self, request: &Request<B>) -> Option<Attempt> {
+        if !self.heed {
+            return None;
+        }
+        let noted = request.extensions().get().copied();
+        noted.or_else(|| retry::attempt(request.headers(), self.header.as_ref()))
+    }
+
     fn once(&self, request: Request<B>) -> Self::Request {
         request.map(|body| self.wrap.wrap(ReplayBody::once(body)))
     }
@@ -135,15 +153,17 @@ where
     fn again(&self, kept: &mut KeptRequest<B>, attempt: Attempt) -> Option<Self::Request> {
         let body = kept.body.again()?;
         let mut head = kept.head.clone();
-        head.extensions.insert(attempt);
-        if kept.grpc {
-            let previous = HeaderValue::from(attempt.previous());
-            head.headers
-                .insert(GRPC_PREVIOUS_RPC_ATTEMPTS.clone(), previous);
-        }
-        if let Some(name) = &self.header {
-            let number = HeaderValue::from(attempt.number());
-            head.headers.insert(name.clone(), number);
+        // The first one once more: it goes out as it came.
+        if attempt.number() > 1 {
+            head.extensions.insert(attempt);
+            let headers = &mut head.headers;
+            if kept.grpc {
+                let previous = HeaderValue::from(attempt.previous());
+                headers.insert(GRPC_PREVIOUS_RPC_ATTEMPTS.clone(), previous);
+            }
+            if let Some(name) = &self.header {
+                headers.insert(name.clone(), HeaderValue::from(attempt.number()));
+            }
         }
         Some(Request::from_parts(head, self.wrap.wrap(body)))
     }
@@ -168,6 +188,14 @@ impl<B, W> Judge<Response<B>> for HttpReplay<W> {
 
     fn is_transient(&self, response: &Response<B>) -> bool {
         retry::is_transient(response.status(), response.headers())
+    }
+
+    fn is_failure(&self, response: &Response<B>) -> bool {
+        retry::is_failure(response.status(), response.headers())
+    }
+
+    fn was_never_sent(&self, error: &BoxError) -> bool {
+        retry::was_never_sent(error)
     }
 
     fn hint(&self, response: &Response<B>) -> Hint {

@@ -7,7 +7,6 @@ use ::reqwest::{Body, Request, Response, ResponseBuilderExt, Url};
 use http::response::Parts;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use seaworthy_core::Hint;
-use seaworthy_kit::replay::was_refused;
 use seaworthy_kit::verdict::classify_error;
 use seaworthy_kit::{
     Attempt, Attempts, BoxError, Classify, ClassifyFn, Judge, Rejection, Replay, Settle, Traffic,
@@ -38,6 +37,7 @@ pub struct Reqwest<C = DefaultClassifier> {
 pub struct ReqwestReplay {
     cap: usize,
     header: Option<HeaderName>,
+    heed: bool,
 }
 
 /// What is kept of a request while an attempt runs.
@@ -114,6 +114,7 @@ impl ReqwestReplay {
         Self {
             cap: DEFAULT_CAP,
             header: None,
+            heed: false,
         }
     }
 
@@ -128,6 +129,13 @@ impl ReqwestReplay {
     #[must_use]
     pub fn attempt_header(mut self, name: impl Into<Option<HeaderName>>) -> Self {
         self.header = name.into();
+        self
+    }
+
+    /// Counts the attempts of whoever sends the requests as made, where requests say in a header which attempt they are; see [`retry::attempt`]. Default: no.
+    #[must_use]
+    pub const fn heed_attempts(mut self, on: bool) -> Self {
+        self.heed = on;
         self
     }
 }
@@ -150,6 +158,13 @@ impl Replay<Request> for ReqwestReplay {
 
     fn is_repeatable(&self, request: &Request) -> bool {
         retry::is_repeatable(request.method(), request.headers())
+    }
+
+    fn attempt(&self, request: &Request) -> Option<Attempt> {
+        let header = self.header.as_ref();
+        self.heed
+            .then(|| retry::attempt(request.headers(), header))
+            .flatten()
     }
 
     fn once(&self, request: Request) -> Request {
@@ -186,7 +201,10 @@ impl Replay<Request> for ReqwestReplay {
         if let Some(stream) = &kept.stream {
             *request.body_mut() = Some(Body::wrap(stream.again()?));
         }
-        if let Some(name) = &self.header {
+        // The first one once more: it goes out as it came.
+        if let Some(name) = &self.header
+            && attempt.number() > 1
+        {
             let number = HeaderValue::from(attempt.number());
             request.headers_mut().insert(name.clone(), number);
         }
@@ -218,7 +236,11 @@ impl Judge<Response> for ReqwestReplay {
     }
 
     fn was_never_sent(&self, error: &BoxError) -> bool {
-        was_refused(&**error) || find(&**error).is_some_and(::reqwest::Error::is_connect)
+        retry::was_never_sent(error) || find(&**error).is_some_and(::reqwest::Error::is_connect)
+    }
+
+    fn is_failure(&self, response: &Response) -> bool {
+        retry::is_failure(response.status(), response.headers())
     }
 
     fn hint(&self, response: &Response) -> Hint {

@@ -3,8 +3,10 @@
 pub use http::HeaderName;
 use http::{HeaderMap, Method, StatusCode};
 use seaworthy_core::Hint;
-use seaworthy_kit::clock;
+use seaworthy_kit::replay::{Attempt, was_refused};
+use seaworthy_kit::{BoxError, clock};
 
+use crate::field::{all_digits, saturating_number, single, trim};
 use crate::grpc::{self, GrpcStatus};
 use crate::retry_after::{self, Pushback};
 
@@ -55,6 +57,69 @@ pub fn is_transient(status: StatusCode, headers: &HeaderMap) -> bool {
     )
 }
 
+/// Whether an answer is a failure, transient or not.
+///
+/// HTTP: 5xx and what [is transient](is_transient). gRPC: any status but OK; a call whose status is yet to come has not failed.
+#[must_use]
+pub fn is_failure(status: StatusCode, headers: &HeaderMap) -> bool {
+    if status == StatusCode::OK && grpc::is_grpc(headers) {
+        return grpc::status(headers).is_some_and(|status| status != GrpcStatus::Ok);
+    }
+    status.is_server_error() || is_transient(status, headers)
+}
+
+/// Whether an error proves that the server has not seen the request.
+///
+/// That is a refused connection, and with the feature `h2` an HTTP/2 stream that the server refused, or did not get to before it closed the connection.
+#[must_use]
+pub fn was_never_sent(error: &BoxError) -> bool {
+    was_refused(&**error) || was_left_alone(&**error)
+}
+
+#[cfg(feature = "h2")]
+fn was_left_alone(error: &(dyn std::error::Error + 'static)) -> bool {
+    seaworthy_kit::replay::has_cause(error, |error| {
+        let Some(error) = error.downcast_ref::<h2::Error>() else {
+            return false;
+        };
+        //= https://www.rfc-editor.org/rfc/rfc9113#section-8.7
+        //# Requests that have not been processed have not failed; clients MAY
+        //# automatically retry them, even those with non-idempotent methods.
+        let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        // h2 ends with the server's GOAWAY those streams only that the server says it will not look at.
+        let left = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+        error.is_remote() && (refused || left)
+    })
+}
+
+#[cfg(not(feature = "h2"))]
+const fn was_left_alone(_: &(dyn std::error::Error + 'static)) -> bool {
+    false
+}
+
+/// Which attempt of its sender's a request is, as it says of itself: in `grpc-previous-rpc-attempts` if it is gRPC, or in that header.
+///
+/// A server that has more to do than it can refuses retries first, and takes many of them for a sign to do so.
+/// It is a stranger's word: `None` where it is missing or makes no sense.
+#[must_use]
+pub fn attempt(headers: &HeaderMap, header: Option<&HeaderName>) -> Option<Attempt> {
+    let number = |name| {
+        let value = trim(single(headers, name)?);
+        all_digits(value).then(|| u32::try_from(saturating_number(value)).unwrap_or(u32::MAX))
+    };
+    let previous = if grpc::is_grpc(headers) {
+        number(&GRPC_PREVIOUS_RPC_ATTEMPTS)
+    } else {
+        None
+    };
+    match previous {
+        Some(previous) => Some(Attempt::new(previous.saturating_add(1))),
+        None => number(header?)
+            .filter(|&number| number > 0)
+            .map(Attempt::new),
+    }
+}
+
 /// What an answer says about when to ask again: gRPC's pushback or `RetryInfo`, `Retry-After`, and the marks of proxies that forbid it.
 #[must_use]
 pub fn hint(headers: &HeaderMap) -> Hint {
@@ -87,95 +152,4 @@ pub(crate) fn describe(status: StatusCode, headers: &HeaderMap) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn headers(headers: &[(&'static str, &'static str)]) -> HeaderMap {
-        headers
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-            .collect()
-    }
-
-    fn grpc(more: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut all = vec![("content-type", "application/grpc")];
-        all.extend(more);
-        headers(&all)
-    }
-
-    #[test]
-    fn only_answers_that_say_not_now_are_transient() {
-        let transient = [408, 425, 429, 502, 503, 504];
-        for code in 100..600 {
-            let status = StatusCode::from_u16(code).unwrap();
-            assert_eq!(
-                is_transient(status, &HeaderMap::new()),
-                transient.contains(&code),
-                "{code}"
-            );
-        }
-    }
-
-    #[test]
-    fn grpc_status_of_a_trailers_only_response_decides() {
-        for code in 0..=16_u8 {
-            let code = code.to_string().leak();
-            let head = grpc(&[("grpc-status", code)]);
-            assert_eq!(is_transient(StatusCode::OK, &head), code == "14", "{code}");
-        }
-        assert!(!is_transient(StatusCode::OK, &grpc(&[])), "it has begun");
-        assert!(
-            is_transient(StatusCode::SERVICE_UNAVAILABLE, &grpc(&[])),
-            "a proxy on the way"
-        );
-    }
-
-    #[test]
-    fn exhausted_resource_needs_a_word_about_when() {
-        let with = |pushback| grpc(&[("grpc-status", "8"), ("grpc-retry-pushback-ms", pushback)]);
-        assert!(is_transient(StatusCode::OK, &with("100")));
-        assert_eq!(hint(&with("100")), Hint::After(Duration::from_millis(100)));
-        assert_eq!(hint(&with("-1")), Hint::Never);
-        assert_eq!(hint(&with("soon")), Hint::Never);
-    }
-
-    #[test]
-    fn server_says_when_or_never() {
-        assert_eq!(hint(&HeaderMap::new()), Hint::None);
-        assert_eq!(
-            hint(&headers(&[("retry-after", "7")])),
-            Hint::After(Duration::from_secs(7))
-        );
-        assert_eq!(
-            hint(&headers(&[("x-envoy-ratelimited", "true")])),
-            Hint::Never
-        );
-    }
-
-    #[test]
-    fn idempotent_methods_and_keys_may_be_repeated() {
-        let none = HeaderMap::new();
-        for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"] {
-            assert!(is_repeatable(&method.parse().unwrap(), &none), "{method}");
-        }
-        for method in ["POST", "PATCH", "CONNECT", "BREW"] {
-            assert!(!is_repeatable(&method.parse().unwrap(), &none), "{method}");
-        }
-        let key = headers(&[("idempotency-key", "\"8e03978e\"")]);
-        assert!(is_repeatable(&Method::POST, &key));
-        assert!(!is_repeatable(&Method::POST, &grpc(&[])));
-    }
-
-    #[test]
-    fn description_names_the_status() {
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        assert_eq!(
-            describe(status, &HeaderMap::new()),
-            "HTTP status 503 Service Unavailable"
-        );
-        let head = grpc(&[("grpc-status", "14")]);
-        assert_eq!(describe(StatusCode::OK, &head), "gRPC status UNAVAILABLE");
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 //!
 //! Everything here reads bytes of a stranger.
 //! Nothing panics, nothing allocates, and no answer is clamped: whoever waits has a longest wait of
-//! their own, and asking for more than that is a reason to give up rather than to wait less.
+//! their own.
 
 use std::time::{Duration, SystemTime};
 

@@ -8,7 +8,7 @@ use crate::share::{Held, Share};
 use crate::telemetry::Telemetry;
 use crate::traffic::Settle;
 use crate::verdict::Verdict;
-use crate::{Rejection, RejectionKind};
+use crate::{Control, Rejection, RejectionKind};
 
 /// The decisions of one counting layer: a machine, its clock and its telemetry.
 ///
@@ -176,6 +176,11 @@ impl<G: Gate> Guard<G> {
     /// The gate that admitted the call.
     pub fn gate(&self) -> &G {
         &self.held
+    }
+
+    /// The switches of the layer that admitted the call.
+    pub fn control(&self) -> &Control {
+        self.held.control()
     }
 
     /// Refuses because of a drain, where there is one.

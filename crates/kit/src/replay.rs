@@ -26,6 +26,12 @@ pub trait Replay<Req>: Clone {
     /// Whether the request says of itself that it may be sent more than once.
     fn is_repeatable(&self, request: &Req) -> bool;
 
+    /// Which attempt of its sender's the request is, where that is to be heeded and the request says so.
+    fn attempt(&self, request: &Req) -> Option<Attempt> {
+        let _ = request;
+        None
+    }
+
     /// The request of a call that has one attempt and no more; nothing is kept.
     fn once(&self, request: Req) -> Self::Request;
 
@@ -56,6 +62,11 @@ pub trait Judge<Res> {
     fn is_transient(&self, response: &Res) -> bool {
         let _ = response;
         false
+    }
+
+    /// Whether the response is a failure, of whatever kind: throttling tokens come back by success alone.
+    fn is_failure(&self, response: &Res) -> bool {
+        self.is_transient(response)
     }
 
     /// Whether the call may go better next time; never asked about a [`Rejection`].
@@ -102,6 +113,7 @@ pub trait Judge<Res> {
 /// Which attempt a request belongs to; in the extensions of the requests of further attempts.
 ///
 /// A request without it belongs to a first attempt: noting that would cost every call an allocation.
+/// An attempt that the server has not seen is made again under the same number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Attempt(u32);
 
@@ -186,12 +198,25 @@ impl<Res, C> Judge<Res> for Plain<C> {
 /// Whether there is a refused connection in the error's source chain: nobody was there to see the request.
 #[must_use]
 pub fn was_refused(error: &(dyn Error + 'static)) -> bool {
+    has_cause(error, |error| {
+        let error = error.downcast_ref::<io::Error>();
+        error.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    })
+}
+
+/// Whether the error, or one that it comes from, is such; looks into I/O errors that wrap others, too.
+pub fn has_cause(
+    error: &(dyn Error + 'static),
+    is_it: impl Fn(&(dyn Error + 'static)) -> bool,
+) -> bool {
     let mut next = Some(error);
     // As in `Rejection::find`: a chain that is a circle must not become a hang.
     for _ in 0..MAX_CHAIN {
         let Some(error) = next else { return false };
+        if is_it(error) {
+            return true;
+        }
         next = match error.downcast_ref::<io::Error>() {
-            Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => return true,
             // The source of an I/O error that wraps another is the source of that one, which so would be skipped.
             Some(error) => error.get_ref().map(|inner| inner as _),
             None => error.source(),

@@ -1,0 +1,143 @@
+//! What is worth another attempt, what may be sent twice, and what was never sent.
+
+use std::time::Duration;
+
+use super::*;
+
+fn headers(headers: &[(&'static str, &'static str)]) -> HeaderMap {
+    headers
+        .iter()
+        .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+        .collect()
+}
+
+fn grpc(more: &[(&'static str, &'static str)]) -> HeaderMap {
+    let mut all = vec![("content-type", "application/grpc")];
+    all.extend(more);
+    headers(&all)
+}
+
+#[test]
+fn only_answers_that_say_not_now_are_transient() {
+    let transient = [408, 425, 429, 502, 503, 504];
+    for code in 100..600 {
+        let status = StatusCode::from_u16(code).unwrap();
+        assert_eq!(
+            is_transient(status, &HeaderMap::new()),
+            transient.contains(&code),
+            "{code}"
+        );
+    }
+}
+
+#[test]
+fn grpc_status_of_a_trailers_only_response_decides() {
+    for code in 0..=16_u8 {
+        let code = code.to_string().leak();
+        let head = grpc(&[("grpc-status", code)]);
+        assert_eq!(is_transient(StatusCode::OK, &head), code == "14", "{code}");
+    }
+    assert!(!is_transient(StatusCode::OK, &grpc(&[])), "it has begun");
+    assert!(
+        is_transient(StatusCode::SERVICE_UNAVAILABLE, &grpc(&[])),
+        "a proxy on the way"
+    );
+}
+
+#[test]
+fn exhausted_resource_needs_a_word_about_when() {
+    let with = |pushback| grpc(&[("grpc-status", "8"), ("grpc-retry-pushback-ms", pushback)]);
+    assert!(is_transient(StatusCode::OK, &with("100")));
+    assert_eq!(hint(&with("100")), Hint::After(Duration::from_millis(100)));
+    assert_eq!(hint(&with("-1")), Hint::Never);
+    assert_eq!(hint(&with("soon")), Hint::Never);
+}
+
+#[test]
+fn server_says_when_or_never() {
+    assert_eq!(hint(&HeaderMap::new()), Hint::None);
+    assert_eq!(
+        hint(&headers(&[("retry-after", "7")])),
+        Hint::After(Duration::from_secs(7))
+    );
+    assert_eq!(
+        hint(&headers(&[("x-envoy-ratelimited", "true")])),
+        Hint::Never
+    );
+}
+
+#[test]
+fn idempotent_methods_and_keys_may_be_repeated() {
+    let none = HeaderMap::new();
+    for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"] {
+        assert!(is_repeatable(&method.parse().unwrap(), &none), "{method}");
+    }
+    for method in ["POST", "PATCH", "CONNECT", "BREW"] {
+        assert!(!is_repeatable(&method.parse().unwrap(), &none), "{method}");
+    }
+    let key = headers(&[("idempotency-key", "\"8e03978e\"")]);
+    assert!(is_repeatable(&Method::POST, &key));
+    assert!(!is_repeatable(&Method::POST, &grpc(&[])));
+}
+
+#[test]
+fn description_names_the_status() {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    assert_eq!(
+        describe(status, &HeaderMap::new()),
+        "HTTP status 503 Service Unavailable"
+    );
+    let head = grpc(&[("grpc-status", "14")]);
+    assert_eq!(describe(StatusCode::OK, &head), "gRPC status UNAVAILABLE");
+}
+
+#[test]
+fn failure_is_more_than_what_is_transient() {
+    let none = HeaderMap::new();
+    for (code, expected) in [
+        (200, false),
+        (404, false),
+        (429, true),
+        (500, true),
+        (503, true),
+    ] {
+        let status = StatusCode::from_u16(code).unwrap();
+        assert_eq!(is_failure(status, &none), expected, "{code}");
+    }
+    let of_grpc = |status| is_failure(StatusCode::OK, &grpc(&[("grpc-status", status)]));
+    assert!(!of_grpc("0"));
+    assert!(of_grpc("3") && of_grpc("14"));
+    assert!(!is_failure(StatusCode::OK, &grpc(&[])), "it is yet to come");
+}
+
+#[test]
+fn attempt_of_the_sender_is_read_strictly() {
+    let name = HeaderName::from_static("x-attempt");
+    let read = |value| attempt(&headers(&[("x-attempt", value)]), Some(&name));
+    assert_eq!(read("2"), Some(Attempt::new(2)));
+    assert_eq!(read(" 2 "), Some(Attempt::new(2)));
+    assert_eq!(read("99999999999"), Some(Attempt::new(u32::MAX)));
+    for wrong in ["", "0", "+2", "-1", "2.0", "two"] {
+        assert_eq!(read(wrong), None, "{wrong}");
+    }
+    let twice = headers(&[("x-attempt", "2"), ("x-attempt", "3")]);
+    assert_eq!(attempt(&twice, None), None, "nobody asked for it");
+
+    let told = |value| grpc(&[("grpc-previous-rpc-attempts", value)]);
+    assert_eq!(attempt(&told("2"), None), Some(Attempt::new(3)));
+    assert_eq!(attempt(&told("-2"), Some(&name)), None);
+    let not_grpc = headers(&[("grpc-previous-rpc-attempts", "2")]);
+    assert_eq!(attempt(&not_grpc, None), None);
+}
+
+#[test]
+fn refused_connection_was_never_sent_and_a_reset_one_may_have_been() {
+    let error = |kind| BoxError::from(std::io::Error::from(kind));
+    assert!(was_never_sent(&error(
+        std::io::ErrorKind::ConnectionRefused
+    )));
+    assert!(!was_never_sent(&error(std::io::ErrorKind::ConnectionReset)));
+}
+
+#[cfg(feature = "h2")]
+mod http2;
