@@ -12,6 +12,7 @@ use tower_service::Service;
 
 use crate::Reason;
 use crate::gate::{Progress, RetryGate};
+use crate::judge::Seen;
 use crate::rules::Ask;
 
 /// What a call needs whether it has one attempt or more.
@@ -40,6 +41,8 @@ pub(crate) struct Repeat<S, Req, K> {
     service: S,
     kept: K,
     next: Option<Req>,
+    /// The next attempt counts as none.
+    is_free: bool,
     /// The failure of the last attempt; where that was a response, what it said.
     last: Option<BoxError>,
     /// Given back if the call is dropped while it waits.
@@ -78,10 +81,20 @@ impl<T, A, R> Call<T, A, R> {
                 (Err(error), transient)
             }
         };
-        gate.throttle(result.is_ok(), transient.as_ref());
+        let mut unseen = self.can_resend(repeat, transient.map(|it| it.seen));
+        if unseen && let Some(repeat) = repeat {
+            // A connection that broke may still hold on to the body: then it is an attempt like others.
+            repeat.is_free = true;
+            repeat.next = self.again(repeat);
+            unseen = repeat.next.is_some();
+        }
+        let gate = self.guard.gate();
+        if !unseen {
+            gate.throttle(&self.replay, result.as_ref(), transient.as_ref());
+        }
         let transient = transient.filter(|transient| match self.reach {
             Reach::Once => false,
-            Reach::Unsent => transient.unsent,
+            Reach::Unsent => transient.seen != Seen::Maybe,
             Reach::Any => true,
         });
         let Some(transient) = transient else {
@@ -90,24 +103,26 @@ impl<T, A, R> Call<T, A, R> {
         let Some(repeat) = repeat else {
             return self.give_up(Reason::Body, result);
         };
-        let (delay, withdrawn) = match gate.next(&self.progress, transient.hint) {
+        let next = match gate.next(&self.progress, transient.hint, unseen) {
             Ok(next) => next,
             Err(reason) => return self.give_up(reason, result),
         };
-        repeat.next = self.again(repeat);
+        if self.progress.is_observed(self.guard.control()) {
+            return self.give_up(Reason::Observed, result);
+        }
+        repeat.is_free = next.is_free;
+        if !next.is_free {
+            repeat.next = self.again(repeat);
+        }
         // Where there is a response to return, the request must be there before that is given away.
         // An error keeps: a connection that broke may hold on to the body for a moment.
         let hopeless = result.is_ok() || self.replay.is_spent(&repeat.kept);
         if repeat.next.is_none() && hopeless {
             return self.give_up(Reason::Body, result);
         }
-        repeat.withdrawn = withdrawn;
-        gate.retrying(
-            &mut self.progress,
-            delay,
-            transient.hint,
-            result.as_ref().err(),
-        );
+        gate.retrying(&mut self.progress, &next, result.as_ref().err());
+        let delay = next.delay;
+        repeat.withdrawn = next.withdrawn;
         // Dropped here, before the wait: a response that nobody reads keeps its connection busy.
         repeat.last = Some(match result {
             Ok(response) => self.replay.describe(&response),
@@ -142,12 +157,9 @@ impl<T, A, R> Call<T, A, R> {
                 return Poll::Ready(Err(self.give_up_late(Reason::NotReady, repeat)));
             }
             // A stack that is not ready has enough to do; retries must not queue up in front of it.
-            Poll::Pending if !gate.switches.wait_for_ready => {
-                return Poll::Ready(Err(self.give_up_late(Reason::NotReady, repeat)));
-            }
-            Poll::Pending => match gate.poll_limit(timer, &mut self.progress, cx) {
+            Poll::Pending => match gate.poll_patience(timer, &self.progress, cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(_) => {
+                Poll::Ready(()) => {
                     return Poll::Ready(Err(self.give_up_late(Reason::NotReady, repeat)));
                 }
             },
@@ -156,7 +168,9 @@ impl<T, A, R> Call<T, A, R> {
             withdrawn.spend();
         }
         repeat.last = None;
-        self.progress.attempts += 1;
+        if !repeat.is_free {
+            self.progress.attempts += 1;
+        }
         let request = repeat.next.take().expect("made above");
         Poll::Ready(Ok(repeat.service.call(request)))
     }
@@ -165,15 +179,29 @@ impl<T, A, R> Call<T, A, R> {
     where
         A: Replay<Req>,
     {
-        let attempt = Attempt::new(self.progress.attempts + 1);
-        self.replay.again(&mut repeat.kept, attempt)
+        let made = self.progress.before.saturating_add(self.progress.attempts);
+        let number = made.saturating_add(u32::from(!repeat.is_free));
+        self.replay.again(&mut repeat.kept, Attempt::new(number))
     }
 
-    fn give_up<Res>(&self, reason: Reason, result: Result<Res, BoxError>) -> Step<Res>
+    /// Whether an attempt may be made again for free.
+    const fn can_resend<S, Req, K>(
+        &self,
+        repeat: &Option<Repeat<S, Req, K>>,
+        seen: Option<Seen>,
+    ) -> bool {
+        matches!(seen, Some(Seen::Never)) && !self.progress.resent && repeat.is_some()
+    }
+
+    fn give_up<Res>(&mut self, reason: Reason, result: Result<Res, BoxError>) -> Step<Res>
     where
         A: Judge<Res>,
     {
         let gate = self.guard.gate();
+        if self.progress.is_observed(self.guard.control()) {
+            gate.given_up(&self.progress, reason, result.as_ref().err());
+            return Step::Done(result);
+        }
         Step::Done(match result {
             Ok(mut response) => {
                 gate.given_up(&self.progress, reason, None);
@@ -227,6 +255,7 @@ impl<S, Req, K> Repeat<S, Req, K> {
             service,
             kept,
             next: None,
+            is_free: false,
             last: None,
             withdrawn: None,
         }

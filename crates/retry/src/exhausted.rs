@@ -7,7 +7,7 @@ use std::time::Duration;
 use seaworthy_core::GiveUp;
 use seaworthy_kit::BoxError;
 
-/// A call that failed more than once, or that failed and found the budget used up.
+/// A call that failed more than once, or that failed and must not be tried again by anybody: the budget is used up, or the server said so.
 ///
 /// Its [`source`](Error::source) is the last failure itself, so that [`Rejection::find`](seaworthy_kit::Rejection::find) and downcasts along the chain still work.
 /// A retry layer further out leaves it alone, or attempts would multiply.
@@ -41,6 +41,8 @@ pub enum Reason {
     Body,
     /// The inner service was not ready for another attempt.
     NotReady,
+    /// There would have been another attempt, but the layer only observes.
+    Observed,
 }
 
 // ===== impl Exhausted =====
@@ -136,6 +138,7 @@ impl Reason {
             Self::Throttled => "throttled",
             Self::Body => "body",
             Self::NotReady => "not_ready",
+            Self::Observed => "observed",
         }
     }
 }
@@ -166,6 +169,7 @@ impl fmt::Display for Reason {
             Self::Throttled => "retries throttled",
             Self::Body => "the body of the request cannot be sent again",
             Self::NotReady => "the service was not ready for another attempt",
+            Self::Observed => "retries are only observed",
         })
     }
 }

@@ -1,23 +1,23 @@
-//! What all clones of a retry service share: the policy, the budget, and every decision about a call that failed.
+//! What all clones of a retry service share: the policy, the budget and the limits.
 
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use seaworthy_core::{Attempted, Deadline, Decision, Hint, Moment, RetryPolicy, Throttle};
-use seaworthy_kit::budget::{Counter, Withdrawn};
+use seaworthy_core::{Deadline, Moment, Previous, RetryPolicy, Throttle};
+use seaworthy_kit::budget::Counter;
 use seaworthy_kit::gate::NoWait;
 use seaworthy_kit::{
-    BoxError, Budget, Clock, Event, Gate, Judge, Refusal, Rejection, RejectionKind, Telemetry,
-    Verdict, deadline,
+    BoxError, Budget, Clock, Control, Event, Gate, Refusal, RejectionKind, Telemetry, Verdict,
+    deadline,
 };
 use tokio::time::Sleep;
 
-use crate::rules::Ask;
-use crate::{Exhausted, GivenUp, Reason, Retrying};
+use crate::rules::Again;
+use crate::{GivenUp, Retrying};
 
 /// A retry policy with a clock, a budget and a voice.
 ///
@@ -48,31 +48,32 @@ pub(crate) struct Switches {
 /// What users hang in.
 #[derive(Clone, Default)]
 pub(crate) struct Callbacks {
-    pub(crate) retry_error: Option<Arc<dyn Fn(&BoxError) -> bool + Send + Sync>>,
+    pub(crate) retry_error: Option<Arc<dyn Fn(&BoxError) -> Again + Send + Sync>>,
     pub(crate) on_retry: Option<Arc<dyn Fn(&Retrying<'_>) + Send + Sync>>,
     pub(crate) on_exhausted: Option<Arc<dyn Fn(&GivenUp<'_>) + Send + Sync>>,
+    pub(crate) draw: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
 }
 
 /// How far a call has come.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
-    /// Attempts begun, the one under way included.
+    /// Attempts begun, the one under way included; not those that the server has not seen.
     pub(crate) attempts: u32,
+    /// Attempts that whoever sent the request made before this call.
+    pub(crate) before: u32,
+    /// An attempt was made again for free, which happens once.
+    pub(crate) resent: bool,
     /// When it began, where somebody will ask.
-    started: Option<Moment>,
+    pub(crate) started: Option<Moment>,
     /// The wait before the attempt under way.
-    previous: Duration,
-    waited: Duration,
+    pub(crate) previous: Previous,
+    pub(crate) waited: Duration,
     /// Which limit the timer of the attempt under way stands for.
     limit: &'static str,
-}
-
-/// A failed attempt that would be worth another one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Transient {
-    pub(crate) hint: Hint,
-    /// The server has not seen the request.
-    pub(crate) unsent: bool,
+    /// Whether the call is only observed; decided when it matters, and once.
+    observed: Option<bool>,
+    /// A limit was met and only observed: there are no others.
+    unlimited: bool,
 }
 
 // ===== impl RetryGate: the way of every call =====
@@ -90,10 +91,14 @@ impl RetryGate {
         }
         Progress {
             attempts: 1,
+            before: 0,
+            resent: false,
             started: self.total_timeout.is_some().then(now),
-            previous: Duration::ZERO,
+            previous: Previous::default(),
             waited: Duration::ZERO,
             limit: "",
+            observed: None,
+            unlimited: false,
         }
     }
 
@@ -105,6 +110,7 @@ impl RetryGate {
     /// Asked when an attempt has nothing to give yet: whether its time is over. The first time it arms the timer.
     pub(crate) fn poll_limit(
         &self,
+        control: &Control,
         mut timer: Pin<&mut Option<Sleep>>,
         progress: &mut Progress,
         cx: &mut Context<'_>,
@@ -119,15 +125,49 @@ impl RetryGate {
         let armed = timer.as_mut().as_pin_mut().expect("armed above");
         ready!(armed.poll(cx));
         timer.set(None);
-        self.telemetry.report(&Event::TimedOut {
-            limit: progress.limit,
-        });
+        if progress.is_observed(control) {
+            progress.unlimited = true;
+            let refusal = Refusal::new(RejectionKind::TimedOut, None);
+            self.telemetry.let_through(refusal);
+            return Poll::Pending;
+        }
+        let limit = progress.limit;
+        self.telemetry.report(&Event::TimedOut { limit });
         let rejection = self.telemetry.rejection(RejectionKind::TimedOut);
         Poll::Ready(Box::new(rejection))
     }
 
+    /// Asked when the inner service is not ready for another attempt: whether there is no point in waiting on.
+    pub(crate) fn poll_patience(
+        &self,
+        mut timer: Pin<&mut Option<Sleep>>,
+        progress: &Progress,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        if !self.switches.wait_for_ready {
+            return Poll::Ready(());
+        }
+        if timer.is_none() {
+            let limit = self.limit(progress).map(|(_, left)| left);
+            let deadline = deadline::current().filter(|it| *it != Deadline::NEVER);
+            // A deadline that has passed leaves nothing.
+            let left = deadline.map(|it| it.remaining(self.clock.now()).unwrap_or_default());
+            let Some(left) = limit.into_iter().chain(left).min() else {
+                return Poll::Pending;
+            };
+            timer.set(Some(tokio::time::sleep(left)));
+        }
+        let armed = timer.as_mut().as_pin_mut().expect("armed above");
+        ready!(armed.poll(cx));
+        timer.set(None);
+        Poll::Ready(())
+    }
+
     /// The nearest limit of an attempt that begins to wait now.
     fn limit(&self, progress: &Progress) -> Option<(&'static str, Duration)> {
+        if progress.unlimited {
+            return None;
+        }
         let attempt = self.attempt_timeout.map(|limit| ("attempt", limit));
         let total = self.total_timeout.map(|limit| {
             let now = self.clock.now();
@@ -141,203 +181,14 @@ impl RetryGate {
         };
         nearest.filter(|&(_, left)| left != Duration::MAX)
     }
-
-    /// Counts an attempt for the throttling tokens, where there are some.
-    pub(crate) fn throttle(&self, answered: bool, transient: Option<&Transient>) {
-        let Some(throttle) = &self.throttle else {
-            return;
-        };
-        match transient {
-            Some(_) => throttle.on_failure(),
-            None if answered => throttle.on_success(),
-            None => {}
-        }
-    }
-}
-
-// ===== impl RetryGate: after a failure =====
-
-impl RetryGate {
-    /// Whether a response asks for another attempt.
-    pub(crate) fn judge_response<Res, J, R>(
-        &self,
-        judge: &J,
-        rule: &R,
-        response: Res,
-    ) -> (Res, Option<Transient>)
-    where
-        J: Judge<Res>,
-        R: Ask<J::Head>,
-    {
-        let (response, transient) = if R::ASKS {
-            judge.look(response, |head| rule.ask(head))
-        } else {
-            let transient = judge.is_transient(&response);
-            (response, transient)
-        };
-        // Another retry further in has done what can be done.
-        if !transient || judge.attempts(&response).is_some() {
-            return (response, None);
-        }
-        let transient = match judge.rejection(&response) {
-            Some(rejection) => self.judge_rejection(rejection),
-            None => Some(Transient {
-                hint: judge.hint(&response),
-                unsent: false,
-            }),
-        };
-        (response, transient)
-    }
-
-    /// Whether an error is worth another attempt.
-    pub(crate) fn judge_error<Res, J>(&self, judge: &J, error: &BoxError) -> Option<Transient>
-    where
-        J: Judge<Res>,
-    {
-        // Another retry further in has done what can be done.
-        if Exhausted::find(&**error).is_some() {
-            return None;
-        }
-        let rejection = Rejection::find(&**error);
-        if let Some(rejection) = rejection
-            && !rejection.reached_inner()
-        {
-            return self.judge_rejection(rejection);
-        }
-        let transient = match &self.callbacks.retry_error {
-            Some(retry_error) => retry_error(error),
-            None => rejection.is_some() || judge.is_transient_error(error),
-        };
-        transient.then(|| Transient {
-            hint: Hint::None,
-            unsent: judge.was_never_sent(error),
-        })
-    }
-
-    /// A local refusal comes again at once unless it is waited for, and says how long.
-    fn judge_rejection(&self, rejection: &Rejection) -> Option<Transient> {
-        if rejection.reached_inner() {
-            return Some(Transient {
-                hint: Hint::None,
-                unsent: false,
-            });
-        }
-        // Neither of the two gets better by waiting.
-        let hopeless = matches!(
-            rejection.kind(),
-            RejectionKind::DeadlineExceeded | RejectionKind::Draining
-        );
-        (self.switches.refusals && !hopeless).then(|| Transient {
-            hint: rejection.retry_after().map_or(Hint::None, Hint::After),
-            unsent: true,
-        })
-    }
-
-    /// Whether there is another attempt, and after how long.
-    pub(crate) fn next(
-        &self,
-        progress: &Progress,
-        hint: Hint,
-    ) -> Result<(Duration, Option<Withdrawn>), Reason> {
-        let now = self.clock.now();
-        let mut attempted = Attempted::new(progress.started.unwrap_or(now), now);
-        attempted.attempts = progress.attempts;
-        attempted.deadline = deadline::current().unwrap_or(Deadline::NEVER);
-        attempted.hint = hint;
-        attempted.previous = progress.previous;
-
-        let mut throttled = false;
-        let mut withdrawn = None;
-        let decision = self.policy.decide(&attempted, seaworthy_kit::draw(), || {
-            throttled = self.throttle.as_ref().is_some_and(|it| !it.allows_retry());
-            if throttled {
-                return false;
-            }
-            let Some(budget) = &self.budget else {
-                return true;
-            };
-            withdrawn = budget.withdraw(now);
-            withdrawn.is_some()
-        });
-        match decision {
-            Decision::Retry { delay } => Ok((delay, withdrawn)),
-            Decision::GiveUp(_) if throttled => Err(Reason::Throttled),
-            Decision::GiveUp(why) => Err(why.into()),
-        }
-    }
-
-    /// Tells everybody that there will be another attempt.
-    pub(crate) fn retrying(
-        &self,
-        progress: &mut Progress,
-        delay: Duration,
-        hint: Hint,
-        error: Option<&BoxError>,
-    ) {
-        let attempt = progress.attempts;
-        let hinted = matches!(hint, Hint::After(_));
-        progress.previous = delay;
-        progress.waited = progress.waited.saturating_add(delay);
-        self.retries.fetch_add(1, Ordering::Relaxed);
-        self.telemetry.report(&Event::Retrying {
-            attempt,
-            delay,
-            hinted,
-        });
-        if let Some(on_retry) = &self.callbacks.on_retry {
-            on_retry(&Retrying {
-                attempt,
-                delay,
-                hinted,
-                error,
-            });
-        }
-    }
-
-    /// Tells everybody that there will be none.
-    pub(crate) fn given_up(&self, progress: &Progress, reason: Reason, error: Option<&BoxError>) {
-        let attempts = progress.attempts;
-        self.gave_up.fetch_add(1, Ordering::Relaxed);
-        self.telemetry.report(&Event::GaveUp {
-            attempts,
-            reason: reason.as_str(),
-        });
-        if let Some(on_exhausted) = &self.callbacks.on_exhausted {
-            on_exhausted(&GivenUp {
-                attempts,
-                reason,
-                error,
-            });
-        }
-    }
-
-    /// The error of a call that is given up in the poll in which its last attempt failed.
-    pub(crate) fn give_up(&self, progress: &Progress, reason: Reason, error: BoxError) -> BoxError {
-        self.given_up(progress, reason, Some(&error));
-        // A first attempt that could not be repeated failed as it would have without this layer.
-        // A used-up budget is told all the same: a retry further out must not spend another.
-        if progress.attempts > 1 || matches!(reason, Reason::Budget | Reason::Throttled) {
-            progress.exhausted(reason, error)
-        } else {
-            error
-        }
-    }
-
-    /// The error of a call that is given up when its next attempt was due.
-    pub(crate) fn give_up_late(
-        &self,
-        progress: &Progress,
-        reason: Reason,
-        error: BoxError,
-    ) -> BoxError {
-        self.given_up(progress, reason, Some(&error));
-        progress.exhausted(reason, error)
-    }
 }
 
 impl Progress {
-    fn exhausted(&self, reason: Reason, error: BoxError) -> BoxError {
-        Box::new(Exhausted::new(self.attempts, self.waited, reason, error))
+    /// Whether the call goes on as if this layer was not there.
+    pub(crate) fn is_observed(&mut self, control: &Control) -> bool {
+        *self
+            .observed
+            .get_or_insert_with(|| !control.enforces(seaworthy_kit::draw))
     }
 }
 
@@ -369,6 +220,14 @@ impl fmt::Debug for RetryGate {
             .field("throttle", &self.throttle)
             .field("switches", &self.switches)
             .finish_non_exhaustive()
+    }
+}
+
+impl Callbacks {
+    pub(crate) fn draw(&self) -> u64 {
+        self.draw
+            .as_ref()
+            .map_or_else(seaworthy_kit::draw, |it| it())
     }
 }
 

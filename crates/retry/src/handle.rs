@@ -14,7 +14,9 @@ use seaworthy_kit::{
 };
 use tokio::time::Sleep;
 
+use crate::Reason;
 use crate::gate::{Progress, RetryGate};
+use crate::judge::Seen;
 
 /// A view of one retry layer: cheap to clone, valid for as long as anybody holds it.
 #[derive(Clone, Debug)]
@@ -60,7 +62,10 @@ impl RetryHandle {
         self.share.telemetry().subscribe(listener)
     }
 
-    /// Ends a drain. The other switches have nothing to do here: this layer refuses no first attempt.
+    /// Observe-only and enforcement by share; ends a drain.
+    ///
+    /// A call that is only observed is made once, without limits, and fails as it would without this layer; what would have happened is told as `gave_up`, with the reason `observed` where there would have been another attempt.
+    /// Whether a call is only observed is decided when that first matters, and then holds to its end.
     #[must_use]
     pub fn control(&self) -> &Control {
         self.share.control()
@@ -115,22 +120,22 @@ impl RetryHandle {
         E: Into<BoxError>,
     {
         let guard = Guard::try_admit(self.share.hold_shared())?;
-        let gate = guard.gate();
+        let (gate, control) = (guard.gate(), guard.control());
         let mut progress = gate.begin(|budget, now| {
             if let Some(counter) = &self.counter {
                 budget.offer_shared(counter, now);
             }
         });
         loop {
-            let error = match attempt(gate, &mut progress, function()).await {
+            let error = match attempt(gate, control, &mut progress, function()).await {
                 Ok(response) => {
-                    gate.throttle(true, None);
+                    gate.throttle(&Plain::new(), Ok(&response), None);
                     guard.settle(Verdict::SUCCESS);
                     return Ok(response);
                 }
                 Err(error) => error,
             };
-            let error = match again(gate, &mut progress, error).await {
+            let error = match again(gate, control, &mut progress, error).await {
                 Ok(()) => continue,
                 Err(error) => error,
             };
@@ -146,6 +151,7 @@ impl RetryHandle {
 /// Runs one attempt, up to its limits.
 async fn attempt<Fut, Res, E>(
     gate: &RetryGate,
+    control: &Control,
     progress: &mut Progress,
     future: Fut,
 ) -> Result<Res, BoxError>
@@ -157,30 +163,50 @@ where
     let mut timer = pin!(None::<Sleep>);
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(result) => Poll::Ready(result.map_err(Into::into)),
-        Poll::Pending => gate.poll_limit(timer.as_mut(), progress, cx).map(Err),
+        Poll::Pending => {
+            let limit = gate.poll_limit(control, timer.as_mut(), progress, cx);
+            limit.map(Err)
+        }
     })
     .await
 }
 
 /// Waits for the next attempt, or says what the call ends with.
-async fn again(gate: &RetryGate, progress: &mut Progress, error: BoxError) -> Result<(), BoxError> {
-    let transient = gate.judge_error::<(), _>(&Plain::new(), &error);
-    gate.throttle(false, transient.as_ref());
+async fn again(
+    gate: &RetryGate,
+    control: &Control,
+    progress: &mut Progress,
+    error: BoxError,
+) -> Result<(), BoxError> {
+    let judge = Plain::new();
+    let transient = gate.judge_error::<(), _>(&judge, &error);
+    let unseen = transient.is_some_and(|it| it.seen == Seen::Never) && !progress.resent;
+    if !unseen {
+        gate.throttle::<(), _>(&judge, Err(&error), transient.as_ref());
+    }
     let Some(transient) = transient.filter(|_| gate.policy.max_attempts() > 1) else {
         return Err(error);
     };
-    let (delay, withdrawn) = match gate.next(progress, transient.hint) {
+    let next = gate.next(progress, transient.hint, unseen);
+    if progress.is_observed(control) {
+        let reason = next.err().unwrap_or(Reason::Observed);
+        gate.given_up(progress, reason, Some(&error));
+        return Err(error);
+    }
+    let next = match next {
         Ok(next) => next,
         Err(reason) => return Err(gate.give_up(progress, reason, error)),
     };
-    gate.retrying(progress, delay, transient.hint, Some(&error));
+    gate.retrying(progress, &next, Some(&error));
     drop(error);
-    if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
+    if !next.delay.is_zero() {
+        tokio::time::sleep(next.delay).await;
     }
-    if let Some(withdrawn) = withdrawn {
+    if let Some(withdrawn) = next.withdrawn {
         withdrawn.spend();
     }
-    progress.attempts += 1;
+    if !next.is_free {
+        progress.attempts += 1;
+    }
     Ok(())
 }

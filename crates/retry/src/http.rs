@@ -16,6 +16,15 @@ impl<T, W, P> Builder<T, HttpReplay<W>, P> {
         self.map(|traffic, replay, rules| (traffic, replay.attempt_header(name), rules))
     }
 
+    /// Counts the attempts of whoever sends the requests as made, where requests say which attempt they are: in the header of [`attempt_header`](Self::attempt_header), in gRPC's, or in their extensions. Default: no.
+    ///
+    /// Attempts of services that call each other multiply: three layers of three make 27.
+    /// With this, the third attempt of a caller is given one attempt here, and not three.
+    /// It believes what a stranger says, who gets fewer attempts by it and never more.
+    pub fn heed_attempts(self, on: bool) -> Self {
+        self.map(|traffic, replay, rules| (traffic, replay.heed_attempts(on), rules))
+    }
+
     /// Turns the body of each attempt into the one that the inner service takes: `.body(tonic::body::Body::new)` for a tonic `Channel`.
     pub fn body<F>(self, wrap: F) -> Builder<T, HttpReplay<WrapBodyFn<F>>, P> {
         self.map(|traffic, replay, rules| (traffic, replay.body(wrap), rules))
@@ -32,5 +41,12 @@ impl<T, P> Builder<T, seaworthy_http::ReqwestReplay, P> {
     /// Tells the server in this header which attempt it sees: 2 in the first retry. Default: none.
     pub fn attempt_header(self, name: HeaderName) -> Self {
         self.map(|traffic, replay, rules| (traffic, replay.attempt_header(name), rules))
+    }
+
+    /// Counts the attempts of whoever sends the requests as made, where requests say in a header which attempt they are. Default: no.
+    ///
+    /// It is for requests that are passed on with their headers, as a proxy does.
+    pub fn heed_attempts(self, on: bool) -> Self {
+        self.map(|traffic, replay, rules| (traffic, replay.heed_attempts(on), rules))
     }
 }

@@ -1,20 +1,14 @@
-//! The layer and its builder: what can be set, and where the shared policy and budget are made.
+//! The layer: holds what all its services share.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
-use seaworthy_core::budget::BudgetConfig;
-use seaworthy_core::{Backoff, RetryPolicy, Throttle};
 use seaworthy_kit::budget::Counter;
-use seaworthy_kit::{BoxError, Clock, InvalidConfig, Plain, Share, Telemetry};
+use seaworthy_kit::{Plain, Share};
 use tower_layer::Layer;
 
-use crate::budget::BudgetOption;
-use crate::gate::{Callbacks, RetryGate, Switches};
-use crate::rules::{Asked, Rules};
-use crate::{GivenUp, Retry, RetryHandle, Retrying};
+use crate::gate::RetryGate;
+use crate::rules::Rules;
+use crate::{Builder, Retry, RetryHandle};
 
 /// Tries failed calls again. See the crate docs.
 #[derive(Clone)]
@@ -24,27 +18,6 @@ pub struct RetryLayer<T, A, P = Rules> {
     rules: P,
     share: Share<RetryGate>,
     counter: Option<Counter>,
-}
-
-/// What a [`RetryLayer`] is built from.
-#[derive(Clone)]
-#[must_use = "a builder does nothing until it is built"]
-pub struct Builder<T, A, P = Rules> {
-    name: String,
-    traffic: T,
-    replay: A,
-    rules: P,
-    max_attempts: u32,
-    backoff: Backoff,
-    max_delay: Duration,
-    min_attempt_time: Duration,
-    attempt_timeout: Option<Duration>,
-    total_timeout: Option<Duration>,
-    budget: BudgetOption,
-    throttle: Option<(u32, f64)>,
-    switches: Switches,
-    callbacks: Callbacks,
-    clock: Clock,
 }
 
 impl RetryLayer<(), ()> {
@@ -73,6 +46,16 @@ impl RetryLayer<(), ()> {
 }
 
 impl<T, A, P> RetryLayer<T, A, P> {
+    pub(crate) fn new(traffic: T, replay: A, rules: P, gate: RetryGate) -> Self {
+        Self {
+            traffic,
+            replay,
+            rules,
+            counter: gate.counter(),
+            share: Share::new(gate),
+        }
+    }
+
     /// A view of the policy, its budget and its calls.
     #[must_use]
     pub fn handle(&self) -> RetryHandle {
@@ -102,270 +85,3 @@ impl<T, A, P> fmt::Debug for RetryLayer<T, A, P> {
             .finish_non_exhaustive()
     }
 }
-
-// ===== impl Builder =====
-
-impl<T, A> Builder<T, A> {
-    fn new(name: String, traffic: T, replay: A) -> Self {
-        Self {
-            name,
-            traffic,
-            replay,
-            rules: Rules::default(),
-            max_attempts: 3,
-            backoff: Backoff::default(),
-            max_delay: Duration::from_secs(60),
-            min_attempt_time: Duration::ZERO,
-            attempt_timeout: None,
-            total_timeout: None,
-            budget: BudgetConfig::default().into(),
-            throttle: None,
-            switches: Switches::default(),
-            callbacks: Callbacks::default(),
-            clock: Clock::tokio(),
-        }
-    }
-}
-
-impl<T, A, P> Builder<T, A, P> {
-    /// When calls are over and how they ended; it is how another classifier is put in. It does not decide what is tried again.
-    pub fn traffic<U>(self, traffic: U) -> Builder<U, A, P> {
-        self.map(|_, replay, rules| (traffic, replay, rules))
-    }
-
-    /// How requests are sent again, and which answers ask for it by themselves.
-    pub fn replay<B>(self, replay: B) -> Builder<T, B, P> {
-        self.map(|traffic, _, rules| (traffic, replay, rules))
-    }
-
-    /// Makes at most so many attempts, the first one included. Default: 3.
-    pub const fn max_attempts(mut self, attempts: u32) -> Self {
-        self.max_attempts = attempts;
-        self
-    }
-
-    /// How long to wait before each attempt where the dependency does not say. Default: 100 ms, doubling, at most 60 s, full jitter.
-    pub const fn backoff(mut self, backoff: Backoff) -> Self {
-        self.backoff = backoff;
-        self
-    }
-
-    /// Never waits for longer than this, whoever asks for it. Default: 60 s.
-    pub const fn max_delay(mut self, delay: Duration) -> Self {
-        self.max_delay = delay;
-        self
-    }
-
-    /// Gives up rather than begin an attempt with less than this left before the deadline or the total timeout. Default: zero.
-    pub const fn min_attempt_time(mut self, time: Duration) -> Self {
-        self.min_attempt_time = time;
-        self
-    }
-
-    /// Cuts an attempt short that has not answered after this long, and makes another. Default: none.
-    ///
-    /// As every timeout here, it counts from the first time that the attempt has nothing to give, and until the head of the response.
-    pub fn attempt_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.attempt_timeout = timeout.into();
-        self
-    }
-
-    /// Limits all attempts and waits together, from the call to the head of the response. Default: none.
-    ///
-    /// It costs one reading of the clock for each call. A deadline that travels limits the waits in any case.
-    pub fn total_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.total_timeout = timeout.into();
-        self
-    }
-
-    /// How much may be sent again, all calls together: a [`BudgetConfig`], a shared [`Budget`](crate::Budget), or `None`. Default: 20 % of the calls of the last 10 s, plus 10 per second.
-    pub fn budget(mut self, budget: impl Into<BudgetOption>) -> Self {
-        self.budget = budget.into();
-        self
-    }
-
-    /// Throttles as gRPC clients do (gRFC A6), beside the budget: a failed attempt takes a token, a success gives `token_ratio` of one back, and there are retries while more than half of the tokens are there. Default: off.
-    pub const fn throttle(mut self, max_tokens: u32, token_ratio: f64) -> Self {
-        self.throttle = Some((max_tokens, token_ratio));
-        self
-    }
-
-    /// Also repeats requests with methods that are not idempotent. Default: no; they need an `Idempotency-Key`, or a word of [`retry_if`](Self::retry_if).
-    ///
-    /// For gRPC, whose calls are all POST requests, it says that all of them are idempotent.
-    pub const fn retry_any_method(mut self, on: bool) -> Self {
-        self.switches.any_method = on;
-        self
-    }
-
-    /// Repeats requests that must not be sent twice if the server has not seen the first: the connection was refused, or a layer further in refused the call and [`retry_refusals`](Self::retry_refusals) is on. Default: no.
-    ///
-    /// It makes every request one of which a copy is kept.
-    pub const fn retry_unsent(mut self, on: bool) -> Self {
-        self.switches.unsent = on;
-        self
-    }
-
-    /// Also retries what a layer further in refused, as an open circuit, after the time that it names. Default: no.
-    ///
-    /// A refusal is there to take load away, and a retry brings it back.
-    pub const fn retry_refusals(mut self, on: bool) -> Self {
-        self.switches.refusals = on;
-        self
-    }
-
-    /// Lets a retry wait until the inner service is ready, instead of giving up if it is not. Default: no.
-    ///
-    /// A service that is not ready has enough to do. The attempt timeout and the total timeout limit the wait.
-    pub const fn wait_for_ready(mut self, on: bool) -> Self {
-        self.switches.wait_for_ready = on;
-        self
-    }
-
-    /// Says which errors are worth another attempt. Default: all that a client or a timeout makes.
-    ///
-    /// It is not asked about refusals by a layer further in, nor about calls that a retry further in has given up.
-    pub fn retry_error(
-        mut self,
-        is_transient: impl Fn(&BoxError) -> bool + Send + Sync + 'static,
-    ) -> Self {
-        self.callbacks.retry_error = Some(Arc::new(is_transient));
-        self
-    }
-
-    /// Called before each wait for another attempt.
-    pub fn on_retry(mut self, callback: impl Fn(&Retrying<'_>) + Send + Sync + 'static) -> Self {
-        self.callbacks.on_retry = Some(Arc::new(callback));
-        self
-    }
-
-    /// Called when a call that was worth another attempt gets none.
-    pub fn on_exhausted(mut self, callback: impl Fn(&GivenUp<'_>) + Send + Sync + 'static) -> Self {
-        self.callbacks.on_exhausted = Some(Arc::new(callback));
-        self
-    }
-
-    /// Another clock than tokio's for the decisions; timers are tokio's.
-    pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Makes the policy and its budget.
-    ///
-    /// # Errors
-    /// If an option has a value that cannot work; the error names the option.
-    pub fn build(self) -> Result<RetryLayer<T, A, P>, InvalidConfig> {
-        let mut policy = RetryPolicy::try_new(self.max_attempts)?
-            .backoff(self.backoff)
-            .max_delay(self.max_delay)
-            .min_attempt_time(self.min_attempt_time);
-        if let Some(limit) = self.total_timeout {
-            policy = policy.total_time(limit);
-        }
-        let attempt_timeout = not_zero("attempt_timeout", self.attempt_timeout)?;
-        let total_timeout = not_zero("total_timeout", self.total_timeout)?;
-        let throttle = self
-            .throttle
-            .map(|(max_tokens, token_ratio)| Throttle::try_new(max_tokens, token_ratio))
-            .transpose()?;
-        let gate = RetryGate {
-            policy,
-            attempt_timeout,
-            total_timeout,
-            budget: self.budget.make()?,
-            throttle,
-            switches: self.switches,
-            callbacks: self.callbacks,
-            clock: self.clock,
-            telemetry: Telemetry::new(LAYER, &self.name),
-            retries: AtomicU64::new(0),
-            gave_up: AtomicU64::new(0),
-        };
-        Ok(RetryLayer {
-            traffic: self.traffic,
-            replay: self.replay,
-            rules: self.rules,
-            counter: gate.counter(),
-            share: Share::new(gate),
-        })
-    }
-
-    pub(crate) fn map<U, B, O>(self, map: impl FnOnce(T, A, P) -> (U, B, O)) -> Builder<U, B, O> {
-        let (traffic, replay, rules) = map(self.traffic, self.replay, self.rules);
-        Builder {
-            name: self.name,
-            traffic,
-            replay,
-            rules,
-            max_attempts: self.max_attempts,
-            backoff: self.backoff,
-            max_delay: self.max_delay,
-            min_attempt_time: self.min_attempt_time,
-            attempt_timeout: self.attempt_timeout,
-            total_timeout: self.total_timeout,
-            budget: self.budget,
-            throttle: self.throttle,
-            switches: self.switches,
-            callbacks: self.callbacks,
-            clock: self.clock,
-        }
-    }
-}
-
-impl<T, A, Q, R> Builder<T, A, Rules<Q, R>> {
-    /// Says which requests may be sent again, in place of the protocol.
-    ///
-    /// The closure sees `http::request::Parts`, a `reqwest::Request`, or the plain request; it names the type.
-    pub fn retry_if<H, F>(self, may_repeat: F) -> Builder<T, A, Rules<Asked<F>, R>>
-    where
-        F: Fn(&H) -> bool,
-    {
-        self.map(|traffic, replay, rules| {
-            let request = Asked::new(may_repeat);
-            let response = rules.response;
-            (traffic, replay, Rules { request, response })
-        })
-    }
-
-    /// Says which responses ask for another attempt, in place of the protocol.
-    ///
-    /// The closure sees `http::response::Parts`, a `reqwest::Response`, or the plain response; it names the type.
-    /// A server that says not to ask again has the last word.
-    pub fn retry_response<H, F>(self, is_transient: F) -> Builder<T, A, Rules<Q, Asked<F>>>
-    where
-        F: Fn(&H) -> bool,
-    {
-        self.map(|traffic, replay, rules| {
-            let request = rules.request;
-            let response = Asked::new(is_transient);
-            (traffic, replay, Rules { request, response })
-        })
-    }
-}
-
-fn not_zero(
-    option: &'static str,
-    limit: Option<Duration>,
-) -> Result<Option<Duration>, InvalidConfig> {
-    if limit.is_some_and(|limit| limit.is_zero()) {
-        return Err(InvalidConfig::new(option, "must be above zero"));
-    }
-    Ok(limit)
-}
-
-impl<T, A, P> fmt::Debug for Builder<T, A, P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
-            .field("name", &self.name)
-            .field("max_attempts", &self.max_attempts)
-            .field("backoff", &self.backoff)
-            .field("attempt_timeout", &self.attempt_timeout)
-            .field("total_timeout", &self.total_timeout)
-            .field("budget", &self.budget)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The kind of layer, in metrics and events.
-const LAYER: &str = "retry";

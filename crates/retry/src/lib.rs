@@ -105,14 +105,38 @@
 //! The wait is exponential with full jitter, capped before the jitter; where the dependency says when to come back, that counts, within the cap.
 //! What would end past the deadline is given up at once, with the last real failure.
 //!
+//! ```text
+//!  attempt ──▶ failed ──▶ transient? ──▶ not seen by the server, for the first time? ── yes ──▶ again, at once, for free
+//!     ▲                       │ no                │ no
+//!     │                       ▼                   ▼
+//!     │                  as it came      attempts, time, tokens, budget left? ── no ──▶ given up: why, after how many
+//!     └──── wait ◀─────────────────────── yes ────┘
+//! ```
+//!
 //! A plain request may always be repeated unless [`retry_if`](Builder::retry_if) says otherwise; an HTTP request if its method is idempotent or it carries an `Idempotency-Key`.
 //! Transient are errors of the client, timeouts, 408, 425, 429, 502, 503, 504, and gRPC's UNAVAILABLE, and RESOURCE_EXHAUSTED where the server says when to come back; not a refusal by a layer further in, unless [`retry_refusals`](Builder::retry_refusals) says so.
+//! [`retry_error`](Builder::retry_error) and [`retry_response`](Builder::retry_response) say otherwise, and may say when, with an [`Again`].
+//! What makes an error, as a client of your own, can say with a [`Tag`] whether the call may be made again, and when.
 //! A response that has begun is final: a gRPC status in trailers that follow a message comes too late.
-//! Of a call that a retry layer further in has given up nothing is tried again.
+//! Of a call that a retry layer further in has given up nothing is tried again; nor where the server says so, by a gRPC pushback that is negative or no number, or by Envoy's `x-envoy-ratelimited` and `x-envoy-overloaded`.
+//!
+//! An attempt that the server has not seen (a refused connection, with the feature `h2` a refused HTTP/2 stream, an error tagged [`NeverSent`](Tag::NeverSent)) is made again at once, once in a call: it costs neither an attempt nor budget, and has no new number.
+//! A request that may not be repeated is so only with [`retry_unsent`](Builder::retry_unsent), because a copy must be kept for it.
+//!
+//! `Retry-After` is read in both forms, its date against the `Date` of the same response; gRPC says when in `grpc-retry-pushback-ms` or `RetryInfo`.
+//! Such a wait is never shortened but by [`max_delay`](Builder::max_delay), and is spread upwards by a tenth, at least by the first wait of the backoff, or all callers would be back in the same instant.
+//! A server that asks for more than the longest wait is asked again after that.
 //!
 //! A call that may be repeated costs one clone of the inner stack, which makes the further attempts; over HTTP also a copy of the head, and a place to keep the body in if there is one.
 //! A call that may not costs neither.
+//! A body above the cap is sent whole and once: the attempt under way goes on, nothing more of it is kept, and there is no further one.
 //! reqwest and hyper repeat some requests by themselves, those that a closing connection never took: their attempts come on top.
+//!
+//! # Across services
+//! Attempts of services that call each other multiply: three layers of three make 27.
+//! A gRPC server is told how many attempts went before, in `grpc-previous-rpc-attempts`; an HTTP server where [`attempt_header`](Builder::attempt_header) names the header.
+//! A proxy that sets [`heed_attempts`](Builder::heed_attempts) counts the attempts of its callers as made: to a caller's third it gives one.
+//! The extensions of a further attempt's request have its [`Attempt`], so that layers further in know it.
 //!
 //! # Where the state lives
 //! In the layer's value: its clones, and all services that it makes, share the budget.
@@ -130,11 +154,13 @@
 //! # Cancellation
 //! Dropping the response future drops the attempt that runs, or ends the wait and gives the withdrawal back to the budget.
 //! The call counts as abandoned, once.
+//! A predicate or callback that panics makes it a failed one, and keeps nothing of the budget.
 //! A failed response is dropped before the wait, so that its connection and slots are free; the body of the last response is guarded to its end, which is what a drain waits for.
 //! An attempt cut by [`attempt_timeout`](Builder::attempt_timeout) is dropped likewise: the inner service must bear that, and the server may still be at work on it when the next attempt arrives.
 //!
 //! # Errors
-//! [`Exhausted`], whose source is the last real error, once more than one attempt was made; an error that is not tried again passes unchanged.
+//! [`Exhausted`] once more than one attempt was made, or where nobody is to make another: its source is the last real error, and it says how many attempts there were, how long they waited in all, and why there is no other.
+//! An error that is not tried again passes unchanged.
 //! `TimedOut` for an attempt past its own timeout, `Draining` after a drain.
 //! A last response that failed is returned as it is, with [`Attempts`] in its extensions.
 //! A response that was dropped for an attempt that then could not be made becomes an [`Exhausted`] that names its status.
@@ -145,20 +171,33 @@
 //! | attempts | 3, the first included | a third one helps seldom, a fourth hardly ever |
 //! | wait | 100 ms, doubling up to 60 s, full jitter | callers that failed together must not come back together |
 //! | budget | 20 % of the calls of the last 10 s, and 10 per second | retries must not become the load |
+//! | longest wait | 60 s, whoever asks for it | nobody waits longer for an answer |
+//! | attempt timeout, total timeout | none | a timeout layer inside and outside does both, and the deadline that travels counts in any case |
+//! | throttling tokens | none | they are gRPC's budget; one is enough |
 //! | body | replayed up to 64 KiB | bounded memory for each call |
+//! | other methods, refusals, unsent requests | not repeated | each may do harm, or costs a copy of every request |
+//! | number of the attempt | told to gRPC servers, heeded nowhere | HTTP has no standard header for it, and it is a stranger's word |
 //!
 //! # Events and metrics
-//! `retrying`, `gave_up`, `ended`; `seaworthy_retries_total`, `seaworthy_retry_gave_up_total`, `seaworthy_calls_total`, with `layer="retry"`.
+//! `retrying` with `attempt`, `delay` and `hinted`; `gave_up` with `attempts` and `reason`; `timed_out` with `limit`, which is `attempt` or `total`; `refused` while it drains; `ended`.
+//! `seaworthy_retries_total`, `seaworthy_retry_gave_up_total`, `seaworthy_timeouts_total`, `seaworthy_refused_total`, `seaworthy_calls_total`, with `layer="retry"`.
+//! The reasons are those of [`Reason::as_str`].
+//!
+//! With [`Control::observe_only`](seaworthy_kit::Control::observe_only) on the handle, each call is made once and without limits: what would have been tried again is told as `gave_up` with the reason `observed`, what would have been cut as `refused` with `enforced="false"`.
 //!
 //! # Prior art
-//! Full jitter is Brooker's (AWS, 2015); the budget is Finagle's, with a floor that accrues; throttling tokens and pushback are gRPC's (A6); replay with a cap is linkerd's.
+//! Full jitter is Brooker's (AWS, 2015); the budget is Finagle's, with a floor that accrues; throttling tokens, pushback and the free attempt are gRPC's (A6); replay with a cap is linkerd's; telescoping jitter is Polly's.
+//! RFC 9110, sections 9.2.2 and 10.2.3; RFC 9113, section 8.7.
 
 use std::time::Duration;
 
 use seaworthy_kit::BoxError;
 
 mod layer;
-pub use layer::{Builder, RetryLayer};
+pub use layer::RetryLayer;
+
+mod builder;
+pub use builder::Builder;
 
 #[cfg(feature = "http")]
 mod http;
@@ -170,7 +209,7 @@ mod service;
 pub use service::Retry;
 
 mod rules;
-pub use rules::{Ask, Asked, Rules, Unasked};
+pub use rules::{Again, Ask, Asked, Rules, Unasked};
 
 mod gate;
 pub use gate::RetryGate;
@@ -182,11 +221,13 @@ mod exhausted;
 pub use exhausted::{Exhausted, Reason};
 
 mod call;
+mod judge;
+mod next;
 mod response;
 
 pub use seaworthy_core::budget::BudgetConfig;
-pub use seaworthy_core::{Backoff, Jitter};
-pub use seaworthy_kit::{Attempt, Attempts, Budget};
+pub use seaworthy_core::{Backoff, Jitter, Previous};
+pub use seaworthy_kit::{Attempt, Attempts, Budget, Tag, Tagged};
 
 /// The futures of this layer.
 pub mod future {
@@ -201,8 +242,10 @@ pub struct Retrying<'a> {
     pub attempt: u32,
     /// How long the next one waits.
     pub delay: Duration,
-    /// Whether the dependency asked for that delay.
+    /// Whether the dependency, or a predicate of the user's, asked for that delay.
     pub hinted: bool,
+    /// Whether the next attempt counts as none, because the server has not seen this one.
+    pub is_free: bool,
     /// The failure; `None` if it was a response.
     pub error: Option<&'a BoxError>,
 }
@@ -215,6 +258,8 @@ pub struct GivenUp<'a> {
     pub attempts: u32,
     /// Why there is no further one.
     pub reason: Reason,
+    /// How long the call waited between its attempts, in all.
+    pub waited: Duration,
     /// The last failure; `None` if it was a response.
     pub error: Option<&'a BoxError>,
 }

@@ -111,7 +111,9 @@ where
                             let call = this.call.as_mut();
                             let call = call.expect("kept while the attempt runs");
                             let gate = call.guard.gate();
-                            match gate.poll_limit(this.timer.as_mut(), &mut call.progress, cx) {
+                            let control = call.guard.control();
+                            let timer = this.timer.as_mut();
+                            match gate.poll_limit(control, timer, &mut call.progress, cx) {
                                 Poll::Ready(error) => Err(error),
                                 Poll::Pending => return Poll::Pending,
                             }

@@ -1,6 +1,26 @@
 //! What users say about requests and responses, where they do not leave it to the protocol.
 
 use std::fmt;
+use std::time::Duration;
+
+use seaworthy_core::Hint;
+
+/// What a user's predicate says about making an attempt again; `true` is yes, `false` is no.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "yes, with a time or without, or no, for this layer or for all"
+)]
+pub enum Again {
+    /// No: it is final.
+    No,
+    /// Yes, when the dependency says, or after the usual wait.
+    Yes,
+    /// Yes, after that long, which takes the place of what the dependency says; the longest delay, the deadline and the jitter apply as they do to that.
+    After(Duration),
+    /// No, and neither by a retry layer further out.
+    Never,
+}
 
 /// A user's word on a head, if there is one.
 pub trait Ask<Head> {
@@ -8,7 +28,7 @@ pub trait Ask<Head> {
     const ASKS: bool;
 
     /// The word on this head.
-    fn ask(&self, head: &Head) -> bool;
+    fn ask(&self, head: &Head) -> Again;
 }
 
 /// The protocol decides.
@@ -29,6 +49,27 @@ pub struct Rules<Q = Unasked, R = Unasked> {
     pub(crate) response: R,
 }
 
+// ===== impl Again =====
+
+impl Again {
+    /// What is known of when, the server having said that; it has the last word where that is "never".
+    pub(crate) const fn over(self, hint: Hint) -> Hint {
+        match (self, hint) {
+            (_, Hint::Never) | (Self::Never, _) => Hint::Never,
+            (Self::After(wait), _) => Hint::After(wait),
+            (Self::No | Self::Yes, hint) => hint,
+        }
+    }
+}
+
+impl From<bool> for Again {
+    fn from(again: bool) -> Self {
+        if again { Self::Yes } else { Self::No }
+    }
+}
+
+// ===== impl Ask =====
+
 impl<F> Asked<F> {
     pub(crate) const fn new(predicate: F) -> Self {
         Self(predicate)
@@ -38,19 +79,20 @@ impl<F> Asked<F> {
 impl<Head> Ask<Head> for Unasked {
     const ASKS: bool = false;
 
-    fn ask(&self, _: &Head) -> bool {
-        false
+    fn ask(&self, _: &Head) -> Again {
+        Again::No
     }
 }
 
-impl<Head, F> Ask<Head> for Asked<F>
+impl<Head, F, O> Ask<Head> for Asked<F>
 where
-    F: Fn(&Head) -> bool,
+    F: Fn(&Head) -> O,
+    O: Into<Again>,
 {
     const ASKS: bool = true;
 
-    fn ask(&self, head: &Head) -> bool {
-        (self.0)(head)
+    fn ask(&self, head: &Head) -> Again {
+        (self.0)(head).into()
     }
 }
 

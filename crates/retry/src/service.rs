@@ -5,13 +5,13 @@ use std::task::{Context, Poll};
 
 use seaworthy_kit::budget::Counter;
 use seaworthy_kit::gate::Refusal;
-use seaworthy_kit::{BoxError, Gate, Guard, Judge, RejectionKind, Replay, Share, Traffic};
+use seaworthy_kit::{Attempt, BoxError, Gate, Guard, Judge, RejectionKind, Replay, Share, Traffic};
 use tower_service::Service;
 
 use crate::call::{Call, Reach, Repeat};
 use crate::gate::RetryGate;
 use crate::response::ResponseFuture;
-use crate::rules::{Ask, Rules};
+use crate::rules::{Again, Ask, Rules};
 
 /// An inner service whose failed calls are tried again. See the crate docs.
 pub struct Retry<S, T, A, P = Rules> {
@@ -62,19 +62,19 @@ impl<S, T, A, P> Retry<S, T, A, P> {
 }
 
 impl<S, T, A, Q, R> Retry<S, T, A, Rules<Q, R>> {
-    /// How far the attempts of a request may go.
-    fn reach<Req>(&self, request: Req) -> (Req, Reach)
+    /// How far the attempts of a request may go, of which so many were made before it came here.
+    fn reach<Req>(&self, request: Req, before: u32) -> (Req, Reach)
     where
         A: Replay<Req>,
         Q: Ask<A::Head>,
     {
         let gate = &*self.share;
-        if gate.policy.max_attempts() < 2 {
+        if gate.policy.max_attempts() <= before.saturating_add(1) {
             return (request, Reach::Once);
         }
         let (request, repeatable) = if Q::ASKS {
             self.replay
-                .look(request, |head| self.rules.request.ask(head))
+                .look(request, |head| self.rules.request.ask(head) != Again::No)
         } else {
             let repeatable = gate.switches.any_method || self.replay.is_repeatable(&request);
             (request, repeatable)
@@ -124,12 +124,13 @@ where
             Err(rejection) => return ResponseFuture::refused(rejection),
         };
         let counter = &mut self.counter;
-        let progress = guard.gate().begin(|budget, now| {
+        let mut progress = guard.gate().begin(|budget, now| {
             if let Some(counter) = counter {
                 budget.offer(counter, now);
             }
         });
-        let (request, reach) = self.reach(request);
+        progress.before = self.replay.attempt(&request).map_or(0, Attempt::previous);
+        let (request, reach) = self.reach(request, progress.before);
         let (request, repeat) = if reach == Reach::Once {
             (self.replay.once(request), None)
         } else {

@@ -139,3 +139,48 @@ async fn throttle_counts_calls_that_are_not_repeated() {
     layer.layer(failing()).oneshot(7).await.unwrap_err();
     assert_eq!(layer.handle().snapshot().throttle_tokens, Some(3.0));
 }
+
+#[cfg(feature = "http")]
+#[tokio::test(start_paused = true)]
+async fn throttle_counts_what_says_something_about_the_server() {
+    use super::http::{Server, answer, get, http};
+
+    const GRPC: (&str, &str) = ("content-type", "application/grpc");
+    let tokens = |status, headers: &'static [_]| async move {
+        let layer = http().throttle(10, 1.0).build().unwrap();
+        let server = Server::new(move |number, _| async move {
+            // Takes a token first, so that one can come back.
+            match number {
+                1 => Ok(answer(503, &[])),
+                _ => Ok(answer(status, headers)),
+            }
+        });
+        layer.layer(server).oneshot(get()).await.unwrap();
+        layer.handle().snapshot().throttle_tokens.unwrap()
+    };
+    assert_eq!(tokens(200, &[]).await, 10.0, "a success gives one back");
+    assert_eq!(tokens(404, &[]).await, 10.0);
+    assert_eq!(tokens(500, &[]).await, 9.0, "final, and no success");
+    let invalid: &[_] = &[GRPC, ("grpc-status", "3")];
+    assert_eq!(tokens(200, invalid).await, 9.0);
+    let stop: &[_] = &[GRPC, ("grpc-status", "3"), ("grpc-retry-pushback-ms", "-1")];
+    assert_eq!(tokens(200, stop).await, 8.0, "it said not to come back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttle_does_not_count_local_refusals() {
+    use seaworthy_kit::{Rejection, RejectionKind};
+
+    let layer = plain()
+        .retry_refusals(true)
+        .throttle(10, 1.0)
+        .build()
+        .unwrap();
+    let upstream = Upstream::<u32, u32>::new(|_, _| async {
+        let rejection = Rejection::new(RejectionKind::BulkheadFull, "inner".into());
+        Err(rejection.into())
+    });
+    layer.layer(upstream.view()).oneshot(7).await.unwrap_err();
+    assert_eq!(upstream.calls(), 3);
+    assert_eq!(layer.handle().snapshot().throttle_tokens, Some(10.0));
+}

@@ -1,7 +1,5 @@
 //! HTTP and gRPC: what is repeated, what is waited for, and what the caller gets.
 
-use std::io;
-
 use ::http::{HeaderValue, Request, Response, StatusCode, request, response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -18,7 +16,7 @@ use crate::{Attempt, Attempts};
 
 pub(super) type Sent = Request<ReplayBody<Full<Bytes>>>;
 pub(super) type Got = Response<Full<Bytes>>;
-type Server = Upstream<Sent, Got>;
+pub(super) type Server = Upstream<Sent, Got>;
 
 pub(super) fn http() -> Builder<Http, HttpReplay> {
     RetryLayer::http("gateway").backoff(exact())
@@ -30,7 +28,7 @@ pub(super) fn get() -> Request<Full<Bytes>> {
         .unwrap()
 }
 
-fn post(body: &'static str) -> Request<Full<Bytes>> {
+pub(super) fn post(body: &'static str) -> Request<Full<Bytes>> {
     let request = Request::post("http://gateway.test/v1/charges");
     request.body(Full::from(body)).unwrap()
 }
@@ -42,7 +40,7 @@ pub(super) fn keyed(body: &'static str) -> Request<Full<Bytes>> {
     request
 }
 
-fn grpc() -> Request<Full<Bytes>> {
+pub(super) fn grpc() -> Request<Full<Bytes>> {
     let mut request = post("grpc");
     let value = HeaderValue::from_static("application/grpc");
     request.headers_mut().insert("content-type", value);
@@ -286,26 +284,6 @@ async fn grpc_call_is_repeated_where_it_is_declared_idempotent() {
     assert_eq!(attempts(&response), Some(2), "the second said to stop");
     let one = HeaderValue::from_static("1");
     assert_eq!(*previous.lock().unwrap(), [None, Some(one)]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn request_that_nobody_saw_is_repeated_where_asked() {
-    let failing = |kind: io::ErrorKind| {
-        Server::new(move |_, _| async move { Err(io::Error::from(kind).into()) })
-    };
-    let refused = failing(io::ErrorKind::ConnectionRefused);
-    let reset = failing(io::ErrorKind::ConnectionReset);
-    let layer = http().retry_unsent(true).build().unwrap();
-    let call = layer.layer(refused.view()).oneshot(post("x"));
-    assert_eq!(exhausted(&call.await.unwrap_err()).0, 3);
-    let call = layer.layer(reset.view()).oneshot(post("x"));
-    assert!(call.await.unwrap_err().is::<io::Error>(), "unchanged");
-    assert_eq!(reset.calls(), 1);
-
-    let layer = http().build().unwrap();
-    let call = layer.layer(refused.view()).oneshot(post("x"));
-    assert!(call.await.unwrap_err().is::<io::Error>());
-    assert_eq!(refused.calls(), 4);
 }
 
 fn refusal() -> Got {

@@ -23,10 +23,17 @@ mod handle;
 #[cfg(feature = "http")]
 mod http;
 mod limits;
+#[cfg(feature = "http")]
+mod numbers;
+mod observed;
 mod plain;
 mod readiness;
 #[cfg(feature = "reqwest")]
 mod reqwest;
+mod stacks;
+mod tags;
+#[cfg(feature = "http")]
+mod unseen;
 
 const MILLI: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

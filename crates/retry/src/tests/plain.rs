@@ -254,6 +254,9 @@ fn option_that_cannot_work_is_an_error_at_build_time() {
         option(plain().total_timeout(Duration::ZERO)),
         "total_timeout"
     );
+    // One that is never first would never cut anything.
+    let both = plain().attempt_timeout(SECOND).total_timeout(SECOND);
+    assert_eq!(option(both), "attempt_timeout");
     assert_eq!(option(plain().throttle(0, 0.1)), "max_tokens");
     let config = crate::BudgetConfig::default().share(f64::NAN);
     assert_eq!(option(plain().budget(config)), "share");

@@ -1,6 +1,7 @@
 //! The inner service's readiness: of the first attempt, and of the others.
 
-use seaworthy_kit::Event;
+use seaworthy_kit::deadline::{self, Deadline};
+use seaworthy_kit::{Event, clock};
 use tokio::time::Instant;
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, ServiceExt};
@@ -56,6 +57,25 @@ async fn wait_for_a_service_that_is_never_ready_has_an_end() {
     let error = call.await.unwrap_err();
     assert_eq!(before.elapsed(), SECOND);
     assert_eq!(exhausted(&error), (1, Reason::NotReady));
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_for_a_service_that_is_not_ready_ends_with_the_deadline() {
+    let upstream = failing();
+    let layer = plain().wait_for_ready(true).build().unwrap();
+    let mut service = layer.layer(upstream.view());
+    let call = service.ready().await.unwrap().call(7);
+    upstream.set_pending(true);
+    let before = Instant::now();
+    let limit = Deadline::after(clock::now(), 3 * SECOND);
+    let error = deadline::scope(limit, call).await.unwrap_err();
+    assert_eq!(before.elapsed(), 3 * SECOND);
+    assert_eq!(exhausted(&error), (1, Reason::NotReady));
+    assert_eq!(
+        fault(error.source().unwrap()),
+        Some(1),
+        "the last real failure"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,144 @@
+//! What errors and predicates say about trying again, and when.
+
+use seaworthy_kit::Event;
+use tokio::time::Instant;
+use tower::{Layer, ServiceExt};
+
+use super::*;
+use crate::{Again, Tag, Tagged};
+
+fn tagging(tag: Tag) -> Upstream<u32, u32> {
+    Upstream::new(move |number, _| async move { Err(Tagged::new(tag, Fault(number)).into()) })
+}
+
+#[tokio::test(start_paused = true)]
+async fn error_that_nobody_is_to_try_again_stops_all_layers() {
+    let upstream = tagging(Tag::DoNotRetry);
+    let (inner, outer) = (plain().build().unwrap(), plain().build().unwrap());
+    let recorder = record(&inner.handle());
+    let stack = outer.layer(inner.layer(upstream.view()));
+    let error = stack.oneshot(7).await.unwrap_err();
+    assert_eq!(upstream.calls(), 1);
+    assert_eq!(exhausted(&error), (1, Reason::ServerSaysNo));
+    assert_eq!(error.source().unwrap().to_string(), "fault 1");
+    let gave_up = Event::GaveUp {
+        attempts: 1,
+        reason: "server_says_no",
+    };
+    assert_eq!(recorder.count(|event| *event == gave_up), 1);
+    assert_eq!(outer.handle().snapshot().gave_up, 0, "it left it alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn error_says_when() {
+    let upstream = tagging(Tag::RetryAfter(5 * SECOND));
+    let layer = plain().max_attempts(2).build().unwrap();
+    let before = Instant::now();
+    layer.layer(upstream.view()).oneshot(7).await.unwrap_err();
+    assert_eq!(before.elapsed(), 5 * SECOND);
+    assert_eq!(upstream.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn predicate_has_the_last_word_on_errors_that_only_say_when() {
+    let upstream = tagging(Tag::RetryAfter(5 * SECOND));
+    let layer = plain().retry_error(|_| false).build().unwrap();
+    layer.layer(upstream.view()).oneshot(7).await.unwrap_err();
+    assert_eq!(upstream.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn predicate_on_errors_says_when() {
+    let layer = plain()
+        .retry_error(|error| match fault(&**error) {
+            Some(1) => Again::After(3 * SECOND),
+            Some(2) => Again::Yes,
+            _ => Again::No,
+        })
+        .max_attempts(9)
+        .build()
+        .unwrap();
+    let before = Instant::now();
+    let error = layer.layer(failing()).oneshot(7).await.unwrap_err();
+    assert_eq!(fault(&*error), Some(3));
+    assert_eq!(before.elapsed(), 3 * SECOND + 200 * MILLI);
+}
+
+#[tokio::test(start_paused = true)]
+async fn predicate_on_errors_stops_all_layers() {
+    let upstream = failing();
+    let inner = plain().retry_error(|_| Again::Never).build().unwrap();
+    let outer = plain().build().unwrap();
+    let stack = outer.layer(inner.layer(upstream.view()));
+    let error = stack.oneshot(7).await.unwrap_err();
+    assert_eq!(exhausted(&error), (1, Reason::ServerSaysNo));
+    assert_eq!(upstream.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn predicate_on_responses_says_when() {
+    let upstream = Upstream::new(|number, _: u32| async move { Ok(number) });
+    let layer = plain()
+        .retry_response(|answer: &u32| {
+            if *answer < 3 {
+                Again::After(SECOND)
+            } else {
+                Again::No
+            }
+        })
+        .build()
+        .unwrap();
+    let before = Instant::now();
+    assert_eq!(layer.layer(upstream.view()).oneshot(7).await.unwrap(), 3);
+    assert_eq!(before.elapsed(), 2 * SECOND);
+    let layer = plain()
+        .retry_response(|_: &u32| Again::Never)
+        .build()
+        .unwrap();
+    assert_eq!(layer.layer(upstream.view()).oneshot(7).await.unwrap(), 4);
+    assert_eq!(layer.handle().snapshot().gave_up, 1);
+}
+
+#[cfg(feature = "http")]
+#[tokio::test(start_paused = true)]
+async fn server_that_says_never_outweighs_a_predicate() {
+    use super::http::{busy, get, http};
+
+    let server = busy(9, 429, &[("x-envoy-ratelimited", "true")]);
+    let layer = http()
+        .retry_response(|_: &::http::response::Parts| Again::After(SECOND))
+        .build()
+        .unwrap();
+    layer.layer(server.view()).oneshot(get()).await.unwrap();
+    assert_eq!(server.calls(), 1);
+    // And the predicate outweighs a server that says when.
+    let server = busy(1, 429, &[("retry-after", "7")]);
+    let before = Instant::now();
+    layer.layer(server.view()).oneshot(get()).await.unwrap();
+    assert_eq!(before.elapsed(), 2 * SECOND, "the 200 is asked about, too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_are_those_that_the_given_draws_make() {
+    let layer = RetryLayer::plain("gateway")
+        .draw(|| 1 << 63)
+        .build()
+        .unwrap();
+    let before = Instant::now();
+    layer.layer(failing()).oneshot(7).await.unwrap_err();
+    assert_eq!(before.elapsed(), 150 * MILLI, "half of 100 and of 200 ms");
+}
+
+#[tokio::test(start_paused = true)]
+async fn telescoping_jitter_knows_the_draw_before() {
+    let draws = Arc::new(Mutex::new(vec![0, 0, u64::MAX]));
+    let layer = RetryLayer::plain("gateway")
+        .backoff(Backoff::default().jitter(crate::Jitter::Telescoping))
+        .draw(move || draws.lock().unwrap().pop().unwrap())
+        .build()
+        .unwrap();
+    let error = layer.layer(failing()).oneshot(7).await.unwrap_err();
+    let waited = error.downcast_ref::<Exhausted>().unwrap().waited();
+    // All the way to f(1), 1.928 times 100/1.4 ms, and no further; without the first draw it would be that twice.
+    assert_eq!(waited.as_millis(), 137);
+}
