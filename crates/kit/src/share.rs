@@ -5,6 +5,7 @@
 //! A fresh clone begins on the counter of the clone it came from and makes its own on its second call: a clone for a single call, as axum makes them, allocates nothing.
 //!
 //! The counters double as the record of what is in flight, which is what [`Share::drain`] waits for.
+//! NOTE: `tests/loom_share.rs` has the same steps written out, for loom.
 
 use std::fmt;
 use std::future::Future;
@@ -136,6 +137,8 @@ impl<T: Send + Sync + 'static> Share<T> {
                 // Registered before the count, so that a call that ends in between is not missed.
                 ended.as_mut().enable();
                 if core.in_flight() == 0 {
+                    // What those calls did is seen by whoever waited for them: the counts are read without that.
+                    fence(Ordering::Acquire);
                     return;
                 }
                 ended.await;
