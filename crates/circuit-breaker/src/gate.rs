@@ -21,14 +21,16 @@ pub struct CircuitGate {
     place: Option<Place>,
     /// Whether the gauge of the state is this circuit's alone.
     has_gauge: bool,
+    /// Whether somebody will ask how long a call took.
+    measures: bool,
 }
 
 /// The right to make one call through a circuit.
 #[derive(Debug)]
 pub struct Admission {
     inner: circuit::Admission,
-    /// When the call began, where somebody will ask how long it took.
-    started: Option<Moment>,
+    /// When the call began; [`Moment::NEVER`] where nobody will ask how long it took.
+    started: Moment,
 }
 
 impl CircuitGate {
@@ -39,6 +41,7 @@ impl CircuitGate {
         abandoned_after: Option<Duration>,
     ) -> Self {
         Self {
+            measures: circuit.needs_duration() || abandoned_after.is_some(),
             circuit,
             clock,
             telemetry,
@@ -70,6 +73,7 @@ impl CircuitGate {
     }
 
     /// Reports a transition that this thread made.
+    #[inline]
     pub(crate) fn changed(&self, transition: Option<Transition>) {
         if let Some(transition) = transition {
             self.report(transition);
@@ -109,10 +113,7 @@ impl CircuitGate {
         }
     }
 
-    fn measures(&self) -> bool {
-        self.circuit.needs_duration() || self.abandoned_after.is_some()
-    }
-
+    #[cold]
     fn refusal(&self, refusal: circuit::Refusal, now: Option<Moment>) -> Refusal {
         let wait = refusal
             .until
@@ -163,14 +164,12 @@ impl Gate for CircuitGate {
 
     #[inline]
     fn check(&self) -> Result<(), Refusal> {
-        let mut now = None;
-        match self.circuit.check(|| *now.insert(self.now())) {
-            Err(refusal) if self.enforces(refusal) => Err(self.refusal(refusal, now)),
-            _ => Ok(()),
+        if self.circuit.is_closed() {
+            return Ok(());
         }
+        self.check_not_closed()
     }
 
-    #[inline]
     fn try_admit(&self) -> Result<Admission, Refusal> {
         let mut now = None;
         let inner = self
@@ -178,28 +177,33 @@ impl Gate for CircuitGate {
             .try_admit(|| *now.insert(self.now()))
             .or_else(|refusal| self.refuse(refusal, now))?;
         self.changed(inner.transition());
-        let started = self.measures().then(|| now.unwrap_or_else(|| self.now()));
+        let started = if self.measures {
+            now.unwrap_or_else(|| self.now())
+        } else {
+            Moment::NEVER
+        };
         Ok(Admission { inner, started })
     }
 
-    #[inline]
+    #[inline(always)]
+    fn admit_healthy(&self) -> Option<Admission> {
+        if self.measures {
+            return None;
+        }
+        let inner = self.circuit.admit_closed()?;
+        let started = Moment::NEVER;
+        Some(Admission { inner, started })
+    }
+
+    #[inline(always)]
     fn settle(&self, admission: Admission, verdict: Verdict) {
-        let mut now = None;
-        let took = admission
-            .started
-            .map(|started| now.insert(self.now()).since(started));
-        let outcome = self.outcome(verdict.settled(), took);
-        let slow = took.is_some_and(|took| self.circuit.is_slow(took));
-        let settlement = Settlement::new(outcome)
-            .slow(slow)
-            .retry_after(verdict.retry_after());
-        let transition = self.circuit.settle(
-            admission.inner,
-            settlement,
-            || now.unwrap_or_else(|| self.now()),
-            seaworthy_kit::draw,
-        );
-        self.changed(transition);
+        let Admission { inner, started } = admission;
+        let outcome = verdict.settled();
+        let healthy = outcome == Outcome::Success && started == Moment::NEVER;
+        if !(healthy && self.circuit.is_settled(&inner)) {
+            // In parts that fit registers: as wholes they would be written to memory for every call.
+            self.settle_counted(inner, started, outcome, verdict.retry_after());
+        }
     }
 
     #[inline]
@@ -210,6 +214,40 @@ impl Gate for CircuitGate {
     /// A circuit that is open would come back closed, so it is kept until nobody has asked for it for long.
     fn is_forgettable(&self) -> bool {
         self.circuit.is_forgettable(|| self.now())
+    }
+}
+
+impl CircuitGate {
+    #[cold]
+    fn check_not_closed(&self) -> Result<(), Refusal> {
+        let mut now = None;
+        match self.circuit.check(|| *now.insert(self.now())) {
+            Err(refusal) if self.enforces(refusal) => Err(self.refusal(refusal, now)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The end of a call that may change something.
+    #[inline(never)]
+    fn settle_counted(
+        &self,
+        admission: circuit::Admission,
+        started: Moment,
+        outcome: Outcome,
+        retry_after: Option<Duration>,
+    ) {
+        let mut now = None;
+        let took = (started != Moment::NEVER).then(|| now.insert(self.now()).since(started));
+        let outcome = self.outcome(outcome, took);
+        let slow = took.is_some_and(|took| self.circuit.is_slow(took));
+        let settlement = Settlement::new(outcome).slow(slow).retry_after(retry_after);
+        let transition = self.circuit.settle(
+            admission,
+            settlement,
+            || now.unwrap_or_else(|| self.now()),
+            seaworthy_kit::draw,
+        );
+        self.changed(transition);
     }
 }
 

@@ -21,12 +21,14 @@ impl Control {
     }
 
     /// Whether nothing is switched: the layer takes calls and enforces all it decides.
+    #[inline]
     pub(crate) fn is_normal(&self) -> bool {
         self.word.load(Ordering::Relaxed) == 0
     }
 
     /// Whether new calls are refused because the layer drains.
     #[must_use]
+    #[inline]
     pub fn is_draining(&self) -> bool {
         self.word.load(Ordering::Relaxed) & DRAINING != 0
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 use crate::share::{Held, Share};
@@ -31,6 +32,15 @@ pub trait Gate: Sized + Send + Sync + 'static {
     /// # Errors
     /// If the call must not be made now.
     fn try_admit(&self) -> Result<Self::Admission, Refusal>;
+
+    /// Admits one call if that takes next to nothing, as it does in a healthy layer; `None` sends the caller to [`try_admit`](Self::try_admit).
+    ///
+    /// What stands here is compiled into every service, and what stands there is kept out of the way of the calls that do not need it.
+    #[must_use]
+    #[inline(always)]
+    fn admit_healthy(&self) -> Option<Self::Admission> {
+        None
+    }
 
     /// Admits one call, refuses it, or lets it wait.
     #[must_use]
@@ -126,11 +136,17 @@ pub type NoWait<A> = std::future::Pending<Result<A, Refusal>>;
 
 impl<G: Gate> Share<G> {
     /// What the next call would be refused for, as far as that is sure now.
+    #[inline]
     pub(crate) fn refusal(&self) -> Option<Refusal> {
-        let control = self.control();
-        if control.is_normal() {
+        if self.control().is_normal() {
             return self.check().err();
         }
+        self.refusal_switched()
+    }
+
+    #[cold]
+    fn refusal_switched(&self) -> Option<Refusal> {
+        let control = self.control();
         // Where refusals are not all enforced, the call may be made after all, and then the inner service has to be ready.
         if control.is_draining() {
             Some(Refusal::new(RejectionKind::Draining, None))
@@ -165,12 +181,27 @@ impl<G: Gate> Guard<G> {
     ///
     /// # Errors
     /// If the call must not be made.
+    #[inline(never)]
     pub fn try_admit(held: Held<G>) -> Result<Self, Rejection> {
         let held = Self::open(held)?;
         match held.try_admit() {
             Ok(admission) => Ok(Self::new(held, admission)),
             Err(refusal) => Self::refuse(held, refusal),
         }
+    }
+
+    /// The guard of a call that is admitted without more ado, or else the state, for [`try_admit`](Self::try_admit).
+    ///
+    /// # Errors
+    /// If there is something to be decided.
+    #[inline(always)]
+    pub fn admit_healthy(held: Held<G>) -> Result<Self, Held<G>> {
+        if held.control().is_normal()
+            && let Some(admission) = held.admit_healthy()
+        {
+            return Ok(Self::new(held, admission));
+        }
+        Err(held)
     }
 
     /// The gate that admitted the call.
@@ -186,13 +217,23 @@ impl<G: Gate> Guard<G> {
     /// Refuses because of a drain, where there is one.
     pub(crate) fn open(held: Held<G>) -> Result<Held<G>, Rejection> {
         if held.control().is_draining() {
-            let refusal = Refusal::new(RejectionKind::Draining, None);
-            return Err(held.telemetry().refuse(refusal));
+            return Err(Self::refuse_draining(held));
         }
         Ok(held)
     }
 
+    #[cold]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the call is over with the refusal"
+    )]
+    fn refuse_draining(held: Held<G>) -> Rejection {
+        let refusal = Refusal::new(RejectionKind::Draining, None);
+        held.telemetry().refuse(refusal)
+    }
+
     /// What a refusal becomes: a rejection, or where refusals are only observed a guard without an admission.
+    #[cold]
     pub(crate) fn refuse(held: Held<G>, refusal: Refusal) -> Result<Self, Rejection> {
         if held.control().enforces(|| fastrand::u64(..)) {
             return Err(held.telemetry().refuse(refusal));
@@ -204,29 +245,45 @@ impl<G: Gate> Guard<G> {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn finish(&mut self, verdict: Verdict) {
         if let Some(admission) = self.admission.take() {
             self.held.settle(admission, verdict);
             self.held.telemetry().ended(verdict.settled());
         }
     }
-}
 
-impl<G: Gate> Settle for Guard<G> {
-    fn settle(mut self, verdict: Verdict) {
-        self.finish(verdict);
-    }
-}
-
-impl<G: Gate> Drop for Guard<G> {
-    fn drop(&mut self) {
-        // A panic of the inner service unwinds through here and is its failure; anything else that drops a call gave it up.
+    /// A panic of the inner service unwinds through here and is its failure; anything else that drops a call gave it up.
+    #[cold]
+    fn finish_unsettled(&mut self) {
         self.finish(if std::thread::panicking() {
             Verdict::FAILURE
         } else {
             Verdict::ABANDONED
         });
+    }
+}
+
+impl<G: Gate> Settle for Guard<G> {
+    #[inline(always)]
+    fn settle(self, verdict: Verdict) {
+        // As if it were dropped here, but without the question whether it is settled, and in line.
+        let mut this = ManuallyDrop::new(self);
+        let held = this.held.take();
+        if let Some(admission) = this.admission.take() {
+            held.settle(admission, verdict);
+            held.telemetry().ended(verdict.settled());
+        }
+        held.release();
+    }
+}
+
+impl<G: Gate> Drop for Guard<G> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.admission.is_some() {
+            self.finish_unsettled();
+        }
     }
 }
 

@@ -54,6 +54,15 @@ impl<S, T, G> Gated<S, T, G> {
     }
 }
 
+impl<S, T, G: Gate> Gated<S, T, G> {
+    /// The refusal that `poll_ready` saw.
+    #[cold]
+    fn refuse_kept(&mut self) -> Rejection {
+        let refusal = self.kept.take().expect("asked for where one is kept");
+        self.share.telemetry().refuse(refusal)
+    }
+}
+
 impl<S, T, G, Req> Service<Req> for Gated<S, T, G>
 where
     S: Service<Req>,
@@ -65,28 +74,39 @@ where
     type Error = BoxError;
     type Future = ResponseFuture<S::Future, T, G>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.kept = self.share.refusal();
-        if self.kept.is_some() {
+        if let Some(refusal) = self.share.refusal() {
+            self.kept = Some(refusal);
             return Poll::Ready(Ok(()));
         }
+        self.kept = None;
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        let kept = self.kept.take();
-        let held = self.share.hold();
-        // The guard exists before the inner call: a panic in there must not lose the admission.
-        let guard = match kept {
-            None => Guard::try_admit(held),
-            Some(refusal) => Err(held.telemetry().refuse(refusal)),
-        };
-        match guard {
-            Ok(guard) => {
-                ResponseFuture::running(self.inner.call(request), guard, self.traffic.clone())
-            }
-            Err(rejection) => ResponseFuture::refused(rejection),
+        if self.kept.is_some() {
+            return ResponseFuture::refused(self.refuse_kept());
         }
+        // The guard exists before the inner call: a panic in there must not lose the admission.
+        match Guard::admit_healthy(self.share.hold()) {
+            Ok(guard) => self.admitted(request, guard),
+            Err(held) => match Guard::try_admit(held) {
+                Ok(guard) => self.admitted(request, guard),
+                Err(rejection) => ResponseFuture::refused(rejection),
+            },
+        }
+    }
+}
+
+impl<S, T: Clone, G: Gate> Gated<S, T, G> {
+    #[inline(always)]
+    fn admitted<Req>(&mut self, request: Req, guard: Guard<G>) -> ResponseFuture<S::Future, T, G>
+    where
+        S: Service<Req>,
+    {
+        ResponseFuture::running(self.inner.call(request), guard, self.traffic.clone())
     }
 }
 
@@ -158,6 +178,7 @@ where
 {
     type Output = Result<T::Response<Guard<G>>, BoxError>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             Project::Running { future, call } => {

@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -38,6 +39,8 @@ pub struct Held<T>(Option<Arc<Local<T>>>);
 /// What the clones of a service hold: one count on a [`Local`], so that whatever else counts there is a call.
 struct Anchor<T> {
     held: Held<T>,
+    /// As the counter has it: one step less on the way to what every call looks at.
+    core: Arc<Core<T>>,
 }
 
 /// The counter of one clone, which is the `Arc`'s own.
@@ -80,25 +83,38 @@ impl<T> Share<T> {
 
     /// What controls the layer at run time: drain and enforcement.
     #[must_use]
+    #[inline]
     pub fn control(&self) -> &Control {
         &self.core().control
     }
 
     /// Holds the state for one call of this clone.
+    #[inline]
     pub fn hold(&mut self) -> Held<T> {
-        match self.calls {
-            Calls::None => self.calls = Calls::One,
-            Calls::One => {
-                self.anchor = Core::anchor(&self.anchor.held.local().core);
-                self.calls = Calls::Own;
-            }
-            Calls::Own => {}
+        if !matches!(self.calls, Calls::Own) {
+            self.settle_in();
         }
         self.hold_shared()
     }
 
+    /// The first two calls of a clone.
+    fn settle_in(&mut self) {
+        match self.calls {
+            Calls::None => self.calls = Calls::One,
+            Calls::One => self.own(),
+            Calls::Own => {}
+        }
+    }
+
+    #[cold]
+    fn own(&mut self) {
+        self.anchor = Core::anchor(&self.anchor.core);
+        self.calls = Calls::Own;
+    }
+
     /// Holds the state for one call on the counter that is there: for callers that have no clone of their own to remember calls in.
     #[must_use]
+    #[inline]
     pub fn hold_shared(&self) -> Held<T> {
         self.anchor.held.again()
     }
@@ -115,8 +131,9 @@ impl<T> Share<T> {
         std::ptr::eq(self.core(), other.core())
     }
 
+    #[inline]
     fn core(&self) -> &Core<T> {
-        &self.anchor.held.local().core
+        &self.anchor.core
     }
 }
 
@@ -129,7 +146,7 @@ impl<T: Send + Sync + 'static> Share<T> {
         // The order of these two lines and the `Release` in `in_flight` are what `Held` relies on.
         let drain = Drain::begin();
         self.control().start_drain();
-        let core = self.anchor.held.local().core.clone();
+        let core = self.anchor.core.clone();
         async move {
             let _drain = drain;
             loop {
@@ -160,6 +177,7 @@ impl<T> Clone for Share<T> {
 impl<T> Deref for Share<T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         &self.core().value
     }
@@ -176,6 +194,7 @@ impl<T: fmt::Debug> fmt::Debug for Share<T> {
 impl<T> Held<T> {
     /// The same state for one more call.
     #[must_use]
+    #[inline]
     pub fn again(&self) -> Self {
         let held = Self(Some(self.local().clone()));
         // Pairs with the `Release` in `Core::in_flight`: either that count sees this call, or this call sees the drain.
@@ -185,10 +204,30 @@ impl<T> Held<T> {
 
     /// What controls the layer at run time.
     #[must_use]
+    #[inline]
     pub fn control(&self) -> &Control {
         &self.local().core.control
     }
 
+    /// Takes the state out, which leaves something that may only be dropped.
+    #[inline]
+    pub(crate) const fn take(&mut self) -> Self {
+        Self(self.0.take())
+    }
+
+    /// Lets go, in line; dropping does the same.
+    #[inline(always)]
+    pub(crate) fn release(self) {
+        let mut this = ManuallyDrop::new(self);
+        drop(this.0.take());
+        // Pairs with the `Release` in `Core::in_flight`: either that count misses this call, or this call sees that a drain waits.
+        fence(Ordering::Acquire);
+        if DRAINS.load(Ordering::Relaxed) != 0 {
+            wake_drains();
+        }
+    }
+
+    #[inline]
     fn local(&self) -> &Arc<Local<T>> {
         self.0
             .as_ref()
@@ -199,6 +238,7 @@ impl<T> Held<T> {
 impl<T> Deref for Held<T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         &self.local().core.value
     }
@@ -206,13 +246,15 @@ impl<T> Deref for Held<T> {
 
 impl<T> Drop for Held<T> {
     fn drop(&mut self) {
-        drop(self.0.take());
-        // Pairs with the `Release` in `Core::in_flight`: either that count misses this call, or this call sees that a drain waits.
-        fence(Ordering::Acquire);
-        if DRAINS.load(Ordering::Relaxed) != 0 {
-            ENDED.notify_waiters();
+        if self.0.is_some() {
+            self.take().release();
         }
     }
+}
+
+#[cold]
+fn wake_drains() {
+    ENDED.notify_waiters();
 }
 
 impl<T: fmt::Debug> fmt::Debug for Held<T> {
@@ -229,6 +271,7 @@ impl<T> Core<T> {
         let weak = Arc::downgrade(&local);
         let anchor = Arc::new(Anchor {
             held: Held(Some(local)),
+            core: core.clone(),
         });
         let mut locals = core.locals.lock().unwrap_or_else(PoisonError::into_inner);
         // Doubling makes the sweep of the dead ones amortised O(1).

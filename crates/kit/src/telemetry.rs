@@ -205,6 +205,7 @@ impl Telemetry {
 
     /// Reports a refusal and gives it its name.
     #[must_use]
+    #[cold]
     pub fn refuse(&self, refusal: Refusal) -> Rejection {
         self.refused(refusal, true);
         Rejection::refused(refusal, self.name.clone())
@@ -222,11 +223,17 @@ impl Telemetry {
     }
 
     /// Reports the end of an admitted call.
+    #[inline]
     pub fn ended(&self, outcome: Outcome) {
         self.instruments.ended(outcome);
         if self.listeners.any() {
-            self.emit(&Event::Ended { outcome });
+            self.emit_ended(outcome);
         }
+    }
+
+    #[cold]
+    fn emit_ended(&self, outcome: Outcome) {
+        self.emit(&Event::Ended { outcome });
     }
 
     /// Reports an event that is not part of every call: to listeners, `tracing` and metrics.
@@ -331,6 +338,7 @@ impl fmt::Debug for Telemetry {
 // ===== impl Listeners =====
 
 impl Listeners {
+    #[inline]
     fn any(&self) -> bool {
         self.count.load(Ordering::Relaxed) != 0
     }

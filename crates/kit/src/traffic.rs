@@ -83,6 +83,7 @@ where
 {
     type Response<G: Settle> = Res;
 
+    #[inline(always)]
     fn finish<G: Settle>(&self, response: Res, guard: G) -> Res {
         guard.settle(self.classifier.classify(Ok(&response)));
         response

@@ -9,6 +9,7 @@ pub struct DropOnPanic<'a, T>(Option<&'a mut Option<T>>);
 
 impl<'a, T> DropOnPanic<'a, T> {
     /// Watches the place while foreign code runs.
+    #[inline]
     pub const fn new(place: &'a mut Option<T>) -> Self {
         Self(Some(place))
     }
@@ -17,6 +18,7 @@ impl<'a, T> DropOnPanic<'a, T> {
     ///
     /// # Panics
     /// If it was called before.
+    #[inline]
     pub const fn disarm(&mut self) -> &'a mut Option<T> {
         self.0.take().expect("disarmed once")
     }

@@ -26,6 +26,22 @@ impl Circuit {
         self.check_not_closed(word, now)
     }
 
+    /// Whether the circuit is closed: the healthy path of [`check`](Self::check), one load and nothing else.
+    #[must_use]
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.word().kind() == Kind::Closed
+    }
+
+    /// Admits one call if the circuit is closed: the healthy path of [`try_admit`](Self::try_admit), one load and nothing else.
+    ///
+    /// A caller may try this first, and keep what it does with all other answers out of line.
+    #[inline]
+    pub fn admit_closed(&self) -> Option<Admission> {
+        let word = self.word();
+        (word.kind() == Kind::Closed).then(|| Admission::plain(word.generation()))
+    }
+
     /// Admits one call, or says why not.
     ///
     /// In an open circuit whose time is over, the call becomes the first probe, and its admission has the [`Transition`](super::Transition) to half-open.

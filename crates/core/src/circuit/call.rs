@@ -1,5 +1,6 @@
 //! The values that go in and out of a circuit: the right to one call, how it ended, why it was refused, what moved.
 
+use core::num::NonZeroU64;
 use core::time::Duration;
 
 use super::lease::Lease;
@@ -13,7 +14,8 @@ use crate::{Moment, Outcome};
 #[derive(Debug)]
 #[must_use = "an admission never settled tells the circuit nothing, and as a probe keeps its slot until the lease ends"]
 pub struct Admission {
-    pub(super) generation: u64,
+    /// The generation above a bit that is always one: a place that may hold an admission is then no larger than one that does.
+    tag: NonZeroU64,
     pub(super) lease: Option<Lease>,
 }
 
@@ -115,14 +117,14 @@ impl Admission {
     #[inline]
     pub(super) const fn plain(generation: u64) -> Self {
         Self {
-            generation,
+            tag: tag(generation),
             lease: None,
         }
     }
 
     pub(super) const fn probe(generation: u64, lease: Lease) -> Self {
         Self {
-            generation,
+            tag: tag(generation),
             lease: Some(lease),
         }
     }
@@ -138,7 +140,7 @@ impl Admission {
     #[must_use]
     #[inline]
     pub const fn generation(&self) -> u64 {
-        self.generation
+        self.tag.get() >> 1
     }
 
     /// Whether the call is a probe of a half-open circuit.
@@ -157,11 +159,20 @@ impl Admission {
                 from: State::Open,
                 to: State::HalfOpen,
                 cause: Cause::RecoveryTimeoutOver,
-                generation: self.generation,
+                generation: self.generation(),
                 until: None,
             }),
             _ => None,
         }
+    }
+}
+
+/// A generation has 53 bits, so that none is lost.
+#[inline]
+const fn tag(generation: u64) -> NonZeroU64 {
+    match NonZeroU64::new(generation << 1 | 1) {
+        Some(tag) => tag,
+        None => unreachable!(),
     }
 }
 

@@ -14,6 +14,18 @@ use crate::{Moment, Outcome};
 // ===== impl Circuit: the way back =====
 
 impl Circuit {
+    /// Whether a success of this admission, not a slow one, would change nothing: the healthy path of [`settle`](Self::settle), a few loads and nothing written.
+    ///
+    /// The admission may then be dropped. A caller may ask this first, and keep everything else out of line.
+    #[inline]
+    pub fn is_settled(&self, admission: &Admission) -> bool {
+        let word = self.word();
+        word.generation() == admission.generation()
+            && !admission.is_probe()
+            && word.kind() != Kind::Recovering
+            && self.rules.are_at_rest(word.generation())
+    }
+
     /// Takes an admission back with how its call ended, and returns the transition that it caused.
     ///
     /// Nothing happens if the circuit has moved since the admission, or if the probe has lost its lease.
@@ -28,7 +40,7 @@ impl Circuit {
         draw: impl FnOnce() -> u64,
     ) -> Option<Transition> {
         let word = self.word();
-        if word.generation() != admission.generation {
+        if word.generation() != admission.generation() {
             return None;
         }
         let is_good = settlement.outcome == Outcome::Success && !settlement.slow;
@@ -58,7 +70,8 @@ impl Circuit {
         } else {
             None
         };
-        let Admission { generation, lease } = admission;
+        let generation = admission.generation();
+        let lease = admission.lease;
         let hint = settlement.retry_after;
         let moved = match (self.mark(settlement), &lease) {
             (Some(mark), Some(lease)) => self.settle_probe(word, lease, mark, hint, clock, draw),
