@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -13,32 +14,45 @@ use tower_service::Service;
 /// # Errors
 /// Those of the service.
 ///
+/// Where another thread holds what the call waits for, it asks again until it gets it, which costs a waiting peer less than to be parked and woken.
+///
 /// # Panics
-/// If the service is not ready at once, or its response is not.
-#[expect(
-    clippy::panic_in_result_fn,
-    reason = "a case that is not ready at once is a bug of the bench"
-)]
+/// If the service or its response is not ready after a very long time: a case that waits for anything else is a bug of the bench.
 pub fn drive<S, Req>(service: &mut S, request: Req) -> Result<S::Response, S::Error>
 where
     S: Service<Req>,
     S::Error: fmt::Debug,
 {
     let mut cx = Context::from_waker(Waker::noop());
-    match service.poll_ready(&mut cx) {
-        Poll::Ready(ready) => ready?,
-        Poll::Pending => panic!("a benched service is ready at once"),
+    until_ready(|| service.poll_ready(&mut cx))?;
+    let mut response = pin!(service.call(request));
+    until_ready(|| response.as_mut().poll(&mut cx))
+}
+
+/// Asks again until it is ready. There is one place that asks, as in an `await`.
+#[inline]
+fn until_ready<R>(mut ask: impl FnMut() -> Poll<R>) -> R {
+    let mut asked = 0;
+    loop {
+        if let Poll::Ready(result) = ask() {
+            return result;
+        }
+        not_yet(&mut asked);
     }
-    match pin!(service.call(request)).poll(&mut cx) {
-        Poll::Ready(result) => result,
-        Poll::Pending => panic!("a benched response is ready at once"),
-    }
+}
+
+#[cold]
+fn not_yet(asked: &mut u64) {
+    *asked += 1;
+    assert!(*asked < ASKS, "a benched service is ready soon");
+    std::hint::spin_loop();
 }
 
 /// What is measured under one name.
 pub struct Case<'a> {
     name: String,
-    run: Box<dyn FnMut(u64) + 'a>,
+    run: Box<dyn FnMut(u64) -> Duration + 'a>,
+    count: Box<dyn FnMut(u64) + 'a>,
 }
 
 impl fmt::Debug for Case<'_> {
@@ -65,37 +79,88 @@ pub struct Cost {
 
 impl<'a> Case<'a> {
     /// A case whose closure makes one call.
-    pub fn new<R>(name: impl Into<String>, mut call: impl FnMut() -> R + 'a) -> Self {
-        let run = move |calls| {
-            for _ in 0..calls {
-                std::hint::black_box(call());
-            }
-        };
-        Self::batch(name, run)
+    pub fn new<R>(name: impl Into<String>, call: impl FnMut() -> R + 'a) -> Self {
+        let call = std::rc::Rc::new(std::cell::RefCell::new(call));
+        let counted = call.clone();
+        Self {
+            name: name.into(),
+            run: Box::new(move |calls| timed(calls, &mut *call.borrow_mut())),
+            count: Box::new(move |calls| {
+                timed(calls, &mut *counted.borrow_mut());
+            }),
+        }
     }
 
-    /// A case whose closure makes that many calls.
-    pub fn batch(name: impl Into<String>, run: impl FnMut(u64) + 'a) -> Self {
+    /// A case that two threads make at once; `make` gives each of them its call.
+    ///
+    /// Its time is what one call takes in one of the threads. Allocations are counted in a third run, on one thread.
+    pub fn two_threads<C, R>(name: impl Into<String>, mut make: impl FnMut() -> C) -> Self
+    where
+        C: FnMut() -> R + Send + 'a,
+    {
+        let (mut first, mut second, mut third) = (make(), make(), make());
+        let run = move |calls| {
+            let arrived = AtomicUsize::new(0);
+            let start = || {
+                arrived.fetch_add(1, Ordering::AcqRel);
+                while arrived.load(Ordering::Acquire) < 2 {
+                    std::hint::spin_loop();
+                }
+            };
+            std::thread::scope(|scope| {
+                let other = scope.spawn(|| {
+                    start();
+                    timed(calls, &mut first)
+                });
+                start();
+                let took = timed(calls, &mut second);
+                (took + other.join().expect("no case panics")) / 2
+            })
+        };
         Self {
             name: name.into(),
             run: Box::new(run),
+            count: Box::new(move |calls| {
+                timed(calls, &mut third);
+            }),
         }
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Makes that many calls and measures nothing: for a profiler.
+    pub fn repeat(&mut self, calls: u64) {
+        (self.count)(calls);
     }
 }
 
+#[inline(never)]
+fn timed<R>(calls: u64, call: &mut impl FnMut() -> R) -> Duration {
+    let start = Instant::now();
+    for _ in 0..calls {
+        std::hint::black_box(call());
+    }
+    start.elapsed()
+}
+
 /// Measures all cases in turn, batch by batch, so that a drift of the machine hits them alike.
+#[must_use]
 pub fn measure(mut cases: Vec<Case<'_>>) -> Vec<Cost> {
     let sizes: Vec<u64> = cases.iter_mut().map(calibrate).collect();
     let mut times = vec![Vec::with_capacity(BATCHES); cases.len()];
     for _ in 0..BATCHES {
         for ((case, times), &calls) in cases.iter_mut().zip(&mut times).zip(&sizes) {
-            let start = Instant::now();
-            (case.run)(calls);
-            times.push(start.elapsed().as_nanos() as f64 / calls as f64);
+            times.push((case.run)(calls).as_nanos() as f64 / calls as f64);
         }
     }
     let costs = cases.iter_mut().zip(times).map(|(case, mut times)| {
-        let counted = allocation_counter::measure(|| (case.run)(COUNTED));
+        // What a clone allocates once is not a cost of a call.
+        (case.count)(COUNTED);
+        let counted = allocation_counter::measure(|| (case.count)(COUNTED));
         times.sort_by(f64::total_cmp);
         Cost {
             name: case.name.clone(),
@@ -110,20 +175,18 @@ pub fn measure(mut cases: Vec<Case<'_>>) -> Vec<Cost> {
 /// How many calls take about [`BATCH`]; it also warms the case up, past what a clone allocates once.
 fn calibrate(case: &mut Case<'_>) -> u64 {
     let mut calls = 64;
-    loop {
-        let start = Instant::now();
-        (case.run)(calls);
-        let took = start.elapsed();
-        if took >= BATCH {
-            return calls;
-        }
+    while (case.run)(calls) < BATCH {
         calls *= 2;
     }
+    calls
 }
 
 /// Short, so that the scheduler seldom interrupts one, and long against the clock.
-const BATCH: Duration = Duration::from_micros(500);
+const BATCH: Duration = Duration::from_micros(200);
 
-const BATCHES: usize = 101;
+const BATCHES: usize = 201;
 
 const COUNTED: u64 = 1000;
+
+/// A few seconds.
+const ASKS: u64 = 1 << 32;
