@@ -94,6 +94,9 @@ impl<'a> Case<'a> {
     /// A case that two threads make at once; `make` gives each of them its call.
     ///
     /// Its time is what one call takes in one of the threads. Allocations are counted in a third run, on one thread.
+    ///
+    /// # Panics
+    /// If a call does.
     pub fn two_threads<C, R>(name: impl Into<String>, mut make: impl FnMut() -> C) -> Self
     where
         C: FnMut() -> R + Send + 'a,

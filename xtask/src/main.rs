@@ -28,7 +28,8 @@ Usage: cargo xtask <command>
                  everything that must pass before a change is merged; what CI runs
   test --list    the steps of that, as they apply to the workspace as it is
   tidy           the rules of the house that a machine can check
-  bench [args]   the benches, with the arguments given
+  bench [name]   the benches, or the one of that name (layers, peers), with the
+                 arguments that follow
   loom [args]    the loom models, with the arguments given to nextest
   help           this text
 

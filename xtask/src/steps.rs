@@ -122,9 +122,15 @@ pub(crate) fn bench(workspace: &Workspace, args: &[String]) -> Result<()> {
     if workspace.member("benches").is_none() {
         bail!("the workspace has no package `benches`");
     }
-    cargo(workspace, "bench --package benches --")
-        .args(args)
-        .run()
+    let (name, args) = match args.split_first() {
+        Some((name, args)) if !name.starts_with('-') => (Some(name), args),
+        _ => (None, args),
+    };
+    let mut bench = cargo(workspace, "bench --package benches");
+    if let Some(name) = name {
+        bench = bench.args(["--bench", name.as_str()]);
+    }
+    bench.arg("--").args(args).run()
 }
 
 fn cargo(workspace: &Workspace, line: &str) -> Cmd {

@@ -1,0 +1,104 @@
+//! Which counter a call counts on, and what a drain waits for.
+
+use super::*;
+use tokio_test::{assert_pending, assert_ready, task};
+
+#[test]
+fn every_call_is_counted_whatever_clone_it_came_from() {
+    let mut share = Share::new(());
+    let mut clone = share.clone();
+    let held: Vec<_> = (0..3).map(|_| share.hold()).collect();
+    let other: Vec<_> = (0..3).map(|_| clone.hold()).collect();
+    assert_eq!(share.in_flight(), 6);
+    drop(clone);
+    assert_eq!(share.in_flight(), 6, "a dropped clone's calls go on");
+    drop(held);
+    drop(other);
+    assert_eq!(share.in_flight(), 0);
+}
+
+#[test]
+fn second_call_of_a_clone_leaves_the_shared_counter() {
+    let share = Share::new(());
+    let mut clone = share.clone();
+    let first = clone.hold();
+    assert!(Arc::ptr_eq(first.local(), share.anchor.held.local()));
+    let second = clone.hold();
+    assert!(!Arc::ptr_eq(second.local(), share.anchor.held.local()));
+    let third = clone.hold();
+    assert!(Arc::ptr_eq(second.local(), third.local()));
+}
+
+#[test]
+fn counters_of_dropped_clones_do_not_pile_up() {
+    let share = Share::new(());
+    for _ in 0..1000 {
+        let mut clone = share.clone();
+        let (first, second) = (clone.hold(), clone.hold());
+        drop((first, second));
+    }
+    let locals = share.core().locals.lock().unwrap();
+    assert!(locals.len() < 16, "{} counters are left", locals.len());
+}
+
+#[test]
+fn drain_waits_for_the_last_call_and_refuses_new_ones() {
+    let mut share = Share::new(());
+    let (first, second) = (share.hold(), share.hold());
+    let mut drain = task::spawn(share.drain());
+    assert!(share.control().is_draining());
+    assert_pending!(drain.poll());
+    drop(first);
+    assert_pending!(drain.poll());
+    drop(second);
+    assert!(drain.is_woken());
+    assert_ready!(drain.poll());
+}
+
+#[test]
+fn drain_of_an_idle_layer_is_ready_at_once() {
+    let share = Share::new(());
+    let mut drain = task::spawn(share.drain());
+    assert_ready!(drain.poll());
+}
+
+#[test]
+fn dropped_drain_leaves_no_trace() {
+    let mut share = Share::new(());
+    let held = share.hold();
+    let mut drain = task::spawn(share.drain());
+    assert_pending!(drain.poll());
+    drop(drain);
+    share.control().resume();
+    drop(held);
+    assert!(!share.control().is_draining());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drain_ends_whatever_the_threads_do() {
+    for _ in 0..200 {
+        let share = Share::new(());
+        let workers: Vec<_> = (0..4)
+            .map(|_| {
+                let mut clone = share.clone();
+                tokio::spawn(async move {
+                    // Calls until it sees the drain, as a layer does.
+                    loop {
+                        let held = clone.hold();
+                        if held.control().is_draining() {
+                            break;
+                        }
+                        tokio::task::yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        // A drain that missed a call's end would hang here, and the test runner ends what hangs.
+        share.drain().await;
+        for worker in workers {
+            worker.await.unwrap();
+        }
+        assert_eq!(share.in_flight(), 0);
+    }
+}
