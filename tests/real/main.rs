@@ -1,0 +1,22 @@
+//! Whole stacks over real sockets: axum, tonic, hyper and reqwest, HTTP/1 and HTTP/2, with every layer in its place.
+//!
+//! No test sleeps to wait for something: a gate in a handler says that a call has arrived, a channel feeds its body, and a clock set by hand lets the time of an open circuit pass.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails, also in its helpers"
+)]
+
+mod stack;
+
+mod axum_reqwest;
+mod disconnect;
+mod drain;
+mod grpc;
+mod hops;
+mod hyper_bodies;
+mod keyed;
+mod outage;
+mod retries;
+mod sharing;
+mod upgrades;
