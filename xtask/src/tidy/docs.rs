@@ -100,6 +100,18 @@ fn example(folder: &str, tree: &Tree) -> Vec<Finding> {
             hint,
         ));
     }
+    if !tree
+        .get("README.md")
+        .is_some_and(|page| mentions(&page.text, folder))
+    {
+        let hint = "link to it from the table of frameworks";
+        findings.push(Finding::new(
+            &manifest,
+            1,
+            "README.md does not link to the example",
+            hint,
+        ));
+    }
     findings
 }
 
@@ -154,7 +166,8 @@ mod tests {
     #[test]
     fn example_has_a_readme_and_a_link() {
         let page = "See [the server](../../examples/axum-server).\n";
-        let mut files = vec![("docs/cookbook/axum.md", page)];
+        let start = "See [the server](examples/axum-server), [axum](examples/axum).\n";
+        let mut files = vec![("README.md", start), ("docs/cookbook/axum.md", page)];
         let readme = [(1, "the example has no README.md".to_owned())];
         assert_eq!(
             said(example("examples/axum-server", &Tree::of(&files))),
@@ -162,7 +175,12 @@ mod tests {
         );
         files.push(("examples/axum/README.md", "`cargo run -p axum`"));
         let link = (1, "no page of the cookbook links to the example".to_owned());
-        assert_eq!(said(example("examples/axum", &Tree::of(&files))), [link]);
+        let found = said(example("examples/axum", &Tree::of(&files)));
+        assert_eq!(found, std::slice::from_ref(&link));
+        files[0].1 = page;
+        let start = (1, "README.md does not link to the example".to_owned());
+        let found = said(example("examples/axum", &Tree::of(&files)));
+        assert_eq!(found, [link, start]);
     }
 
     #[test]
@@ -170,6 +188,7 @@ mod tests {
         let page = "See [the server](../../examples/axum).\n";
         let readme = "`cargo run -p axum-server`\n";
         let tree = Tree::of(&[
+            ("README.md", page),
             ("docs/cookbook/axum.md", page),
             ("examples/axum/README.md", readme),
         ]);
@@ -182,13 +201,14 @@ mod tests {
         let page = "See [the server](../../examples/axum).\n";
         let program = "fn main() {}\n".repeat(80);
         let mut files = vec![
+            ("README.md", page),
             ("docs/cookbook/axum.md", page),
             ("examples/axum/README.md", "`cargo run -p axum`"),
             ("examples/axum/src/main.rs", program.as_str()),
         ];
         let long = (80, "the example's program has 80 lines".to_owned());
         assert_eq!(said(example("examples/axum", &Tree::of(&files))), [long]);
-        files[2].1 = &program["fn main() {}\n".len()..];
+        files[3].1 = &program["fn main() {}\n".len()..];
         assert_eq!(example("examples/axum", &Tree::of(&files)), []);
     }
 }
