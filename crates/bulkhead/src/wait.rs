@@ -73,9 +73,11 @@ impl Future for Wait {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        // Cloned before the place is taken in hand, and before the lock: it is foreign code.
+        let waker = cx.waker().clone();
         let over = match mem::replace(&mut this.place.stage, Stage::Over) {
-            Stage::New => this.place.enter(cx),
-            Stage::Queued(queued) => this.place.claim(queued, cx),
+            Stage::New => this.place.enter(waker),
+            Stage::Queued(queued) => this.place.claim(queued, waker),
             Stage::Over => panic!("polled after it was ready"),
         };
         if let Some(result) = over {
@@ -107,7 +109,7 @@ impl fmt::Debug for Wait {
 
 impl Place {
     /// Takes a slot that has become free, or a place in the queue; `None` if it waits.
-    fn enter(&mut self, cx: &Context<'_>) -> Option<Result<Slot, Refusal>> {
+    fn enter(&mut self, waker: Waker) -> Option<Result<Slot, Refusal>> {
         let since = self.held.clock().now();
         let max_wait = self.held.max_wait();
         let (limit, kind) = match deadline::remaining() {
@@ -115,8 +117,6 @@ impl Place {
             _ => (max_wait, RejectionKind::QueueTimeout),
         };
         let until = since + limit;
-        // Cloned before the lock is taken: it is foreign code.
-        let waker = cx.waker().clone();
         let entered = self
             .held
             .with_queue(|queue, slots, wake| queue.enter(slots, since, until, || waker, wake));
@@ -137,10 +137,8 @@ impl Place {
     }
 
     /// What became of the place since the last poll; `None` if it still waits.
-    fn claim(&mut self, queued: Queued, cx: &Context<'_>) -> Option<Result<Slot, Refusal>> {
+    fn claim(&mut self, queued: Queued, mut waker: Waker) -> Option<Result<Slot, Refusal>> {
         let Queued { ticket, wait } = queued;
-        // Cloned before the lock is taken, and the old one dropped after it: both are foreign code.
-        let mut waker = cx.waker().clone();
         let claim = {
             let mut queue = self.held.queue();
             let claim = queue.claim(ticket);

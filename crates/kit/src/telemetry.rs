@@ -271,6 +271,12 @@ impl Telemetry {
 
     #[cfg(feature = "tracing")]
     fn trace(&self, event: &Event) {
+        // As with listeners: a subscriber may be broken, and this may be a `drop`.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.trace_event(event)));
+    }
+
+    #[cfg(feature = "tracing")]
+    fn trace_event(&self, event: &Event) {
         let (layer, name, key) = (self.layer, &*self.name, self.key.as_deref());
         match event {
             Event::CircuitChanged {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Key, Label, Level, Metadata, Recorder, Unit};
 
-use self::handle::{Handle, Remembered, is_real};
+use self::handle::{Handle, Remembered, is_real, with_recorder};
 use super::{Event, Outcome, names, outcome_name};
 use crate::RejectionKind;
 
@@ -57,12 +57,12 @@ impl Instruments {
     ///
     /// Also the refusals that it may make: what has never been counted is no zero to those who ask for its rate.
     pub fn publish(&self, refusals: &[RejectionKind]) {
-        metrics::with_recorder(|recorder| self.publish_to(recorder, refusals));
+        with_recorder(|recorder| self.publish_to(recorder, refusals));
     }
 
     /// Registers the counter of retries, for a layer that makes some.
     pub fn publish_retries(&self) {
-        metrics::with_recorder(|recorder| self.retries.add(recorder, 0));
+        with_recorder(|recorder| self.retries.add(recorder, 0));
     }
 
     /// Whether a recorder hears: what a layer works out only for its gauges, it need not before.
@@ -107,7 +107,7 @@ impl Instruments {
             Outcome::Ignored => &self.ended[2],
             Outcome::Abandoned => &self.ended[3],
         };
-        metrics::with_recorder(|recorder| {
+        with_recorder(|recorder| {
             if ended.add(recorder, 1) {
                 // The first call that a recorder sees: it has missed the gauges that were set before it came.
                 self.flush(recorder);
@@ -126,7 +126,7 @@ impl Instruments {
             }
             Event::Dequeued { waited, admitted } => self.waited(*waited, *admitted),
             Event::Retrying { .. } => {
-                metrics::with_recorder(|recorder| self.retries.add(recorder, 1));
+                with_recorder(|recorder| self.retries.add(recorder, 1));
             }
             Event::GaveUp { reason, .. } => self.add(names::GAVE_UP, &[("reason", reason)]),
             Event::TimedOut { limit } => self.add(names::TIMEOUTS, &[("limit", limit)]),
@@ -138,7 +138,7 @@ impl Instruments {
     fn refused(&self, kind: RejectionKind, enforced: bool) {
         if enforced {
             let refused = &self.refused[kind.index()];
-            metrics::with_recorder(|recorder| refused.add(recorder, 1));
+            with_recorder(|recorder| refused.add(recorder, 1));
         } else {
             let labels = [("error.type", kind.as_str()), ("enforced", "false")];
             self.add(names::REFUSED, &labels);
@@ -148,7 +148,7 @@ impl Instruments {
     fn waited(&self, waited: Duration, admitted: bool) {
         let labels = [("admitted", if admitted { "true" } else { "false" })];
         let key = key(names::QUEUE_WAIT, &self.labels, &labels);
-        metrics::with_recorder(|recorder| {
+        with_recorder(|recorder| {
             recorder
                 .register_histogram(&key, &METADATA)
                 .record(waited.as_secs_f64());
@@ -158,7 +158,7 @@ impl Instruments {
     /// Counts something rare enough that its key is made each time.
     fn add(&self, name: &'static str, more: &[(&'static str, &'static str)]) {
         let key = key(name, &self.labels, more);
-        metrics::with_recorder(|recorder| {
+        with_recorder(|recorder| {
             recorder.register_counter(&key, &METADATA).increment(1);
         });
     }

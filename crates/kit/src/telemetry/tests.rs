@@ -9,6 +9,9 @@ use crate::testing::{Recorded, Recorder};
 #[cfg(feature = "metrics")]
 mod recorders;
 
+#[cfg(feature = "tracing")]
+mod traces;
+
 const LIMIT: Event = Event::LimitChanged { limit: 5 };
 
 fn telemetry() -> Telemetry {

@@ -1,5 +1,6 @@
 //! A metric that looks for the recorder when it is used, and keeps the handle of the first real one.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -71,7 +72,7 @@ impl Remembered {
     pub(super) fn set(&self, value: f64) {
         self.value.store(value.to_bits(), Ordering::Relaxed);
         // This value, not the one remembered: another thread's, shown here, would stay after that thread has corrected itself.
-        metrics::with_recorder(|recorder| self.show(recorder, value));
+        with_recorder(|recorder| self.show(recorder, value));
     }
 
     pub(super) fn flush(&self, recorder: &dyn Recorder) {
@@ -85,6 +86,18 @@ impl Remembered {
         let make = |recorder: &dyn Recorder, key: &Key| recorder.register_gauge(key, &METADATA);
         self.handle.with(recorder, make, |gauge| gauge.set(value));
     }
+}
+
+/// Lets the function use the recorder that is installed, and survives a panic in there: a layer reports while it holds slots and in `drop`, where a panic would cost the slot, or abort.
+pub(super) fn with_recorder<R>(function: impl FnOnce(&dyn Recorder) -> R) {
+    metrics::with_recorder(|recorder| {
+        // The stand-in does nothing, so it cannot panic; and calls without a recorder should not pay for one.
+        if is_real(recorder) {
+            let _ = catch_unwind(AssertUnwindSafe(|| function(recorder)));
+        } else {
+            function(recorder);
+        }
+    });
 }
 
 /// Whether it is a recorder at all, and not the one that stands in until one is installed.

@@ -1,5 +1,6 @@
 //! The metrics of a layer, with the recorder there from the start, late, or never.
 
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, SharedString, Unit};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 
 use super::*;
@@ -31,7 +32,7 @@ impl Seen {
     }
 }
 
-fn full_name(key: &metrics::Key) -> String {
+fn full_name(key: &Key) -> String {
     let label = |label: &metrics::Label| format!("{}={}", label.key(), label.value());
     let labels: Vec<_> = key.labels().map(label).collect();
     format!("{}{{{}}}", key.name(), labels.join(","))
@@ -115,6 +116,62 @@ fn layer_built_and_used_before_the_recorder_is_not_silent() {
     let calls = seen.of(names::CALLS);
     assert_eq!(calls.iter().map(|(_, count)| count).sum::<f64>(), 1.0);
     assert!(seen.of(names::QUEUE_DEPTH).is_empty(), "it was never set");
+}
+
+/// A recorder that panics whatever it is asked.
+struct Broken(#[expect(dead_code, reason = "a recorder without a size is the stand-in")] u8);
+
+fn broken() -> ! {
+    std::panic::resume_unwind(Box::new("as a broken exporter might"))
+}
+
+impl metrics::Recorder for Broken {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {
+        broken()
+    }
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {
+        broken()
+    }
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {
+        broken()
+    }
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        broken()
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        broken()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        broken()
+    }
+}
+
+#[test]
+fn panic_of_a_recorder_is_contained() {
+    let telemetry = telemetry();
+    let recorder = Recorder::new();
+    let _listening = telemetry.subscribe(recorder.listener());
+    metrics::with_local_recorder(&Broken(0), || {
+        let instruments = telemetry.instruments();
+        instruments.publish(&[RejectionKind::BulkheadFull]);
+        instruments.publish_retries();
+        instruments.set_in_flight(1);
+        telemetry.ended(Outcome::Success);
+        let refusal = Refusal::new(RejectionKind::BulkheadFull, None);
+        let _ = telemetry.refuse(refusal);
+        telemetry.let_through(refusal);
+        telemetry.report(&Event::TimedOut { limit: "head" });
+        telemetry.report(&Event::Dequeued {
+            waited: Duration::ZERO,
+            admitted: true,
+        });
+    });
+    assert_eq!(recorder.events().len(), 5, "listeners hear all the same");
 }
 
 #[test]
