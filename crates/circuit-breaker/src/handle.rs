@@ -24,11 +24,11 @@ pub struct Snapshot {
     pub name: String,
     /// The state.
     pub state: State,
-    /// Failures that count at present: of the window, or the leaky or consecutive count where that is the rule.
+    /// Failures that count at present, and in an open or half-open circuit those that opened it: of the window, or the leaky or consecutive count where that is the rule.
     pub failures: u64,
     /// Where those failures open the circuit: a number of failures; for a rate, that share of the calls which are in the window, or of the least number of calls if there are fewer. `None` where only slow calls open it.
     pub threshold: Option<u64>,
-    /// Calls in the window.
+    /// Calls in the window; in an open or half-open circuit those by which it was judged.
     pub calls: u64,
     /// Slow calls in the window.
     pub slow_calls: u64,

@@ -14,9 +14,13 @@
 //! *Closed*, every settled call is counted in each rule that is on, and a bad call that breaks one of them opens the circuit.
 //! *Open*, calls are refused until a moment; the first call after it makes the circuit half-open and is itself a probe.
 //! *Half-open*, probes lease one of a few slots; the circuit closes after enough successes and reopens as soon as the probes are bad enough, by default at the first failure.
+//! *Recovering*, if there is a ramp, a rising share of the calls passes, and they are counted as in the closed state; the first call that ends after the ramp closes the circuit.
+//!
+//! Ignored and abandoned calls give no verdict.
+//! An abandoned call that was slow by then counts as slow: it could only have taken longer.
 //!
 //! # Generations
-//! One atomic word holds state, trips in a row and a *generation*, which each transition raises.
+//! One atomic word holds state, trips in a row and a *generation*, which each transition raises but the end of a recovery.
 //! - A transition is one compare-and-swap of that word, so it has one winner, who alone gets the [`Transition`].
 //! - An admission carries its generation, and what it reports in another one is ignored: a slow answer from before a trip neither closes nor reopens the circuit.
 //! - All counts are tagged with the generation that wrote them, and those of another one read as empty: a transition clears nothing, and a thread that slept through one spoils nothing.
@@ -27,6 +31,7 @@
 //! # What a call costs
 //! Admission in the closed state is one load.
 //! Settling a success in a full window without failures and with counts at zero is a few loads: a healthy circuit is never written, so threads that share it do not slow each other down.
+//! A window of time is the exception: there each call adds one to the count of its bucket.
 //! The clock is read by failures, by slow calls, by every call of a time window, and by calls that find the circuit not closed.
 //!
 //! # A clock that jumps
@@ -107,6 +112,8 @@ pub struct Circuit {
     until: AtomicU64,
     /// What opened it, packed; written with the two above, and zero before the first time.
     tripped_by: AtomicU64,
+    /// The generation whose counts opened it; written with the above.
+    counted_in: AtomicU64,
     /// `Moment::NEVER` where no call has failed.
     last_failure: AtomicU64,
     rules: Rules,
@@ -136,6 +143,7 @@ impl Circuit {
             opened_at: AtomicU64::new(0),
             until: AtomicU64::new(0),
             tripped_by: AtomicU64::new(0),
+            counted_in: AtomicU64::new(0),
             last_failure: AtomicU64::new(Moment::NEVER.as_nanos()),
             rules: config.rules()?,
             probes: config.probes()?,

@@ -218,6 +218,9 @@ impl Circuit {
         self.opened_at.store(now.as_nanos(), Ordering::Release);
         self.until.store(until.as_nanos(), Ordering::Release);
         self.tripped_by.store(cause.pack(), Ordering::Release);
+        if word.kind() != Kind::HalfOpen {
+            self.counted_in.store(word.generation(), Ordering::Release);
+        }
         self.state.store(opening.opened().bits(), Ordering::Release);
         Some(transition(word, opening, cause, Some(until)))
     }

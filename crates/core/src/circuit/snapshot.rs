@@ -29,7 +29,8 @@ pub struct CircuitSnapshot {
     pub tripped_by: Option<Cause>,
     /// The share of calls that is admitted, while it recovers.
     pub admitted_share: Option<f64>,
-    /// The window, in the closed states and in the recovery; empty in the others, and where no rate is on.
+    /// The window; while open and half-open as it was when the circuit left the closed state, as far as time has not emptied it.
+    /// Empty in the other states, and where no rule looks at it.
     pub counts: Counts,
     /// The probes of the half-open state; none in the others.
     pub probes: ProbeCounts,
@@ -169,8 +170,13 @@ impl Circuit {
         let mut clock = Clock::new(now);
         let (word, open) = self.opening();
         let generation = word.generation();
+        // Nobody counts while the circuit is open or half-open, so what opened it is still there to be seen.
+        let counted_in = match word.kind() {
+            Kind::Open | Kind::HalfOpen => self.counted_in.load(Ordering::Acquire),
+            _ => generation,
+        };
         let level = |limit: &Limit| Level {
-            count: limit.count.get(generation),
+            count: limit.count.get(counted_in),
             limit: limit.at,
         };
         let window = self.rules.window.as_ref();
@@ -191,7 +197,7 @@ impl Circuit {
             tripped_by: self.tripped_by(),
             admitted_share: ramp.map(|ramp| ramp.share(clock.now())),
             counts: window.map_or_else(Counts::default, |window| {
-                window.counts(generation, || clock.now())
+                window.counts(counted_in, || clock.now())
             }),
             probes,
             failure_rate: self.rules.failure_rate.map(crate::Ratio::as_f64),

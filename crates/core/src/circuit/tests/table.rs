@@ -339,3 +339,30 @@ fn detached_admission_reports_nothing() {
     assert_eq!(test.state(), State::Closed);
     assert_eq!(test.circuit.last_failure(), None);
 }
+
+#[test]
+fn snapshot_of_an_open_circuit_shows_what_opened_it() {
+    let config = CircuitConfig::new().minimum_calls(4).leaky_count(3);
+    let test = Test::new(config.consecutive_failures(9));
+    let seen = |test: &Test| {
+        let snapshot = test.circuit.snapshot(|| test.read());
+        let level = snapshot.failures().unwrap();
+        (level.count, level.limit, snapshot.counts.failures)
+    };
+    test.call(Outcome::Success);
+    test.calls(3, Outcome::Failure);
+    assert_eq!(seen(&test), (3, 3, 3));
+    test.advance(30 * SECOND);
+    test.call(Outcome::Failure);
+    assert_eq!(test.circuit.tripped_by(), Some(Cause::ProbeFailed));
+    assert_eq!(seen(&test), (3, 3, 3));
+    test.advance(60 * SECOND);
+    let probe = test.admit().unwrap();
+    assert_eq!(seen(&test), (3, 3, 3));
+    test.settle(probe, Outcome::Success);
+    test.calls(2, Outcome::Success);
+    assert_eq!((test.state(), seen(&test)), (State::Closed, (0, 3, 0)));
+    test.call(Outcome::Failure);
+    test.circuit.force_open();
+    assert_eq!(seen(&test), (0, 3, 0));
+}

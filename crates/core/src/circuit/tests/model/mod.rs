@@ -105,8 +105,11 @@ impl Model {
     pub(super) fn enter(&mut self, state: State) {
         self.state = state;
         self.generation += 1;
-        self.calls.clear();
-        self.outcomes.clear();
+        // Open and half-open, it still shows what opened it.
+        if !matches!(state, State::Open | State::HalfOpen) {
+            self.calls.clear();
+            self.outcomes.clear();
+        }
         self.results.clear();
         self.given_up = 0;
         self.earned = CALL;
