@@ -19,7 +19,11 @@ async fn main() -> Result<()> {
         Some(url) => url.parse().context("the argument is not a URL")?,
         None => upstream().await?,
     };
-    ensure!(url.scheme().is_some(), "the argument is not a whole URL");
+    let speaks_http = url.scheme_str() == Some("http");
+    ensure!(
+        speaks_http,
+        "the argument is not an http:// URL, and there is no TLS here"
+    );
 
     let retry = RetryLayer::http("upstream")
         .on_retry(|it| println!("  attempt {} failed, next in {:?}", it.attempt, it.delay))
@@ -40,14 +44,10 @@ async fn main() -> Result<()> {
         let request = Request::get(&url).body(Empty::<Bytes>::new())?;
         match client.clone().oneshot(request).await {
             Ok(response) => {
-                let status = response.status();
-                let body = response
-                    .into_body()
-                    .collect()
-                    .await
-                    .map_err(Error::from_boxed)?;
-                let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
-                println!("call {call}: {status} {text}");
+                let (head, body) = response.into_parts();
+                let body = body.collect().await.map_err(Error::from_boxed)?;
+                let text = body.to_bytes();
+                println!("call {call}: {} {}", head.status, text.escape_ascii());
             }
             Err(error) => println!("call {call}: {:#}", Error::from_boxed(error)),
         }

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Error};
+use anyhow::{Context as _, Error, ensure};
 use axum::{Router, http::StatusCode, routing::get};
 use reqwest::{Client, Method, Request, Url};
 use seaworthy::prelude::*;
@@ -17,6 +17,12 @@ async fn main() -> anyhow::Result<()> {
         Some(url) => url.parse().context("the argument is not a URL")?,
         None => upstream().await?,
     };
+
+    let speaks_http = url.scheme() == "http";
+    ensure!(
+        speaks_http,
+        "the URL is not http://, and there is no TLS here"
+    );
 
     let stack = client("upstream")
         .reqwest()
