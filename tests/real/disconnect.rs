@@ -206,3 +206,28 @@ async fn crowd_that_hangs_up_at_once_leaves_nothing_behind() {
         still_serves(&served, &gate, protocol).await;
     }
 }
+
+#[tokio::test]
+async fn hang_up_behind_an_unread_body_is_found_by_the_timeout() {
+    let gate = Gate::closed();
+    let handler = {
+        let gate = gate.clone();
+        move || async move { gate.pass().await }
+    };
+    let limits = Limits {
+        running: 1,
+        timeout: crate::stack::SHORT,
+        ..Limits::default()
+    };
+    let served = serve(Router::new().route("/", any(handler)), limits).await;
+    let mut socket = TcpStream::connect(served.server.address()).await.unwrap();
+    let length = 1 << 16;
+    let head = format!("PUT / HTTP/1.1\r\nhost: here\r\ncontent-length: {length}\r\n\r\n");
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket.write_all(&vec![b'x'; length]).await.unwrap();
+    gate.arrivals(1).await;
+    // hyper reads on only when the handler does, and so does not see that there is an end.
+    drop(socket);
+    idle(&served.bulkhead).await;
+    assert_eq!(served.timeout.snapshot().timeouts, 1);
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use seaworthy::bulkhead::{BulkheadHandle, BulkheadLayer};
 use seaworthy::circuit_breaker::{CircuitBreakerHandle, CircuitBreakerLayer};
@@ -281,9 +281,7 @@ pub(crate) fn tonic_stack(server: &Server, habits: Habits) -> GrpcStack {
         channel,
         .retry_any_method(true).body(tonic::body::Body::new)
     );
-    // What is no rejection is the transport's, and means that the server is not there.
-    let edge = RespondLayer::new().otherwise(|_| StatusCode::BAD_GATEWAY);
-    let service = edge
+    let service = RespondLayer::in_client()
         .layer(service)
         .map_response(|response: Response<_>| response.map(tonic::body::Body::new));
     let client = EchoClient::new(BoxCloneSyncService::new(service));
