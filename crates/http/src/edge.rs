@@ -15,13 +15,13 @@ use http::header::{CONNECTION, HeaderValue, RETRY_AFTER};
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use seaworthy_kit::{BoxError, Rejection, RejectionKind};
+use seaworthy_kit::{Attempts, BoxError, Exhausted, Rejection, RejectionKind, Tag};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::grpc::{self, GrpcStatus, TrailersOnly};
 use crate::problem::Problem;
-use crate::retry_after;
+use crate::retry_after::{self, GRPC_RETRY_PUSHBACK_MS, Pushback};
 
 mod body;
 pub use body::EdgeBody;
@@ -46,6 +46,7 @@ use tell::tell;
 ///
 /// HTTP requests get an RFC 9457 problem document, gRPC requests (by their `content-type`) a trailers-only response.
 /// Rejections carry `Retry-After`, or `RetryInfo` in gRPC: rounded up, at least one second, which is also what is said where nobody knows.
+/// What is not to be tried again (an [`Exhausted`], an error tagged [`DoNotRetry`](Tag::DoNotRetry)) carries [`Attempts`] in its extensions, and over gRPC a pushback of -1.
 /// The response keeps the [`Rejection`] in its extensions: a layer further out still knows a local refusal from an answer of the dependency.
 /// The text of an error that is no rejection does not leave the process, unless [`tell_errors`](Self::tell_errors) says so.
 ///
@@ -283,10 +284,24 @@ impl Caller {
 impl<F: Otherwise> Edge<F> {
     /// The response to an error, which itself goes no further.
     fn respond<B>(&self, error: &BoxError, caller: Caller) -> Response<EdgeBody<B>> {
+        let mut response = self.answer(error, caller);
+        if let Some(attempts) = made_in_vain(error) {
+            // A retry further out, in this process or at the caller's, would only multiply the attempts.
+            response.extensions_mut().insert(attempts);
+            if caller.grpc {
+                let stop = retry_after::encode_pushback(Pushback::Stop);
+                let headers = response.headers_mut();
+                headers.insert(GRPC_RETRY_PUSHBACK_MS.clone(), stop);
+            }
+        }
+        response.map(EdgeBody::own)
+    }
+
+    fn answer(&self, error: &BoxError, caller: Caller) -> Response<Bytes> {
         let detail = self.tell_errors.then(|| tell(error));
         let Some(rejection) = Rejection::find(&**error) else {
             let status = self.otherwise.status(error);
-            let response = if caller.grpc {
+            return if caller.grpc {
                 let status = if status == StatusCode::INTERNAL_SERVER_ERROR {
                     GrpcStatus::Internal
                 } else {
@@ -297,7 +312,6 @@ impl<F: Otherwise> Edge<F> {
             } else {
                 with_detail(Problem::new(status), detail).into_response()
             };
-            return response.map(EdgeBody::own);
         };
         let mut response = if caller.grpc {
             respond_grpc(rejection, detail)
@@ -305,7 +319,7 @@ impl<F: Otherwise> Edge<F> {
             self.respond_http(rejection, caller, detail)
         };
         response.extensions_mut().insert(rejection.clone());
-        response.map(EdgeBody::own)
+        response
     }
 
     fn respond_http(
@@ -330,6 +344,15 @@ impl<F: Otherwise> Edge<F> {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+}
+
+/// How many attempts led to an error that nobody is to try again.
+fn made_in_vain(error: &BoxError) -> Option<Attempts> {
+    match Exhausted::find(&**error) {
+        Some(exhausted) => Some(Attempts::new(exhausted.attempts())),
+        None if Tag::find(&**error) == Some(Tag::DoNotRetry) => Some(Attempts::new(1)),
+        None => None,
     }
 }
 

@@ -87,6 +87,7 @@ fn was_left_alone(error: &(dyn std::error::Error + 'static)) -> bool {
         //# automatically retry them, even those with non-idempotent methods.
         let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
         // h2 ends with the server's GOAWAY those streams only that the server says it will not look at.
+        // With another reason something is wrong, and coming back at once makes it no better.
         let left = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
         error.is_remote() && (refused || left)
     })

@@ -48,6 +48,9 @@ pub use budget::Budget;
 pub mod replay;
 pub use replay::{Attempt, Attempts, Judge, Replay};
 
+mod exhausted;
+pub use exhausted::{Exhausted, Reason};
+
 mod tag;
 pub use tag::{Tag, Tagged};
 

@@ -134,8 +134,9 @@
 //!
 //! # Across services
 //! Attempts of services that call each other multiply: three layers of three make 27.
-//! A gRPC server is told how many attempts went before, in `grpc-previous-rpc-attempts`; an HTTP server where [`attempt_header`](Builder::attempt_header) names the header.
-//! A proxy that sets [`heed_attempts`](Builder::heed_attempts) counts the attempts of its callers as made: to a caller's third it gives one.
+//! A gRPC server is told how many attempts went before, in `grpc-previous-rpc-attempts`; an HTTP server where `attempt_header` names the header.
+//! A proxy that sets `heed_attempts` counts the attempts of its callers as made: to a caller's third it gives one.
+//! At its edge (`RespondLayer` of `seaworthy-http`) a service tells its gRPC callers not to try again what its own retries have given up, with a pushback of -1; HTTP has no word for it.
 //! The extensions of a further attempt's request have its [`Attempt`], so that layers further in know it.
 //!
 //! # Where the state lives
@@ -217,9 +218,6 @@ pub use gate::RetryGate;
 mod handle;
 pub use handle::{RetryHandle, Snapshot};
 
-mod exhausted;
-pub use exhausted::{Exhausted, Reason};
-
 mod call;
 mod judge;
 mod next;
@@ -227,7 +225,7 @@ mod response;
 
 pub use seaworthy_core::budget::BudgetConfig;
 pub use seaworthy_core::{Backoff, Jitter, Previous};
-pub use seaworthy_kit::{Attempt, Attempts, Budget, Tag, Tagged};
+pub use seaworthy_kit::{Attempt, Attempts, Budget, Exhausted, Reason, Tag, Tagged};
 
 /// The futures of this layer.
 pub mod future {

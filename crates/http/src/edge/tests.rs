@@ -93,6 +93,39 @@ async fn response_still_carries_the_rejection() {
 }
 
 #[tokio::test]
+async fn caller_is_told_not_to_try_again_what_retries_have_given_up() {
+    let exhausted = |error| -> BoxError {
+        let reason = seaworthy_kit::Reason::Attempts;
+        Box::new(Exhausted::new(3, Duration::ZERO, reason, error))
+    };
+    let pushback =
+        |response: &Response<_>| response.headers().get("grpc-retry-pushback-ms").cloned();
+    let errors = [
+        (exhausted("cable cut".into()), 3),
+        (exhausted(rejection(RejectionKind::TimedOut, None)), 3),
+        (
+            seaworthy_kit::Tagged::new(Tag::DoNotRetry, "quota").into(),
+            1,
+        ),
+    ];
+    for (error, attempts) in errors {
+        let message = error.to_string();
+        let response = answer(error, true).await;
+        assert_eq!(pushback(&response).unwrap(), "-1", "{message}");
+        let noted = response.extensions().get::<Attempts>();
+        assert_eq!(noted, Some(&Attempts::new(attempts)), "{message}");
+    }
+    let response = answer(exhausted("cable cut".into()), false).await;
+    assert_eq!(
+        (response.status().as_u16(), pushback(&response)),
+        (500, None)
+    );
+    assert!(response.extensions().get::<Attempts>().is_some());
+    let response = answer(rejection(RejectionKind::CircuitOpen, None), true).await;
+    assert_eq!(pushback(&response), None);
+}
+
+#[tokio::test]
 async fn problem_names_the_kind_and_the_layer_only_if_asked() {
     let open = || rejection(RejectionKind::CircuitOpen, None);
     let body = text(answer(open(), false).await).await;

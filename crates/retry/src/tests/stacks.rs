@@ -118,3 +118,28 @@ async fn panic_of_the_inner_call_itself_is_one_failure() {
     let failed = [Outcome::Failure];
     assert_eq!(outcomes(&layer.handle(), layer.layer(Panicking)), failed);
 }
+
+#[cfg(feature = "http")]
+#[tokio::test(start_paused = true)]
+async fn attempts_do_not_multiply_across_an_edge() {
+    use seaworthy_http::RespondLayer;
+    use seaworthy_http::replay::ReplayBody;
+
+    use super::http::{Got, attempts, get, http};
+
+    type Request = ::http::Request<ReplayBody<ReplayBody<http_body_util::Full<bytes::Bytes>>>>;
+    let server =
+        Upstream::<Request, Got>::new(|number, _| async move { Err(Fault(number).into()) });
+    let bad_gateway = |_: &BoxError| ::http::StatusCode::BAD_GATEWAY;
+    let stack = ServiceBuilder::new()
+        .layer(http().build().unwrap())
+        .layer(RespondLayer::new().otherwise(bad_gateway))
+        .layer(http().build().unwrap())
+        .service(server.view());
+    let response = stack.oneshot(get()).await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), attempts(&response)),
+        (502, Some(3))
+    );
+    assert_eq!(server.calls(), 3);
+}

@@ -84,18 +84,30 @@ async fn connection_that_broke_off_may_have_been_processed() {
     assert!(!was_never_sent(&error));
 }
 
-#[tokio::test]
-async fn stream_that_a_closing_connection_left_alone_was_never_sent() {
-    let error = error_of(|mut far| async move {
-        // SETTINGS, and GOAWAY that says: the last stream that I looked at is none, and nothing is wrong.
+/// What becomes of a request that a closing connection did not look at.
+async fn left_alone(reason: h2::Reason) -> BoxError {
+    error_of(|mut far| async move {
+        // SETTINGS, and GOAWAY that says: the last stream that I looked at is none.
         let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
-        let goaway = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let goaway = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         far.write_all(&settings).await.unwrap();
         // The client is there, and so is its request: it was made before anything was written.
         far.read_u8().await.unwrap();
         far.write_all(&goaway).await.unwrap();
+        far.write_u32(reason.into()).await.unwrap();
         let _ = tokio::io::copy(&mut far, &mut tokio::io::sink()).await;
     })
-    .await;
-    assert!(was_never_sent(&error), "{error:?}");
+    .await
+}
+
+#[tokio::test]
+async fn stream_that_a_closing_connection_left_alone_was_never_sent() {
+    assert!(was_never_sent(&left_alone(h2::Reason::NO_ERROR).await));
+}
+
+/// It was not processed, but a server that asks for calm must not have it back at once.
+#[tokio::test]
+async fn stream_that_was_left_alone_in_anger_is_not_sent_at_once() {
+    let error = left_alone(h2::Reason::ENHANCE_YOUR_CALM).await;
+    assert!(!was_never_sent(&error), "{error:?}");
 }

@@ -5,12 +5,13 @@ use std::fmt;
 use std::time::Duration;
 
 use seaworthy_core::GiveUp;
-use seaworthy_kit::BoxError;
+
+use crate::BoxError;
 
 /// A call that failed more than once, or that failed and must not be tried again by anybody: the budget is used up, or the server said so.
 ///
-/// Its [`source`](Error::source) is the last failure itself, so that [`Rejection::find`](seaworthy_kit::Rejection::find) and downcasts along the chain still work.
-/// A retry layer further out leaves it alone, or attempts would multiply.
+/// Its [`source`](Error::source) is the last failure itself, so that [`Rejection::find`](crate::Rejection::find) and downcasts along the chain still work.
+/// A retry layer further out leaves it alone, or attempts would multiply; so it is here, where an edge between the two can see it.
 #[derive(Debug)]
 pub struct Exhausted {
     attempts: u32,
@@ -48,12 +49,9 @@ pub enum Reason {
 // ===== impl Exhausted =====
 
 impl Exhausted {
-    pub(crate) const fn new(
-        attempts: u32,
-        waited: Duration,
-        reason: Reason,
-        source: BoxError,
-    ) -> Self {
+    /// What a retry layer makes of the last failure.
+    #[must_use]
+    pub const fn new(attempts: u32, waited: Duration, reason: Reason, source: BoxError) -> Self {
         Self {
             attempts,
             waited,
