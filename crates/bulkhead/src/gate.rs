@@ -22,7 +22,9 @@ pub struct BulkheadGate {
     queue: Mutex<Queue<Waker>>,
     /// As in the queue, for those who need not lock it. Written under its lock.
     max_queue: AtomicUsize,
-    /// The earliest deadline in the queue, likewise.
+    /// How long a call may wait; in nanoseconds, of which the largest number means "for ever".
+    max_wait: AtomicU64,
+    /// The earliest deadline in the queue. Written under its lock, too.
     next_deadline: AtomicU64,
     /// The pace of the queue in nanoseconds, likewise; zero while it is not known.
     pace: AtomicU64,
@@ -50,6 +52,7 @@ impl BulkheadGate {
             slots: Slots::try_new(options.max_concurrent)?,
             queue: Mutex::new(Queue::try_new(options.max_queue)?),
             max_queue: AtomicUsize::new(options.max_queue),
+            max_wait: AtomicU64::new(nanos(options.max_wait)),
             next_deadline: AtomicU64::new(Moment::NEVER.as_nanos()),
             pace: AtomicU64::new(0),
             options,
@@ -60,8 +63,15 @@ impl BulkheadGate {
         Ok(gate)
     }
 
-    pub(crate) const fn max_wait(&self) -> Duration {
-        self.options.max_wait
+    pub(crate) fn max_wait(&self) -> Duration {
+        match self.max_wait.load(Ordering::Relaxed) {
+            u64::MAX => Duration::MAX,
+            nanos => Duration::from_nanos(nanos),
+        }
+    }
+
+    pub(crate) fn set_max_wait(&self, max_wait: Duration) {
+        self.max_wait.store(nanos(max_wait), Ordering::Relaxed);
     }
 
     pub(crate) const fn clock(&self) -> &Clock {
@@ -104,8 +114,7 @@ impl BulkheadGate {
     fn publish_queue(&self, queue: &Queue<Waker>) {
         let next = queue.next_deadline().unwrap_or(Moment::NEVER);
         self.next_deadline.store(next.as_nanos(), Ordering::Relaxed);
-        let pace = queue.pace().unwrap_or_default().as_nanos();
-        let pace = u64::try_from(pace).unwrap_or(u64::MAX);
+        let pace = nanos(queue.pace().unwrap_or_default());
         self.pace.store(pace, Ordering::Relaxed);
     }
 
@@ -244,7 +253,12 @@ impl Gate for BulkheadGate {
     fn is_forgettable(&self) -> bool {
         self.occupancy().limit == self.options.max_concurrent
             && self.max_queue() == self.options.max_queue
+            && self.max_wait() == self.options.max_wait
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Without a queue nobody can tell when a slot will be free: to know how long calls take, each would have to be timed.

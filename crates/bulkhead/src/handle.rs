@@ -70,6 +70,13 @@ impl BulkheadHandle {
         self.share.set_max_queue(limit)
     }
 
+    /// Lets calls wait for so long from now on; those who wait already keep the time that they were given. It has no effect on a bulkhead that sheds.
+    ///
+    /// Zero refuses calls without a slot at once; [`Duration::MAX`] lets them wait for ever.
+    pub fn set_max_wait(&self, max_wait: Duration) {
+        self.share.set_max_wait(max_wait);
+    }
+
     /// Calls the listener at every event of this bulkhead, on the thread where it happens.
     pub fn subscribe(
         &self,

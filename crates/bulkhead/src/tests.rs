@@ -18,14 +18,17 @@ mod terms;
 
 #[cfg(feature = "http")]
 mod body;
+#[cfg(feature = "metrics")]
+mod gauges;
 
 /// What an operator does: other limits, observing, the end of a drain.
 fn meddle(handle: &BulkheadHandle, draw: u64) {
-    match draw % 6 {
-        0 | 1 => handle.set_limit(1 + (draw / 6 % 8) as usize).unwrap(),
+    match draw % 7 {
+        0 | 1 => handle.set_limit(1 + (draw / 7 % 8) as usize).unwrap(),
         2 => handle.set_limit(8).unwrap(),
-        3 => handle.set_queue_limit((draw / 6 % 4) as usize).unwrap(),
-        4 => handle.control().enforce_percent((draw / 6 % 101) as u8),
+        3 => handle.set_queue_limit((draw / 7 % 4) as usize).unwrap(),
+        4 => handle.set_max_wait(Duration::from_millis(draw / 7 % 1_000)),
+        5 => handle.control().enforce_percent((draw / 7 % 101) as u8),
         _ => handle.control().resume(),
     }
 }

@@ -81,6 +81,30 @@ async fn queue_without_time_refuses_at_once() {
     assert_eq!(counts(&handle), (1, 1, 0));
 }
 
+#[tokio::test(start_paused = true)]
+async fn new_time_to_wait_is_for_calls_that_come_after_it() {
+    let handle = pool(1, 3);
+    let _first = Call::start(&handle);
+    let before = Call::start(&handle);
+    handle.set_max_wait(10 * MILLI);
+    assert_eq!(handle.snapshot().max_wait, Some(10 * MILLI));
+    let after = Call::start(&handle);
+    advance(10 * MILLI).await;
+    assert_eq!(after.refusal().kind(), RejectionKind::QueueTimeout);
+    assert!(!before.is_woken());
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(before.refusal().kind(), RejectionKind::QueueTimeout);
+
+    handle.set_max_wait(Duration::ZERO);
+    let refused = Call::new(&handle).refusal();
+    assert_eq!(refused.kind(), RejectionKind::BulkheadFull);
+    handle.set_max_wait(Duration::MAX);
+    assert_eq!(handle.snapshot().max_wait, None);
+    let patient = Call::start(&handle);
+    advance(Duration::from_secs(1_000_000)).await;
+    assert!(!patient.is_woken());
+}
+
 #[test]
 fn wait_for_ever_needs_no_timer() {
     // Outside of a runtime a timer cannot be made.
