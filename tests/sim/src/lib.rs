@@ -1,0 +1,18 @@
+//! A simulated fleet: clients, networks and servers in one process, on paused time, with the real layers between them.
+//!
+//! Each experiment is a function of a seed.
+//! It asserts what must hold, and returns what it saw, as a table and as curves.
+
+pub mod cascade;
+pub mod chart;
+pub mod contention;
+pub mod cpu;
+pub mod fleet;
+pub mod half_open;
+pub mod isolation;
+pub mod ledger;
+pub mod load;
+pub mod net;
+pub mod report;
+pub mod storm;
+pub mod world;

@@ -1,0 +1,59 @@
+//! `cargo run --release -p sim -- storm --seed 7`: an experiment in full length, its table, and its charts in `target/sim`.
+#![expect(clippy::print_stdout, reason = "it prints what it saw")]
+
+use std::error::Error;
+
+use clap::{Parser, ValueEnum};
+use sim::report::Report;
+use sim::{cascade, contention, fleet, half_open, isolation, storm};
+
+/// Runs experiments on a simulated fleet.
+#[derive(Parser)]
+struct Args {
+    /// Which; all if none is named.
+    experiments: Vec<Experiment>,
+    /// The seed of all chance.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Experiment {
+    Cascade,
+    Contention,
+    Fleet,
+    HalfOpen,
+    Isolation,
+    Storm,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    let chosen = if args.experiments.is_empty() {
+        Experiment::value_variants()
+    } else {
+        &args.experiments
+    };
+    for experiment in chosen {
+        let report = experiment.run(args.seed);
+        println!("{}, seed {}\n\n{report}", report.name, args.seed);
+        for chart in report.charts() {
+            println!("{}", chart.write()?.display());
+        }
+        println!();
+    }
+    Ok(())
+}
+
+impl Experiment {
+    fn run(self, seed: u64) -> Report {
+        match self {
+            Self::Contention => contention::experiment(seed, &[10, 50, 100, 200], 40),
+            Self::Cascade => cascade::experiment(seed),
+            Self::Fleet => fleet::experiment(seed),
+            Self::HalfOpen => half_open::experiment(seed),
+            Self::Isolation => isolation::experiment(seed),
+            Self::Storm => storm::experiment(seed, 200.0),
+        }
+    }
+}
