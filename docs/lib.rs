@@ -15,6 +15,9 @@ pub mod metrics {}
 #[doc = include_str!("ordering.md")]
 pub mod ordering {}
 
+#[doc = include_str!("simulation.md")]
+pub mod simulation {}
+
 /// The cookbook: a page for each layer, and for each framework that they go into.
 pub mod cookbook {
     #[doc = include_str!("cookbook/circuit-breaker.md")]

@@ -81,6 +81,9 @@ impl Link {
     }
 
     /// Sends a request to a server, which does not notice when the caller goes.
+    ///
+    /// # Errors
+    /// If the server has crashed, or does so before it has answered.
     pub fn send<S, A, B>(
         &self,
         server: S,

@@ -327,7 +327,9 @@ fn check(policy: Policy, rate: f64, seen: &Aftermath) {
         Policy::Plain(_, Some(_), Order::FifoUnlessExpired) => assert!(well, "{who}"),
         Policy::Plain(_, None, Order::Lifo) => assert!(well, "{who}"),
         // Nobody holds the retries back: three times the load is beyond the capacity, if the load is more than a third of it.
-        Policy::Plain(_, None, _) => assert_eq!(well, 3.0 * rate < CAPACITY, "{who}"),
+        Policy::Plain(_, None, Order::Fifo) => assert_eq!(well, 3.0 * rate < CAPACITY, "{who}"),
+        // Dropping what has expired serves what is about to: it is not enough near the capacity, and a matter of luck between.
+        Policy::Plain(_, None, Order::FifoUnlessExpired) if rate > 800.0 => assert!(!well, "{who}"),
         // A budget bounds them, and the server comes back where that bound is within its capacity.
         Policy::Plain(_, Some(share), _) if share > 0.05 => {
             assert_eq!(well, (1.0 + share) * rate < 0.98 * CAPACITY, "{who}");
