@@ -179,7 +179,7 @@
 //!
 //! # Errors
 //! `CircuitOpen`, with the state and what opened the circuit; 503 or UNAVAILABLE at the edge.
-//! It says when to come back: open, at the end of the wait; half-open, at the earliest end of a probe's lease; recovering, at the end of the ramp; forced open, never.
+//! It says when to come back: open, at the end of the wait; half-open, at the earliest end of a probe's lease; recovering and forced open, it does not.
 //! `Draining` after [`CircuitBreakerHandle::drain`].
 //! Errors of the inner service pass unchanged.
 //!

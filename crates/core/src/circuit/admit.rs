@@ -2,7 +2,6 @@
 
 use super::call::{Admission, Cause, Refusal, Why};
 use super::probes::NoLease;
-use super::ramp::Ramp;
 use super::state::{Kind, Word};
 use super::{Circuit, Clock};
 use crate::Moment;
@@ -95,10 +94,8 @@ impl Circuit {
                 Kind::HalfOpen => self.lease(word, clock.now()),
                 Kind::Recovering => match self.is_of_share(word, clock.now()) {
                     Some(true) => return Ok(Admission::plain(word.generation())),
-                    Some(false) => {
-                        let end = self.ramp.as_ref().map(Ramp::end);
-                        return Err(self.refusal(Why::Recovering, end));
-                    }
+                    // Nobody is sent to the end of the ramp: all would be there at once, which is what a ramp is against.
+                    Some(false) => return Err(self.refusal(Why::Recovering, None)),
                     None => Err(NoLease::Stale),
                 },
             };
@@ -131,11 +128,9 @@ impl Circuit {
     /// Whether this call is of the share that a recovering circuit admits; `None` if it has moved on.
     fn is_of_share(&self, word: Word, now: Moment) -> Option<bool> {
         match &self.ramp {
-            Some(ramp) if !ramp.is_over(now) => {
-                ramp.take(word.generation(), now, || self.word() == word)
-            }
-            // The next call that ends closes the circuit.
-            _ => Some(true),
+            // Over, it admits every call; the next one that ends closes the circuit.
+            Some(ramp) => ramp.take(word.generation(), now, || self.word() == word),
+            None => Some(true),
         }
     }
 

@@ -38,7 +38,7 @@ pub struct Settlement {
 #[non_exhaustive]
 pub struct Refusal {
     /// When asking again may succeed; `None` where nobody can tell.
-    /// Open: the end of the wait. Half-open: the earliest end of a probe's lease. Recovering: the end of the ramp, though some calls pass before.
+    /// Open: the end of the wait. Half-open: the earliest end of a probe's lease.
     pub until: Option<Moment>,
     /// Why.
     pub why: Why,

@@ -57,7 +57,7 @@ impl Ramp {
     }
 
     /// When every call is admitted again.
-    pub(super) fn end(&self) -> Moment {
+    fn end(&self) -> Moment {
         self.from() + self.span
     }
 

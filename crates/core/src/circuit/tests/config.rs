@@ -80,6 +80,17 @@ fn extreme_options_that_make_sense_are_accepted() {
         .call(Outcome::Failure)
         .expect("one in 8192 is more than one in a million");
     assert_eq!(trip.until, Some(Moment::NEVER));
+    let endless = Test::new(
+        CircuitConfig::new()
+            .window_time(Duration::MAX, 256)
+            .minimum_calls(2),
+    );
+    for now in [Moment::ORIGIN, Moment::NEVER, Moment::ORIGIN, Moment::NEVER] {
+        endless.now.set(now);
+        endless.call(Outcome::Success);
+    }
+    endless.call(Outcome::Failure);
+    assert_eq!(endless.state(), State::Closed);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::model::{Model, Options, Pass, TICK};
 use super::*;
-use crate::circuit::Cause;
+use crate::circuit::{Cause, Why};
 
 const MS: u64 = 1_000_000;
 
@@ -346,7 +346,10 @@ proptest! {
         let longest = 2 * longest + TICK;
         for _ in 0..20 {
             let call = pair.circuit.try_admit(|| pair.moment()).or_else(|refusal| {
-                let until = refusal.until.expect("it says until when").as_nanos();
+                let until = match refusal.why {
+                    Why::Recovering => pair.now + pair.options.ramp.unwrap_or(0),
+                    _ => refusal.until.expect("it says until when").as_nanos(),
+                };
                 assert!(until - pair.now <= longest);
                 pair.now = until;
                 pair.circuit.try_admit(|| pair.moment())
