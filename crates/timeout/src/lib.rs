@@ -117,6 +117,7 @@
 //! | the deadline of the task | absolute | the end of the body |
 //!
 //! The earliest cuts.
+//! A request body that comes slowly is part of the wait for the head, since whoever reads it has not answered yet.
 //! A body is cut only where it has nothing to give: a reader that is slower than the callee never loses a frame that is there, and a body with a frame for every poll is never cut.
 //! The timers are tokio's: a limit that is waited for needs a runtime with time, and is met within a millisecond.
 //!
