@@ -6,6 +6,7 @@ mod layers;
 mod manifests;
 mod metrics;
 mod msrv;
+mod options;
 mod rust;
 mod tokens;
 mod tree;
@@ -37,6 +38,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String> {
     findings.extend(layers::check(workspace, &tree));
     findings.extend(docs::check(workspace, &tree));
     findings.extend(metrics::check(&tree));
+    findings.extend(options::check(workspace, &tree));
     findings.extend(changelog::check(&tree));
     findings.extend(manifests::check(workspace, &tree));
     findings.extend(msrv::check(workspace, &reach));
