@@ -10,10 +10,10 @@ use tower::{Layer, Service, service_fn};
 
 /// Bytes that are left of each key after it was called so often.
 fn bytes_per_key(keys: u64, calls: usize) -> u64 {
-    let max_keys = NonZeroUsize::new(keys as usize).unwrap();
+    let max_keys = NonZeroUsize::new(keys as usize).expect("above zero");
     let layer = BulkheadLayer::plain("tenants")
         .keyed(max_keys, |tenant: &u64| *tenant)
-        .unwrap();
+        .expect("defaults");
     let mut service = layer.layer(service_fn(|_: u64| ready(Ok::<_, Infallible>(()))));
     let used = allocation_counter::measure(|| {
         for key in 0..keys {
