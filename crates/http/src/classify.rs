@@ -59,6 +59,11 @@ fn http_verdict(head: &Parts) -> Verdict {
     } else {
         Verdict::SUCCESS
     };
+    hinted(verdict, head)
+}
+
+/// The verdict, with the word of a busy server about when to come back.
+pub(crate) fn hinted(verdict: Verdict, head: &Parts) -> Verdict {
     let hints = matches!(
         head.status,
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS

@@ -29,5 +29,8 @@ mod reqwest;
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::{KeptReqwest, Reqwest, ReqwestReplay};
 
+#[cfg(feature = "tower-http")]
+pub mod tower_http;
+
 pub mod edge;
 pub use edge::RespondLayer;

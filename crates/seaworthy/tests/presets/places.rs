@@ -152,6 +152,7 @@ async fn drain_lets_a_running_call_have_its_attempts() {
     let refused = service.clone().oneshot(8).await.unwrap_err();
     assert_eq!(kind(&refused), Some(RejectionKind::Draining));
     drained.await;
+    assert!(running.is_finished(), "the drain waited for it");
     assert_eq!(running.await.unwrap().unwrap(), 7);
     stack.deadline().control().resume();
     assert_eq!(service.oneshot(9).await.unwrap(), 9);
