@@ -85,12 +85,21 @@ fn more_than_it_can_do_is_refused() {
 #[test]
 fn report_under_way_is_finished_before_it_ends() {
     let mut server = Running::start();
-    let report = ask(&server.address, "/report/300");
+    let report = ask(&server.address, "/report/1000");
     wait_for(&server.address, "running: 1");
     server.interrupt();
     let mut line = String::new();
     server.stdout.read_line(&mut line).unwrap();
     assert!(line.contains("1 finish"), "{line}");
+    // It still listens, so that a load balancer is told, and not cut off.
+    let refused = loop {
+        let answer = read(ask(&server.address, "/report/0"));
+        if !answer.starts_with("HTTP/1.1 200 ") {
+            break answer;
+        }
+    };
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    assert!(refused.contains("draining"), "{refused}");
     assert!(read(report).starts_with("HTTP/1.1 200 "));
     assert_eq!(server.child.wait().unwrap().code(), Some(0));
 }
