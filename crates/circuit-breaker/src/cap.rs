@@ -96,3 +96,66 @@ impl Drop for Place {
             .fetch_sub(usize::from(self.is_key), Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cap(share: f64) -> Arc<OpenCap> {
+        Arc::new(OpenCap::new(Ratio::try_new("share", share).unwrap()))
+    }
+
+    #[test]
+    fn share_is_of_the_keys_there_are_and_never_none() {
+        let cap = cap(0.5);
+        let overflow = Place::new(cap.clone(), false);
+        let mut places = Vec::new();
+        let mut taken = 0;
+        for expected in [1, 1, 1, 2, 2, 3] {
+            places.push(Place::new(cap.clone(), true));
+            taken += usize::from(places.last().unwrap().take(|| true));
+            assert_eq!(taken, expected, "of {}", places.len());
+        }
+        assert!(!overflow.take(|| true));
+        drop(places);
+        assert!(overflow.take(|| true), "one always may");
+        assert_eq!(cap.keys.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn place_is_taken_once_and_not_for_a_circuit_that_has_closed() {
+        let cap = cap(1.0);
+        let place = Place::new(cap.clone(), true);
+        for _ in 0..3 {
+            assert!(place.take(|| true));
+        }
+        assert_eq!(cap.refusing.load(Ordering::Relaxed), 1);
+        place.give_back();
+        place.give_back();
+        assert_eq!(cap.refusing.load(Ordering::Relaxed), 0);
+        assert!(place.take(|| false), "this one call is refused");
+        assert_eq!(cap.refusing.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn no_place_is_lost_between_threads_that_refuse_and_close() {
+        let cap = cap(1.0);
+        let places: Vec<_> = (0..2).map(|_| Place::new(cap.clone(), true)).collect();
+        // Whether each of the two circuits refuses at present.
+        let open: Vec<_> = (0..2).map(|_| AtomicBool::new(false)).collect();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for round in 0..4000 {
+                        let (place, open) = (&places[round % 2], &open[round % 2]);
+                        open.store(true, Ordering::Release);
+                        place.take(|| open.load(Ordering::Acquire));
+                        open.store(false, Ordering::Release);
+                        place.give_back();
+                    }
+                });
+            }
+        });
+        assert_eq!(cap.refusing.load(Ordering::Relaxed), 0);
+    }
+}

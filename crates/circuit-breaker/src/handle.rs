@@ -48,7 +48,7 @@ pub struct Snapshot {
 }
 
 impl CircuitBreakerHandle {
-    /// The state. An open circuit whose time is over stays open until a call comes.
+    /// The state. An open circuit whose time is over stays open until a call comes, a recovering one until a call ends.
     #[must_use]
     pub fn state(&self) -> State {
         self.share.circuit().state()

@@ -108,6 +108,7 @@ impl<T> Builder<T> {
 
     /// Counts calls that took longer than this as slow, and opens when half of the calls in the window were, or the share of [`slow_call_rate`](Self::slow_call_rate). Default: off.
     ///
+    /// A call lasts until it is over, over HTTP to the end of its response body; one that its caller drops after more than the threshold counts as slow too.
     /// It costs two readings of the clock for each call.
     pub fn slow_call_threshold(self, threshold: Duration) -> Self {
         self.change(|circuit| circuit.slow_call_threshold(threshold))
@@ -200,6 +201,8 @@ impl<T> Builder<T> {
     /// Counts a call that its caller dropped as a failure if it had lasted for this long. Default: `None`, dropped calls say nothing.
     ///
     /// It is for callers whose own timeout is outside of this layer, and costs two readings of the clock for each call.
+    /// Such a failure counts in every rule, and as slow if it was longer than that threshold; a probe dropped so late is a failed probe.
+    /// A call that is still under way is never counted.
     pub fn abandoned_after(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.abandoned_after = age.into();
         self

@@ -77,3 +77,17 @@ fn healthy_call_writes_nothing_again_once_a_recovery_is_over() {
     assert_eq!(test.state(), State::Closed);
     assert_eq!(writes_of(100, &test, Outcome::Success), 0);
 }
+
+#[test]
+fn window_at_rest_is_not_written_while_a_count_comes_down() {
+    let config = CircuitConfig::new().failure_rate(None).leaky_count(9);
+    let test = Test::new(config.slow_call_threshold(SECOND).window_calls(2));
+    test.calls(5, Outcome::Failure);
+    test.calls(2, Outcome::Success);
+    assert_eq!(
+        writes_of(3, &test, Outcome::Success),
+        3,
+        "the count's alone"
+    );
+    assert_eq!(writes_of(100, &test, Outcome::Success), 0);
+}
