@@ -101,7 +101,7 @@ impl<T> Builder<T> {
         self
     }
 
-    /// Opens when this share of the calls in the window failed, or more; `None` turns the rule off. Default: 0.5.
+    /// Opens when this share of the calls in the window failed, or more; above 0.0 and at most 1.0, `None` turns the rule off. Default: 0.5.
     pub fn failure_rate(self, share: impl Into<Option<f64>>) -> Self {
         self.change(|circuit| circuit.failure_rate(share))
     }
@@ -119,12 +119,17 @@ impl<T> Builder<T> {
         self.change(|circuit| circuit.slow_call_rate(share))
     }
 
-    /// Takes the rates over the last so many calls. Default: 100.
+    /// Takes the rates over the last so many calls, at most 8192. Default: 100.
+    ///
+    /// While the window is full of good calls, another one costs a few loads and writes nothing.
     pub fn window_calls(self, calls: u32) -> Self {
         self.change(|circuit| circuit.window_calls(calls))
     }
 
-    /// Takes the rates over the last stretch of time instead, which slides in so many steps.
+    /// Takes the rates over the last stretch of time instead, which slides in so many steps: at most 256, of at least a millisecond each; 10 is the usual number.
+    ///
+    /// It forgets while nothing happens, where a window of calls keeps what it saw.
+    /// Every call, a success too, then reads the clock once and adds to a count that all threads share.
     pub fn window_time(self, span: Duration, buckets: u32) -> Self {
         self.change(|circuit| circuit.window_time(span, buckets))
     }
@@ -146,7 +151,7 @@ impl<T> Builder<T> {
         self.change(|circuit| circuit.leaky_count(count))
     }
 
-    /// Opens when the window holds this many failures, however many calls succeeded. Default: off.
+    /// Opens when the window holds this many failures, however many calls succeeded, and without a minimum of calls. Default: off.
     pub fn failure_count(self, failures: impl Into<Option<u32>>) -> Self {
         self.change(|circuit| circuit.failure_count(failures))
     }
@@ -168,32 +173,34 @@ impl<T> Builder<T> {
         self.change(|circuit| circuit.max_recovery_timeout(timeout))
     }
 
-    /// Each time it opens again without having closed, it stays open for so many times as long. Default: 2.
+    /// Each time it opens again without having closed, it stays open for so many times as long; from 1.0, which never grows, to 1000.0. Default: 2.
     pub fn recovery_factor(self, factor: f64) -> Self {
         self.change(|circuit| circuit.recovery_factor(factor))
     }
 
-    /// Stays open for this share longer or shorter, at random. Default: 0.1.
+    /// Stays open for this share longer or shorter, at random; from 0.0 to 1.0. Default: 0.1.
     pub fn jitter(self, share: f64) -> Self {
         self.change(|circuit| circuit.jitter(share))
     }
 
-    /// Lets at most so many calls at a time probe a half-open circuit. Default: 3.
+    /// Lets at most so many calls at a time probe a half-open circuit; from 1 to 1000. Default: 3.
     pub fn half_open_max_calls(self, calls: u32) -> Self {
         self.change(|circuit| circuit.half_open_max_calls(calls))
     }
 
-    /// Closes after so many probes succeeded. Default: 3.
+    /// Closes after so many probes succeeded; from 1 to 1000. Default: 3.
     pub fn success_threshold(self, successes: u32) -> Self {
         self.change(|circuit| circuit.success_threshold(successes))
     }
 
     /// Lets probes fail as long as their share stays below this. Default: `None`, the first failure opens the circuit again.
+    ///
+    /// It needs more [`half_open_max_calls`](Self::half_open_max_calls) than [`success_threshold`](Self::success_threshold): with as many, one failure is one success too few.
     pub fn half_open_failure_rate(self, share: impl Into<Option<f64>>) -> Self {
         self.change(|circuit| circuit.half_open_failure_rate(share))
     }
 
-    /// Gives up on a probe that has not reported for this long, and hands its place on. Default: 30 s.
+    /// Gives up on a probe that has not reported for this long, and hands its place on; in steps of about a millisecond. Default: 30 s.
     pub fn probe_lease(self, lease: Duration) -> Self {
         self.change(|circuit| circuit.probe_lease(lease))
     }
