@@ -233,6 +233,30 @@ fn waker_may_hold_another_place_in_the_same_queue() {
     assert_eq!(counts(&handle), (1, 0, 0));
 }
 
+#[tokio::test(start_paused = true)]
+async fn slot_that_comes_between_two_looks_at_the_end_of_the_wait_is_kept() {
+    // By the clock of the bulkhead no time passes; by the timer it does.
+    let stopped = seaworthy_kit::testing::ManualClock::new();
+    let layer = BulkheadLayer::plain("pool").max_concurrent(1);
+    let layer = layer
+        .queue(1, Duration::from_secs(1))
+        .clock(stopped.clock());
+    let handle = layer.build().unwrap().handle();
+    let first = Call::start(&handle);
+    let waker = Waker::from(Arc::new(Keeping(Mutex::new(first))));
+    let (_end, ended) = oneshot::channel();
+    let mut waiting = Box::pin(run(handle.clone(), ended));
+    assert_pending!(waiting.as_mut().poll(&mut Context::from_waker(&waker)));
+    drop(waker);
+    advance(Duration::from_secs(2)).await;
+    // It looks for a slot, and there is none; it drops its old waker, and with that the call that has the slot; it looks at the timer.
+    let mut later = Context::from_waker(Waker::noop());
+    assert_pending!(waiting.as_mut().poll(&mut later));
+    assert_eq!(counts(&handle), (1, 1, 0), "it runs");
+    drop(waiting);
+    assert_eq!(counts(&handle), (1, 0, 0));
+}
+
 /// A waker that panics.
 struct Panicking;
 

@@ -53,16 +53,27 @@ async fn work(seen: &Seen, most: usize, turns: usize) -> Result<(), BoxError> {
 }
 
 async fn caller(handle: BulkheadHandle, seen: Arc<Seen>, most: usize, seed: u64, calls: usize) {
+    slow_caller(handle, seen, most, seed, calls, 4).await;
+}
+
+async fn slow_caller(
+    handle: BulkheadHandle,
+    seen: Arc<Seen>,
+    most: usize,
+    seed: u64,
+    calls: usize,
+    most_turns: usize,
+) {
     let mut random = fastrand::Rng::with_seed(seed);
     for _ in 0..calls {
-        let turns = random.usize(..4);
+        let turns = random.usize(..most_turns);
         let call = handle.call(|| work(&seen, most, turns));
-        let polls = if random.bool() {
-            usize::MAX
+        let result = if random.bool() {
+            Some(call.await)
         } else {
-            random.usize(..6)
+            at_most(random.usize(..6), call).await
         };
-        let count = match at_most(polls, call).await {
+        let count = match result {
             None => &seen.gone,
             Some(Ok(())) => &seen.done,
             Some(Err(error)) => {
@@ -86,19 +97,26 @@ fn assert_at_rest(handle: &BulkheadHandle, seen: &Seen, calls: usize) {
     assert_eq!(snapshot.available, snapshot.limit);
     let all = [&seen.done, &seen.gone, &seen.refused].map(|count| count.load(Ordering::Relaxed));
     assert_eq!(all.iter().sum::<usize>(), calls);
-    assert!(all.iter().all(|&count| count > 0), "{all:?}: not all ways");
+}
+
+/// That the load was such that calls ended in every way.
+fn assert_all_ways(seen: &Seen) {
+    for count in [&seen.done, &seen.gone, &seen.refused] {
+        assert!(count.load(Ordering::Relaxed) > 0);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn random_cancellations_on_many_threads_lose_no_slot() {
     let (handle, seen) = (limited(), Arc::new(Seen::default()));
     let callers: Vec<_> = (0..16)
-        .map(|seed| tokio::spawn(caller(handle.clone(), seen.clone(), LIMIT, seed, 500)))
+        .map(|seed| tokio::spawn(caller(handle.clone(), seen.clone(), LIMIT, seed, 1_000)))
         .collect();
     for caller in callers {
         caller.await.unwrap();
     }
-    assert_at_rest(&handle, &seen, 16 * 500);
+    assert_at_rest(&handle, &seen, 16 * 1_000);
+    assert_all_ways(&seen);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -117,6 +135,25 @@ async fn limits_that_change_under_load_lose_no_slot() {
         caller.await.unwrap();
     }
     assert_at_rest(&handle, &seen, 16 * 300);
+    assert_all_ways(&seen);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn waits_that_end_while_slots_are_handed_on_lose_no_slot() {
+    let layer = BulkheadLayer::plain("pool").max_concurrent(LIMIT);
+    let wait = Duration::from_millis(1);
+    let handle = layer.queue(12, wait).build().unwrap().handle();
+    let seen = Arc::new(Seen::default());
+    let callers: Vec<_> = (0..16)
+        .map(|seed| {
+            let (handle, seen) = (handle.clone(), seen.clone());
+            tokio::spawn(slow_caller(handle, seen, LIMIT, seed, 500, 300))
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    assert_at_rest(&handle, &seen, 16 * 500);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
