@@ -36,6 +36,49 @@
 //! # }
 //! ```
 //! For HTTP and gRPC begin with `RetryLayer::http("stock")` (feature `http`), for `reqwest::Client` with `RetryLayer::reqwest("stock")` (feature `reqwest`).
+//! A POST request is repeated where it carries an `Idempotency-Key`, and the server says when:
+//!
+#![cfg_attr(feature = "http", doc = "```")]
+#![cfg_attr(not(feature = "http"), doc = "```text")]
+//! use std::time::Duration;
+//!
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::{BodyExt, Full};
+//! use seaworthy_retry::{Attempts, RetryLayer};
+//! use tokio::time::Instant;
+//! use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), BoxError> {
+//! let layer = RetryLayer::http("gateway").build()?;
+//! let retries = layer.handle();
+//! let gateway = ServiceBuilder::new().layer(layer).service(service_fn(move |request: Request<_>| {
+//!     let retries = retries.clone();
+//!     async move {
+//!         // Each attempt brings the whole body.
+//!         let amount = BodyExt::collect(request.into_body()).await?.to_bytes();
+//!         let answer = Response::builder();
+//!         let answer = match retries.snapshot().retries {
+//!             0 => answer.status(503).header("retry-after", "2"),
+//!             _ => answer.status(200),
+//!         };
+//!         Ok::<_, BoxError>(answer.body(Full::<Bytes>::from(amount))?)
+//!     }
+//! }));
+//!
+//! let charge = Request::post("http://gateway.test/v1/charges")
+//!     .header("idempotency-key", "\"8e03978e\"")
+//!     .body(Full::<Bytes>::from("amount=99"))?;
+//! let began = Instant::now();
+//! let response = gateway.oneshot(charge).await?;
+//! assert_eq!(response.status(), 200);
+//! assert_eq!(response.extensions().get(), Some(&Attempts::new(2)));
+//! assert!(began.elapsed() >= Duration::from_secs(2));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Over HTTP the inner service is called with requests whose body can be sent again; where it takes a body type of its own, as a tonic `Channel` does, `.body(tonic::body::Body::new)` makes that:
 //!
 #![cfg_attr(feature = "http", doc = "```")]

@@ -94,6 +94,19 @@ async fn call_dropped_during_its_wait_gives_its_retry_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn retry_that_could_not_be_sent_is_given_back() {
+    let layer = plain().budget(half()).build().unwrap();
+    layer.layer(recovering(0)).oneshot(7).await.unwrap();
+    let upstream = failing();
+    let mut service = layer.layer(upstream.view());
+    let call = service.ready().await.unwrap().call(7);
+    upstream.set_pending(true);
+    let error = call.await.unwrap_err();
+    assert_eq!(exhausted(&error), (1, Reason::NotReady));
+    assert_eq!(layer.handle().snapshot().budget_remaining, Some(1.0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn retry_that_was_sent_is_not_given_back() {
     let layer = plain().budget(half()).build().unwrap();
     layer.layer(recovering(0)).oneshot(7).await.unwrap();

@@ -79,6 +79,21 @@ async fn function_dropped_during_its_wait_is_abandoned() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn function_that_panics_is_one_failed_call() {
+    let handle = plain().build().unwrap().handle();
+    let recorder = record(&handle);
+    let mut call = task::spawn(handle.call(|| async {
+        assert_eq!(1, 2, "as a function might");
+        Err::<(), _>(Fault(9))
+    }));
+    let polled = std::panic::AssertUnwindSafe(|| call.poll());
+    assert!(std::panic::catch_unwind(polled).is_err());
+    drop(call);
+    assert_eq!(recorder.outcomes(), [Outcome::Failure]);
+    assert_eq!(handle.snapshot().in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn draining_layer_does_not_call_the_function() {
     let handle = plain().build().unwrap().handle();
     handle.drain().await;
