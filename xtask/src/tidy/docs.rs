@@ -9,6 +9,9 @@ use crate::workspace::Workspace;
 
 pub(super) fn check(workspace: &Workspace, tree: &Tree) -> Vec<Finding> {
     let mut findings = pages(tree);
+    let is_page =
+        |file: &&File| file.is("md") && (file.is_below("docs") || file.path == "README.md");
+    findings.extend(tree.files().filter(is_page).flat_map(idle));
     for package in workspace.members() {
         let folder = workspace.folder(package).to_string_lossy();
         if folder.starts_with("examples/") {
@@ -28,6 +31,30 @@ fn pages(tree: &Tree) -> Vec<Finding> {
     let page =
         |page: &File| Finding::new(&page.path, 1, "no source in docs includes this page", hint);
     pages.into_iter().map(page).collect()
+}
+
+/// The snippets of a page that are compiled and claim nothing.
+fn idle(page: &File) -> Vec<Finding> {
+    let hint = "a snippet that asserts nothing is true whatever the code does: say what comes out";
+    let mut findings = Vec::new();
+    // Where the snippet begins, and whether it asserts.
+    let mut snippet: Option<(usize, bool)> = None;
+    let mut fenced = false;
+    for (line, text) in page.lines() {
+        if let Some(language) = text.trim_start().strip_prefix("```") {
+            if fenced && let Some((began, false)) = snippet {
+                let what = "the snippet asserts nothing";
+                findings.push(Finding::new(&page.path, began, what, hint));
+            }
+            // For rustdoc, a fence without a language is Rust as well.
+            let is_rust = !fenced && (language.is_empty() || language.starts_with("rust"));
+            snippet = is_rust.then_some((line, false));
+            fenced = !fenced;
+        } else if let Some((_, asserts)) = &mut snippet {
+            *asserts |= text.contains("assert");
+        }
+    }
+    findings
 }
 
 /// The files that a source includes, from the root.
@@ -210,5 +237,13 @@ mod tests {
         assert_eq!(said(example("examples/axum", &Tree::of(&files))), [long]);
         files[3].1 = &program["fn main() {}\n".len()..];
         assert_eq!(example("examples/axum", &Tree::of(&files)), []);
+    }
+
+    #[test]
+    fn snippet_that_asserts_nothing_is_found() {
+        let page = "```sh\ncargo run\n```\n```rust\nlet a = 1;\n```\n```rust\nassert!(true);\n```\n```\nlet b = 2;\n```\n";
+        let nothing = || "the snippet asserts nothing".to_owned();
+        let found = said(idle(&File::new("docs/errors.md", page)));
+        assert_eq!(found, [(4, nothing()), (10, nothing())]);
     }
 }
