@@ -165,13 +165,25 @@ impl BulkheadGate {
     /// Sets the gauges that every call changes. Before there is a recorder nothing is lost: the next call sets them again.
     #[inline]
     fn show(&self) {
-        let instruments = self.telemetry.instruments();
-        if self.gauges == Gauges::Own && instruments.are_heard() {
-            self.show_settled(|seen| {
-                instruments.set_in_flight(seen.running);
-                instruments.set_queue_depth(seen.waiting);
-            });
+        if self.gauges == Gauges::Own && self.telemetry.instruments().are_heard() {
+            self.show_running();
         }
+    }
+
+    #[inline(never)]
+    fn show_running(&self) {
+        let instruments = self.telemetry.instruments();
+        self.show_settled(|seen| {
+            instruments.set_in_flight(seen.running);
+            instruments.set_queue_depth(seen.waiting);
+        });
+    }
+
+    /// Gives the slot to whoever waits for it.
+    #[cold]
+    fn hand_on(&self, slot: Slot) {
+        let now = self.clock().now();
+        self.with_queue(|queue, slots, wake| queue.release(slots, slot, now, wake));
     }
 
     fn show_limit(&self) {
@@ -209,7 +221,13 @@ impl Gate for BulkheadGate {
         }
     }
 
-    #[inline]
+    #[inline(always)]
+    fn admit_healthy(&self) -> Option<Slot> {
+        let slot = self.slots.try_acquire().ok()?;
+        self.show();
+        Some(slot)
+    }
+
     fn try_admit(&self) -> Result<Slot, Refusal> {
         let slot = self.slots.try_acquire().map_err(|_| full())?;
         self.show();
@@ -234,17 +252,15 @@ impl Gate for BulkheadGate {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn settle(&self, slot: Slot, _: Verdict) {
         match self.slots.release(slot) {
             Ok(()) => self.show(),
-            Err(slot) => {
-                let now = self.clock().now();
-                self.with_queue(|queue, slots, wake| queue.release(slots, slot, now, wake));
-            }
+            Err(slot) => self.hand_on(slot),
         }
     }
 
+    #[inline]
     fn telemetry(&self) -> &Telemetry {
         &self.telemetry
     }

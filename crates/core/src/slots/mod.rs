@@ -112,11 +112,12 @@ impl Slots {
     ///
     /// # Errors
     /// If no slot is free: the newcomer may [enter](Queue::enter) the queue, behind those who wait.
+    #[inline]
     pub fn try_acquire(&self) -> Result<Slot, Full> {
         let mut word = self.word.load(Relaxed);
         loop {
-            let seen = Occupancy::unpack(word);
-            if seen.running >= seen.limit {
+            if word & MASK >= word >> (2 * BITS) {
+                let seen = Occupancy::unpack(word);
                 return Err(Full { seen });
             }
             // Acquire: what the previous holder of this slot did is over before we begin.
@@ -134,19 +135,17 @@ impl Slots {
     ///
     /// # Errors
     /// The slot itself, if somebody waits: take the lock and pass it to [`Queue::release`].
+    #[inline]
     pub fn release(&self, slot: Slot) -> Result<(), Slot> {
         let mut word = self.word.load(Relaxed);
         loop {
-            let seen = Occupancy::unpack(word);
-            if seen.waiting > 0 {
+            if word >> BITS & MASK > 0 {
                 return Err(slot);
             }
-            debug_assert!(seen.running > 0, "a slot is released where it was acquired");
-            let without = Occupancy {
-                running: seen.running.saturating_sub(1),
-                ..seen
-            }
-            .pack();
+            let running = word & MASK;
+            debug_assert!(running > 0, "a slot is released where it was acquired");
+            // Saturating: a count that was wrong must not borrow from its neighbours.
+            let without = word - running.min(ONE_RUNNING);
             match self
                 .word
                 .compare_exchange_weak(word, without, Release, Relaxed)
@@ -159,6 +158,7 @@ impl Slots {
 
     /// How many may run, run and wait, all at one instant.
     #[must_use]
+    #[inline]
     pub fn occupancy(&self) -> Occupancy {
         Occupancy::unpack(self.word.load(Acquire))
     }
