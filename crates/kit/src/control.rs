@@ -22,7 +22,8 @@ impl Control {
 
     /// Whether nothing is switched: the layer takes calls and enforces all it decides.
     #[inline]
-    pub(crate) fn is_normal(&self) -> bool {
+    #[must_use]
+    pub fn is_normal(&self) -> bool {
         self.word.load(Ordering::Relaxed) == 0
     }
 

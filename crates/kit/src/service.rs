@@ -151,6 +151,7 @@ pin_project! {
 }
 
 impl<F, T, G: Gate> ResponseFuture<F, T, G> {
+    #[inline(always)]
     pub(crate) const fn running(future: F, guard: Guard<G>, traffic: T) -> Self {
         Self {
             state: State::Running {

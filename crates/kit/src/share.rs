@@ -209,15 +209,18 @@ impl<T> Held<T> {
         &self.local().core.control
     }
 
-    /// Takes the state out, which leaves something that may only be dropped.
+    /// Takes the state out of a guard that is over, and leaves something that may only be dropped.
+    #[doc(hidden)]
+    #[must_use]
     #[inline]
-    pub(crate) const fn take(&mut self) -> Self {
+    pub const fn take(&mut self) -> Self {
         Self(self.0.take())
     }
 
     /// Lets go, in line; dropping does the same.
+    #[doc(hidden)]
     #[inline(always)]
-    pub(crate) fn release(self) {
+    pub fn release(self) {
         let mut this = ManuallyDrop::new(self);
         drop(this.0.take());
         // Pairs with the `Release` in `Core::in_flight`: either that count misses this call, or this call sees that a drain waits.

@@ -204,8 +204,15 @@ impl Gate for RetryGate {
         Ok(())
     }
 
+    #[inline]
+    fn admit_healthy(&self) -> Option<()> {
+        Some(())
+    }
+
+    #[inline]
     fn settle(&self, (): (), _: Verdict) {}
 
+    #[inline]
     fn telemetry(&self) -> &Telemetry {
         &self.telemetry
     }

@@ -58,6 +58,7 @@ where
     A: Replay<Req>,
     S: Service<A::Request>,
 {
+    #[inline(always)]
     pub(crate) const fn running(
         future: S::Future,
         call: Call<T, A, R>,
@@ -93,6 +94,7 @@ where
 {
     type Output = Result<T::Response<Guard<RetryGate>>, BoxError>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {

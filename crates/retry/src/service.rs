@@ -103,6 +103,7 @@ where
     type Error = BoxError;
     type Future = ResponseFuture<S, Req, T, A, R>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.draining = self.share.control().is_draining();
         if self.draining {
@@ -117,7 +118,7 @@ where
             let refusal = Refusal::new(RejectionKind::Draining, None);
             Err(held.telemetry().refuse(refusal))
         } else {
-            Guard::try_admit(held)
+            Guard::admit_healthy(held).or_else(Guard::try_admit)
         };
         let guard = match guard {
             Ok(guard) => guard,

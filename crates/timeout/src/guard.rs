@@ -2,18 +2,19 @@
 
 use std::fmt;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use seaworthy_kit::deadline::{self, Deadline};
 use seaworthy_kit::{
-    BoxError, Event, Held, Moment, Refusal, Rejection, RejectionKind, Settle, Telemetry, Verdict,
-    clock,
+    BoxError, Event, Held, Moment, Outcome, Refusal, Rejection, RejectionKind, Settle, Telemetry,
+    Verdict, clock,
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::limits::{Limit, Terms};
+use crate::limits::{Limit, NO_TIME, Terms};
 
 /// What all services of one layer share: its rules and its voice.
 #[derive(Debug)]
@@ -43,26 +44,57 @@ impl<L> Shared<L> {
 /// Settles exactly once: by [`Settle::settle`], or when it is dropped, as abandoned, or as failed if the thread is panicking.
 #[must_use]
 pub struct Guard<L> {
-    held: Held<Shared<L>>,
+    begun: Begun<L>,
     terms: Terms,
     /// Whether the call is cut when its time is up, or only reported.
     enforced: bool,
     /// Whether the call runs inside of its deadline, so that everything in it sees what is left.
     opens_scope: bool,
-    /// When the call first had to wait; limits count from there.
-    started: Option<Moment>,
+    /// When the call first had to wait; limits count from there. [`Moment::NEVER`] until then.
+    started: Moment,
     /// Which limit ends the wait that is under way; `None` while there is nothing to wait for.
     waiting: Option<Limit>,
     /// Boxed, because the body that it is moved into must stay `Unpin`; and only once a body had to wait.
     timer: Option<Pin<Box<Sleep>>>,
-    settled: bool,
+}
+
+/// The part of a guard that reports the end.
+///
+/// A value of its own, because it is one word: while the inner service is called only this must be in memory, for its drop, and the rest of the guard need not be.
+struct Begun<L>(Held<Shared<L>>);
+
+impl<L> Begun<L> {
+    #[inline(always)]
+    fn end(self, outcome: Outcome) {
+        // As if it were dropped here, but with this outcome, and in line.
+        let mut this = ManuallyDrop::new(self);
+        let held = this.0.take();
+        held.telemetry.ended(outcome);
+        held.release();
+    }
 }
 
 impl<L> Guard<L> {
     /// Lets a call begin under the terms that it gets, or refuses it.
+    #[inline(always)]
     pub(crate) fn admit(
         held: Held<Shared<L>>,
-        terms: impl FnOnce(&L) -> Result<Terms, Refusal>,
+        terms: impl FnOnce(&L) -> Option<Terms>,
+    ) -> Result<Self, Rejection> {
+        if !held.control().is_normal() {
+            return Self::admit_switched(held, terms);
+        }
+        match terms(&held.rules) {
+            Some(terms) => Ok(Self::new(held, terms, true)),
+            None => Err(Self::refuse(&held, NO_TIME)),
+        }
+    }
+
+    /// The same where the layer drains, or where not all refusals are enforced.
+    #[inline(never)]
+    fn admit_switched(
+        held: Held<Shared<L>>,
+        terms: impl FnOnce(&L) -> Option<Terms>,
     ) -> Result<Self, Rejection> {
         if held.control().is_draining() {
             return Err(Self::refuse(
@@ -73,23 +105,27 @@ impl<L> Guard<L> {
         // Decided once for the whole call: one that is only observed is left alone to its end.
         let enforced = held.control().enforces(seaworthy_kit::draw);
         let terms = match terms(&held.rules) {
-            Ok(terms) => terms,
-            Err(refusal) if enforced => return Err(Self::refuse(&held, refusal)),
-            Err(refusal) => {
-                held.telemetry.let_through(refusal);
+            Some(terms) => terms,
+            None if enforced => return Err(Self::refuse(&held, NO_TIME)),
+            None => {
+                held.telemetry.let_through(NO_TIME);
                 Terms::NONE
             }
         };
-        Ok(Self {
-            held,
+        Ok(Self::new(held, terms, enforced))
+    }
+
+    #[inline(always)]
+    const fn new(held: Held<Shared<L>>, terms: Terms, enforced: bool) -> Self {
+        Self {
+            begun: Begun(held),
             terms,
             enforced,
             opens_scope: false,
-            started: None,
+            started: Moment::NEVER,
             waiting: None,
             timer: None,
-            settled: false,
-        })
+        }
     }
 
     /// The rejection of a call that was refused.
@@ -105,9 +141,37 @@ impl<L> Guard<L> {
     }
 
     /// The deadline that the call runs inside of.
+    #[inline]
     pub(crate) fn scope(&self) -> Option<Deadline> {
         let deadline = self.terms.deadline;
         (self.opens_scope && !deadline.is_never()).then_some(deadline)
+    }
+
+    /// Makes the inner call in the scope of its deadline; a panic in there does not lose the end of the call.
+    #[inline(always)]
+    pub(crate) fn during<R>(self, call: impl FnOnce() -> R) -> (R, Self) {
+        let scope = self.scope();
+        // In parts, each of which stays in a register or a word.
+        let Self {
+            begun,
+            terms,
+            enforced,
+            opens_scope,
+            started,
+            waiting,
+            timer,
+        } = self;
+        let result = within(scope, call);
+        let guard = Self {
+            begun,
+            terms,
+            enforced,
+            opens_scope,
+            started,
+            waiting,
+            timer,
+        };
+        (result, guard)
     }
 
     /// Whether a wait is under way whose end is known.
@@ -123,8 +187,10 @@ impl<L> Guard<L> {
         } else {
             Moment::ORIGIN
         };
-        let started = *self.started.get_or_insert(now);
-        let (at, limit) = self.terms.cut(phase, started, now);
+        if self.started == Moment::NEVER {
+            self.started = now;
+        }
+        let (at, limit) = self.terms.cut(phase, self.started, now);
         self.waiting = Some(limit);
         (at != Moment::NEVER).then(|| clock::instant(at))
     }
@@ -132,7 +198,7 @@ impl<L> Guard<L> {
     /// The time is up: the error that ends the call, or `None` where limits are only observed.
     #[cold]
     pub(crate) fn cut(&mut self) -> Option<BoxError> {
-        let shared = &*self.held;
+        let shared = &*self.begun.0;
         if !self.enforced {
             let refusal = Refusal::new(RejectionKind::TimedOut, None);
             shared.telemetry.let_through(refusal);
@@ -147,17 +213,14 @@ impl<L> Guard<L> {
             shared.telemetry.rejection(RejectionKind::TimedOut),
         ))
     }
-
-    fn finish(&mut self, verdict: Verdict) {
-        if !std::mem::replace(&mut self.settled, true) {
-            self.held.telemetry.ended(verdict.settled());
-        }
-    }
 }
 
 impl<L: Send + Sync + 'static> Settle for Guard<L> {
-    fn settle(mut self, verdict: Verdict) {
-        self.finish(verdict);
+    #[inline(always)]
+    fn settle(self, verdict: Verdict) {
+        let Self { begun, timer, .. } = self;
+        drop(timer);
+        begun.end(verdict.settled());
     }
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
@@ -180,16 +243,19 @@ impl<L: Send + Sync + 'static> Settle for Guard<L> {
         }
     }
 
+    #[inline]
     fn progress(&mut self) {
         self.waiting = None;
     }
 
+    #[inline]
     fn around<R>(&mut self, poll: impl FnOnce() -> R) -> R {
         within(self.scope(), poll)
     }
 }
 
 /// Runs the function inside of the deadline, if there is one.
+#[inline]
 pub(crate) fn within<R>(scope: Option<Deadline>, function: impl FnOnce() -> R) -> R {
     match scope {
         Some(deadline) => deadline::sync_scope(deadline, function),
@@ -197,21 +263,23 @@ pub(crate) fn within<R>(scope: Option<Deadline>, function: impl FnOnce() -> R) -
     }
 }
 
-impl<L> Drop for Guard<L> {
+impl<L> Drop for Begun<L> {
+    /// Only one that was not ended is dropped.
     fn drop(&mut self) {
         // A panic of the inner service unwinds through here and is its failure; anything else that drops a call gave it up.
-        self.finish(if std::thread::panicking() {
-            Verdict::FAILURE
+        let outcome = if std::thread::panicking() {
+            Outcome::Failure
         } else {
-            Verdict::ABANDONED
-        });
+            Outcome::Abandoned
+        };
+        self.0.telemetry.ended(outcome);
     }
 }
 
 impl<L> fmt::Debug for Guard<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guard")
-            .field("layer", &self.held.telemetry.name())
+            .field("layer", &self.begun.0.telemetry.name())
             .field("terms", &self.terms)
             .finish_non_exhaustive()
     }

@@ -7,7 +7,7 @@ use seaworthy_kit::{InvalidConfig, Plain, Share, Telemetry};
 use tower_layer::Layer;
 
 use crate::guard::Shared;
-use crate::limits::{Limits, Span};
+use crate::limits::{Limits, Span, nanos};
 use crate::per_request::{ByRequest, Fixed, Untold};
 use crate::{Timeout, TimeoutHandle};
 
@@ -247,7 +247,7 @@ impl<T, L, C> Builder<T, L, C> {
             head: Span::new(self.limit),
             body: Span::new(self.body_limit),
             idle: Span::new(self.idle),
-            margin: self.margin,
+            margin: nanos(self.margin),
             min_useful: self.min_useful,
             ignore_deadline: self.ignore_deadline,
         };

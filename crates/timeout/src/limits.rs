@@ -45,10 +45,16 @@ impl Span {
     }
 
     pub(crate) fn get(&self) -> Duration {
-        match self.0.load(Ordering::Relaxed) {
-            u64::MAX => Duration::MAX,
+        match self.nanos() {
+            NEVER => Duration::MAX,
             nanos => Duration::from_nanos(nanos),
         }
+    }
+
+    /// The number as it stands: what every call asks for, and most never use.
+    #[inline]
+    pub(crate) fn nanos(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set(&self, duration: Duration) {
@@ -56,18 +62,21 @@ impl Span {
     }
 }
 
-const fn nanos(duration: Duration) -> u64 {
+/// The limit that is none.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+pub(crate) const fn nanos(duration: Duration) -> u64 {
     let nanos = duration.as_nanos();
-    if nanos < u64::MAX as u128 {
+    if nanos < NEVER as u128 {
         nanos as u64
     } else {
-        u64::MAX
+        NEVER
     }
 }
 
 /// Whether a limit is so long that it is none.
 pub(crate) const fn is_never(limit: Duration) -> bool {
-    nanos(limit) == u64::MAX
+    nanos(limit) == NEVER
 }
 
 /// The limits of a [`TimeoutLayer`](crate::TimeoutLayer), shared by the services it makes.
@@ -76,20 +85,21 @@ pub struct Limits {
     pub(crate) head: Span,
     pub(crate) body: Span,
     pub(crate) idle: Span,
-    pub(crate) margin: Duration,
+    /// In nanoseconds.
+    pub(crate) margin: u64,
     pub(crate) min_useful: Duration,
     pub(crate) ignore_deadline: bool,
 }
 
-/// What one call may take, fixed when it is made.
+/// What one call may take, fixed when it is made; in nanoseconds, as [`Span`] has them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Terms {
     /// Until the response begins.
-    pub(crate) head: Duration,
+    pub(crate) head: u64,
     /// Until the response has ended.
-    pub(crate) body: Duration,
+    pub(crate) body: u64,
     /// Between two frames of the body.
-    pub(crate) idle: Duration,
+    pub(crate) idle: u64,
     /// When it must be over in any case.
     pub(crate) deadline: Deadline,
 }
@@ -100,20 +110,20 @@ pub(crate) const NO_TIME: Refusal = Refusal::new(RejectionKind::DeadlineExceeded
 impl Terms {
     /// Those of a call that may take for ever.
     pub(crate) const NONE: Self = Self {
-        head: Duration::MAX,
-        body: Duration::MAX,
-        idle: Duration::MAX,
+        head: NEVER,
+        body: NEVER,
+        idle: NEVER,
         deadline: Deadline::NEVER,
     };
 
     /// When a wait is cut that began at `now`, in a call that began to wait at `started`; [`Moment::NEVER`] if it is not.
     pub(crate) fn cut(&self, phase: Limit, started: Moment, now: Moment) -> (Moment, Limit) {
         let phase = match phase {
-            Limit::Head => (started + self.head, Limit::Head),
-            Limit::Idle => (now + self.idle, Limit::Idle),
+            Limit::Head => (after(started, self.head), Limit::Head),
+            Limit::Idle => (after(now, self.idle), Limit::Idle),
             Limit::Body | Limit::Deadline => (Moment::NEVER, phase),
         };
-        let whole = (started + self.body, Limit::Body);
+        let whole = (after(started, self.body), Limit::Body);
         let travelling = (self.deadline.moment(), Limit::Deadline);
         // Of two that fall together the wider one is told: the narrower one made no difference.
         [travelling, whole, phase]
@@ -127,19 +137,26 @@ impl Terms {
         let phase = match phase {
             Limit::Head => self.head,
             Limit::Idle => self.idle,
-            Limit::Body | Limit::Deadline => Duration::MAX,
+            Limit::Body | Limit::Deadline => NEVER,
         };
-        !is_never(phase) || !is_never(self.body)
+        phase != NEVER || self.body != NEVER
     }
+}
+
+/// Whatever moment "never" is added to, it stays never.
+fn after(start: Moment, limit: u64) -> Moment {
+    start + Duration::from_nanos(limit)
 }
 
 impl Limits {
     /// Whether every call is refused: a limit of zero leaves no time for any.
+    #[inline]
     pub(crate) fn refuse_all(&self) -> bool {
-        self.head.get().is_zero() || self.body.get().is_zero()
+        self.head.nanos() == 0 || self.body.nanos() == 0
     }
 
     /// The deadline of the task, unless it is to be ignored.
+    #[inline]
     pub(crate) fn travelling(&self) -> Option<Deadline> {
         if self.ignore_deadline {
             return None;
@@ -147,66 +164,64 @@ impl Limits {
         deadline::current()
     }
 
-    /// The terms of a call; tells the callee what it is given.
+    /// The terms of a call, unless no time is left for it; tells the callee what it is given.
     ///
     /// Reads the clock only if there is a travelling deadline.
+    #[inline(always)]
     pub(crate) fn terms<Req>(
         &self,
         per_request: &impl LimitFor<Req>,
         carry: &impl Carry<Req>,
         request: &mut Req,
-    ) -> Result<Terms, Refusal> {
+    ) -> Option<Terms> {
         if self.refuse_all() {
-            return Err(NO_TIME);
+            return None;
         }
-        let body = self.body.get();
+        let body = self.body.nanos();
         let head = match per_request.limit_for(request) {
-            Some(limit) if limit.is_zero() => return Err(NO_TIME),
-            Some(limit) => limit,
-            None => self.head.get(),
+            Some(limit) if limit.is_zero() => return None,
+            Some(limit) => nanos(limit),
+            None => self.head.nanos(),
         };
         let travelling = self.travelling();
         let left = match travelling {
-            Some(deadline) => match deadline.remaining(clock::now()) {
-                Some(left) if left >= self.min_useful => left,
-                _ => return Err(NO_TIME),
-            },
-            None => Duration::MAX,
+            Some(deadline) => self.left(deadline)?,
+            None => NEVER,
         };
         // What the callee is told is about the whole answer; the limit of the head stands in for a limit that is not set.
-        let own = if is_never(body) { head } else { body };
+        let own = if body == NEVER { head } else { body };
         self.tell(carry, request, own.min(left))?;
-        Ok(Terms {
+        Some(Terms {
             head,
             body,
-            idle: self.idle.get(),
+            idle: self.idle.nanos(),
             deadline: travelling.unwrap_or(Deadline::NEVER),
         })
     }
 
-    fn tell<Req>(
-        &self,
-        carry: &impl Carry<Req>,
-        request: &mut Req,
-        time: Duration,
-    ) -> Result<(), Refusal> {
-        if is_never(time) {
-            return Ok(());
+    /// What is left of a travelling deadline, if that is of any use.
+    #[cold]
+    fn left(&self, deadline: Deadline) -> Option<u64> {
+        let left = deadline.remaining(clock::now())?;
+        (left >= self.min_useful).then(|| nanos(left))
+    }
+
+    #[inline(always)]
+    fn tell<Req>(&self, carry: &impl Carry<Req>, request: &mut Req, time: u64) -> Option<()> {
+        if time == NEVER {
+            return Some(());
         }
         let time = time.saturating_sub(self.margin);
-        if time.is_zero() {
-            return Err(NO_TIME);
+        if time == 0 {
+            return None;
         }
+        let time = Duration::from_nanos(time);
         // A request that already says less was limited by whoever made it.
         let time = match carry.time_given(request) {
             Some(given) => given.min(time),
             None => time,
         };
-        if carry.give_time(request, time) {
-            Ok(())
-        } else {
-            Err(NO_TIME)
-        }
+        carry.give_time(request, time).then_some(())
     }
 }
 
@@ -223,9 +238,9 @@ mod tests {
     #[test]
     fn earliest_limit_cuts() {
         let terms = Terms {
-            head: 3 * SECOND,
-            body: 10 * SECOND,
-            idle: 2 * SECOND,
+            head: nanos(3 * SECOND),
+            body: nanos(10 * SECOND),
+            idle: nanos(2 * SECOND),
             deadline: Deadline::at(at(20)),
         };
         let check = |phase, started, now, expected: (u32, Limit)| {
@@ -242,9 +257,9 @@ mod tests {
     #[test]
     fn of_two_limits_at_one_moment_the_wider_is_told() {
         let terms = Terms {
-            head: SECOND,
-            body: SECOND,
-            idle: SECOND,
+            head: nanos(SECOND),
+            body: nanos(SECOND),
+            idle: nanos(SECOND),
             deadline: Deadline::at(at(1)),
         };
         let start = Moment::ORIGIN;

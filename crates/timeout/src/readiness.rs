@@ -3,12 +3,13 @@
 use std::task::Poll;
 
 use seaworthy_kit::deadline::Deadline;
-use seaworthy_kit::{BoxError, Refusal, RejectionKind, Share, clock};
+use seaworthy_kit::{BoxError, Control, Refusal, Rejection, RejectionKind, Share, clock};
 
 use crate::guard::Shared;
 use crate::limits::NO_TIME;
 
 /// Asks the inner service, unless the next call will be refused; such a refusal is kept for it.
+#[inline]
 pub(crate) fn poll<L, E: Into<BoxError>>(
     share: &Share<Shared<L>>,
     refuse_all: bool,
@@ -17,22 +18,41 @@ pub(crate) fn poll<L, E: Into<BoxError>>(
     kept: &mut Option<Refusal>,
 ) -> Poll<Result<(), BoxError>> {
     let control = share.control();
-    // Where a refusal may be only observed, the call may be made after all, and then the inner service has to be ready.
-    let enforced = || control.enforced_percent() == 100;
-    *kept = if control.is_draining() {
-        Some(Refusal::new(RejectionKind::Draining, None))
-    } else {
-        (refuse_all && enforced()).then_some(NO_TIME)
-    };
-    if kept.is_some() {
+    if (refuse_all || !control.is_normal())
+        && let Some(refusal) = sure_refusal(control, refuse_all)
+    {
+        *kept = Some(refusal);
         return Poll::Ready(Ok(()));
     }
+    *kept = None;
     let ready = inner().map_err(Into::into);
     // The clock is read only where it makes a difference: `call` reads it for itself.
     let too_late = || travelling().is_some_and(|deadline| deadline.is_over(clock::now()));
-    if ready.is_pending() && too_late() && enforced() {
+    if ready.is_pending() && too_late() && enforces_all(control) {
         *kept = Some(NO_TIME);
         return Poll::Ready(Ok(()));
     }
     ready
+}
+
+/// What the next call will be refused with, whatever it is.
+#[cold]
+fn sure_refusal(control: &Control, refuse_all: bool) -> Option<Refusal> {
+    if control.is_draining() {
+        Some(Refusal::new(RejectionKind::Draining, None))
+    } else {
+        (refuse_all && enforces_all(control)).then_some(NO_TIME)
+    }
+}
+
+/// Where a refusal may be only observed, the call may be made after all, and then the inner service has to be ready.
+fn enforces_all(control: &Control) -> bool {
+    control.enforced_percent() == 100
+}
+
+/// The rejection of the call that a refusal was kept for.
+#[cold]
+pub(crate) fn refuse<L>(share: &Share<Shared<L>>, kept: &mut Option<Refusal>) -> Rejection {
+    let refusal = kept.take().expect("asked for where one is kept");
+    share.telemetry.refuse(refusal)
 }

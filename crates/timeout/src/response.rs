@@ -42,6 +42,7 @@ pin_project! {
 }
 
 impl<F, T, L> ResponseFuture<F, T, L> {
+    #[inline(always)]
     pub(crate) const fn running(future: F, guard: Guard<L>, traffic: T) -> Self {
         Self {
             state: State::Running {
@@ -70,6 +71,7 @@ where
 {
     type Output = Result<T::Response<Guard<L>>, BoxError>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         let (future, mut timer, call) = match state.as_mut().project() {
@@ -96,18 +98,14 @@ where
         };
         if let Poll::Ready(result) = result {
             timer.set(None);
-            let (mut guard, traffic) = call.take().expect("checked above");
             return Poll::Ready(match result {
                 Ok(response) => {
+                    let (mut guard, traffic) = call.take().expect("checked above");
                     // The wait for the head is over; the body's own begins when it first has nothing to give.
                     guard.progress();
                     Ok(traffic.finish(response, guard))
                 }
-                Err(error) => {
-                    let error = error.into();
-                    guard.settle(traffic.failed(&error));
-                    Err(error)
-                }
+                Err(error) => Err(failed::<Res, _, _>(call, error.into())),
             });
         }
         let (guard, _) = call.as_mut().expect("checked above");
@@ -128,6 +126,18 @@ where
         guard.settle(traffic.failed(&error));
         Poll::Ready(Err(error))
     }
+}
+
+/// Out of line, so that the guard of a call that succeeds need not be moved as a whole.
+#[cold]
+fn failed<Res, T, L>(call: &mut Option<(Guard<L>, T)>, error: BoxError) -> BoxError
+where
+    T: Traffic<Res>,
+    L: Send + Sync + 'static,
+{
+    let (guard, traffic) = call.take().expect("there until the call is over");
+    guard.settle(traffic.failed(&error));
+    error
 }
 
 impl<F, T, L> fmt::Debug for ResponseFuture<F, T, L> {

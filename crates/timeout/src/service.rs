@@ -4,7 +4,7 @@ use std::fmt;
 use std::task::{Context, Poll};
 
 use seaworthy_kit::deadline::Carry;
-use seaworthy_kit::{BoxError, Refusal, Settle, Share, Traffic};
+use seaworthy_kit::{BoxError, Refusal, Share, Traffic};
 use tower_service::Service;
 
 use crate::guard::{Guard, Shared};
@@ -70,6 +70,7 @@ where
     type Error = BoxError;
     type Future = ResponseFuture<S::Future, T, Limits>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         let limits = &self.share.rules;
         readiness::poll(
@@ -81,19 +82,17 @@ where
         )
     }
 
+    #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
-        let kept = self.kept.take();
-        let held = self.share.hold();
-        let guard = match kept {
-            None => Guard::admit(held, |limits| {
-                limits.terms(&self.per_request, &self.carry, &mut request)
-            }),
-            Some(refusal) => Err(Guard::refuse(&held, refusal)),
-        };
+        if self.kept.is_some() {
+            return ResponseFuture::refused(readiness::refuse(&self.share, &mut self.kept));
+        }
+        let guard = Guard::admit(self.share.hold(), |limits| {
+            limits.terms(&self.per_request, &self.carry, &mut request)
+        });
         match guard {
-            // The guard exists before the inner call: a panic in there must not lose the call's end.
-            Ok(mut guard) => {
-                let future = guard.around(|| self.inner.call(request));
+            Ok(guard) => {
+                let (future, guard) = guard.during(|| self.inner.call(request));
                 ResponseFuture::running(future, guard, self.traffic.clone())
             }
             Err(rejection) => ResponseFuture::refused(rejection),

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use seaworthy_kit::clock;
 use seaworthy_kit::deadline::{self, Carry, Deadline};
-use seaworthy_kit::{Refusal, clock};
 
-use crate::limits::{NO_TIME, Span, Terms, is_never};
+use crate::limits::{Span, Terms, is_never};
 
 /// The rules of a [`DeadlineLayer`](crate::DeadlineLayer), shared by the services it makes.
 #[derive(Debug)]
@@ -23,25 +23,21 @@ impl Rules {
         self.max.get().is_zero()
     }
 
-    /// The terms of a call; a call that cannot be done in time is refused.
+    /// The terms of a call; none for a call that cannot be done in time.
     ///
     /// Reads the clock only if there is a deadline.
-    pub(crate) fn terms<Req>(
-        &self,
-        carry: &impl Carry<Req>,
-        request: &Req,
-    ) -> Result<Terms, Refusal> {
+    pub(crate) fn terms<Req>(&self, carry: &impl Carry<Req>, request: &Req) -> Option<Terms> {
         let time = self.time(carry, request);
         let outer = deadline::current();
         if is_never(time) && outer.is_none() {
-            return Ok(Terms::NONE);
+            return Some(Terms::NONE);
         }
         let now = clock::now();
         let deadline = Deadline::after(now, time).tighten(outer.unwrap_or_default());
         if !deadline.leaves(self.min_useful, now) {
-            return Err(NO_TIME);
+            return None;
         }
-        Ok(Terms {
+        Some(Terms {
             deadline,
             ..Terms::NONE
         })

@@ -4,7 +4,7 @@ use std::fmt;
 use std::task::{Context, Poll};
 
 use seaworthy_kit::deadline::{self, Carry};
-use seaworthy_kit::{BoxError, Refusal, Settle, Share, Traffic};
+use seaworthy_kit::{BoxError, Refusal, Share, Traffic};
 use tower_service::Service;
 
 use super::Rules;
@@ -72,17 +72,16 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let kept = self.kept.take();
-        let held = self.share.hold();
-        let guard = match kept {
-            None => Guard::admit(held, |rules| rules.terms(&self.carry, &request)),
-            Some(refusal) => Err(Guard::refuse(&held, refusal)),
-        };
+        if self.kept.is_some() {
+            return ResponseFuture::refused(readiness::refuse(&self.share, &mut self.kept));
+        }
+        let guard = Guard::admit(self.share.hold(), |rules| {
+            rules.terms(&self.carry, &request)
+        });
         match guard {
-            // The guard exists before the inner call: a panic in there must not lose the call's end.
             Ok(guard) => {
-                let mut guard = guard.open_scope();
-                let future = guard.around(|| self.inner.call(request));
+                let guard = guard.open_scope();
+                let (future, guard) = guard.during(|| self.inner.call(request));
                 ResponseFuture::running(future, guard, self.traffic.clone())
             }
             Err(rejection) => ResponseFuture::refused(rejection),
