@@ -169,7 +169,7 @@ where
     }
 
     fn is_spent(&self, kept: &KeptRequest<B>) -> bool {
-        kept.body.is_capped()
+        kept.body.is_spent()
     }
 }
 

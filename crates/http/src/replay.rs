@@ -149,6 +149,17 @@ impl<B> ReplayHandle<B> {
             Origin::Kept(home) => home.is_capped(),
         }
     }
+
+    /// Whether there will never be another body: it is longer than the cap, or failed while an attempt read it.
+    ///
+    /// One that panicked is not known to be lost; [`again`](Self::again) has none of it all the same.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        match &self.0 {
+            Origin::Kept(home) => home.is_capped() || home.is_lost(),
+            Origin::Empty | Origin::TooLong => self.is_capped(),
+        }
+    }
 }
 
 impl<B> fmt::Debug for ReplayHandle<B> {
@@ -258,7 +269,10 @@ where
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error))),
+            Poll::Ready(Some(Err(error))) => {
+                live.lose();
+                Poll::Ready(Some(Err(error)))
+            }
             Poll::Ready(None) => {
                 live.complete();
                 Poll::Ready(None)

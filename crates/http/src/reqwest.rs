@@ -212,7 +212,7 @@ impl Replay<Request> for ReqwestReplay {
     }
 
     fn is_spent(&self, kept: &KeptReqwest) -> bool {
-        kept.stream.as_ref().is_some_and(ReplayHandle::is_capped)
+        kept.stream.as_ref().is_some_and(ReplayHandle::is_spent)
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Home<B> {
     complete: OnceLock<Recording>,
     /// Relaxed: it says all there is to know, nothing is read because of it.
     capped: AtomicBool,
+    /// Relaxed, as `capped`: whoever hears of the failure hears of it through something that orders.
+    lost: AtomicBool,
 }
 
 // ===== impl Live =====
@@ -74,6 +76,13 @@ impl<B> Live<B> {
         }
     }
 
+    /// The original failed: nobody can go on from here.
+    pub(super) fn lose(self) {
+        if let Some(home) = self.home {
+            home.lost.store(true, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn hand_back(self) {
         if let Some(home) = self.home {
             let mut waiting = home.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,6 +101,7 @@ impl<B> Home<B> {
             waiting: Mutex::new(None),
             complete: OnceLock::new(),
             capped: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
         }
     }
 
@@ -121,5 +131,9 @@ impl<B> Home<B> {
 
     pub(super) fn is_capped(&self) -> bool {
         self.capped.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
     }
 }

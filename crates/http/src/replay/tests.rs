@@ -265,6 +265,7 @@ fn error_of_the_original_ends_it_for_good() {
     assert!(first.is_end_stream());
     drop(first);
     assert!(handle.again().is_none());
+    assert!(handle.is_spent());
     assert!(!handle.is_capped());
 }
 
