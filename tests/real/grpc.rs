@@ -222,6 +222,14 @@ async fn full_server_refuses_with_unavailable_and_says_when_to_come_back() {
     let refused = other.client.unary(ping(1)).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
     assert_eq!(retry_seconds(&refused), Some(1));
+    let mut third = tonic_stack(&served.server, TOUCHY).client;
+    let refused = third.stream(ping(1)).await.unwrap_err();
+    assert_eq!(
+        refused.code(),
+        Code::Unavailable,
+        "a stream, before it begins"
+    );
+    assert_eq!(retry_seconds(&refused), Some(1));
     assert_eq!(script.hits(), 1);
     assert_eq!(
         other.circuit.state(),

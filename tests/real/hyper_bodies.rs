@@ -199,6 +199,7 @@ async fn request_body_that_fails_ends_the_call_on_both_sides() {
         sender.send(Err(std::io::Error::other("torn"))).unwrap();
         let error = within("an error", client.send(request)).await;
         assert!(error.is_err(), "{protocol:?}");
+        assert_eq!(client.retry.snapshot().retries, 0, "{protocol:?}");
         assert!(is_idle(&client.bulkhead));
         idle(&served.bulkhead).await;
         assert!(calls.load(Ordering::SeqCst) <= 1);

@@ -19,6 +19,7 @@ mod keyed;
 mod outage;
 mod presets;
 mod probes;
+mod restart;
 mod retries;
 mod sharing;
 mod storm;

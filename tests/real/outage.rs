@@ -20,12 +20,12 @@ use crate::stack::{
     tonic_stack,
 };
 
-const CLIENTS: usize = 64;
+pub(crate) const CLIENTS: usize = 64;
 
 /// Consecutive failures that open the circuit.
 const FAILURES: u32 = 5;
 
-const HABITS: Habits = Habits {
+pub(crate) const HABITS: Habits = Habits {
     attempts: 1,
     backoff: std::time::Duration::from_millis(1),
     running: CLIENTS,
@@ -161,11 +161,16 @@ async fn outage<F, Fut>(
 
 async fn upstream(weather: &Weather) -> Upstream {
     let weather = weather.clone();
-    Upstream::start(move |_| {
+    Upstream::start(move |seen| {
         let weather = weather.clone();
         async move {
-            let good = weather.call().await;
-            let status = if good { 200 } else { 500 };
+            // One of the two failures is worth another attempt.
+            let bad = if seen.head.uri.path() == "/busy" {
+                503
+            } else {
+                500
+            };
+            let status = if weather.call().await { 200 } else { bad };
             let body = Body::from("a body, so that the call outlives its head");
             Response::builder().status(status).body(body).unwrap()
         }
@@ -328,47 +333,43 @@ async fn outage_in_the_trailers_of_streams_is_survived() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn upstream_that_dies_and_comes_back_is_found_again() {
+async fn retries_during_an_outage_reach_the_upstream_no_more_often() {
     for protocol in Protocol::ALL {
         let weather = Weather::new();
-        let first = upstream(&weather).await;
-        let address = first.server().address();
-        let client = hyper_stack(protocol, HABITS);
-        let crowd = || async {
-            let request = || {
-                let url = format!("http://{address}/");
-                Request::get(url).body(Body::empty()).unwrap()
-            };
-            let calls: Vec<_> = (0..CLIENTS)
-                .map(|_| tokio::spawn(client.service.clone().oneshot(request())))
-                .collect();
-            let mut good = 0;
-            for call in within("every request is answered", join_all(calls)).await {
-                let answer = call.unwrap();
-                good += usize::from(answer.is_ok_and(|answer| answer.status() == 200));
-            }
-            good
+        let upstream = upstream(&weather).await;
+        let habits = Habits {
+            attempts: 3,
+            ..HABITS
         };
-        assert_eq!(crowd().await, CLIENTS);
-        // The process is gone, with it its socket and every connection.
-        drop(first);
-        seaworthy_tests::eventually("nobody listens", || {
-            std::net::TcpStream::connect(address).is_err()
-        })
-        .await;
-        assert_eq!(crowd().await, 0);
+        let client = hyper_stack(protocol, habits);
+        let crowd = || async {
+            let calls: Vec<_> = (0..CLIENTS)
+                .map(|_| {
+                    let request = upstream.server().get("/busy");
+                    tokio::spawn(client.service.clone().oneshot(request))
+                })
+                .collect();
+            within("every request is answered", join_all(calls)).await
+        };
+        weather.set(true, false);
+        crowd().await;
         assert_eq!(client.circuit.state(), State::Open);
-        let again = Upstream::start_at(address, |_| async { Response::new(Body::empty()) }).await;
-        assert_eq!(crowd().await, 0, "its time is not over");
-        assert_eq!(again.hits(), 0);
-        client.clock.advance(OPEN);
-        for round in 0.. {
-            if crowd().await == CLIENTS {
-                break;
+        for trip in 0..3_u32 {
+            let before = weather.hits();
+            for _ in 0..3 {
+                for call in crowd().await {
+                    let error = call.unwrap().unwrap_err();
+                    assert_eq!(refusal(&error), Got::Refused);
+                }
             }
-            assert!(round < 10, "it does not recover");
+            assert_eq!(weather.hits(), before, "trip {trip}");
+            client.clock.advance(OPEN * 2_u32.pow(trip));
+            crowd().await;
+            let probes = weather.hits() - before;
+            assert!((1..=u64::from(PROBES)).contains(&probes), "{probes} probes");
+            assert_eq!(client.circuit.state(), State::Open);
         }
-        assert_eq!(client.circuit.state(), State::Closed);
         idle(&client.bulkhead).await;
+        within("the drain", client.retry.drain()).await;
     }
 }

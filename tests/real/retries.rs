@@ -1,5 +1,6 @@
 //! What is sent again, how often, when and with which body, by `reqwest::Client` as it is.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,12 +9,17 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::any;
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use seaworthy::kit::testing::Recorder;
 use seaworthy::kit::{Attempts, Event, clock};
 use seaworthy::retry::{Exhausted, Reason};
 use seaworthy::timeout::deadline::{self, Deadline};
-use seaworthy_tests::{Protocol, Seen, Server, Upstream, within};
+use seaworthy_tests::{Protocol, RawServer, Seen, Server, Upstream, within};
+use tokio::io::AsyncReadExt;
+use tower::service_fn;
 
 use crate::axum_reqwest::{get_url, request, status};
 use crate::stack::{Habits, SHORT, is_idle, reqwest_stack};
@@ -217,6 +223,61 @@ async fn attempt_that_hangs_is_cut_and_made_again() {
         assert_eq!(upstream.hits(), 2);
         let told = &upstream.seen()[0].head.headers["x-request-timeout-ms"];
         assert_eq!(told, "500");
+        assert!(is_idle(&client.bulkhead));
+    }
+}
+
+#[tokio::test]
+async fn upload_torn_in_the_middle_is_made_again_from_its_first_byte() {
+    let whole = bytes(60_000);
+    let upstream = |heard: Arc<AtomicU64>| {
+        RawServer::start(move |mut stream| {
+            let number = heard.fetch_add(1, Ordering::SeqCst);
+            async move {
+                if number == 0 {
+                    // The head, some of the body, and then a reset with the rest unread.
+                    let mut some = [0; 4000];
+                    stream.read_exact(&mut some).await.unwrap();
+                    return;
+                }
+                let echo = service_fn(|request: Request<Incoming>| async move {
+                    Ok::<_, Infallible>(Response::new(request.into_body()))
+                });
+                let connection = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), TowerToHyperService::new(echo));
+                // How it ends is the client's business.
+                let _ = connection.await;
+            }
+        })
+    };
+    for (what, body) in [
+        ("in memory", reqwest::Body::from(whole.clone())),
+        ("a stream", streamed(&whole, 100)),
+    ] {
+        let heard = Arc::new(AtomicU64::new(0));
+        let upstream = upstream(heard.clone()).await;
+        let client = reqwest_stack(
+            Protocol::Http1,
+            Habits {
+                backoff: SHORT,
+                ..Habits::default()
+            },
+        );
+        let mut put = request(Method::PUT, &upstream.url("/"));
+        *put.body_mut() = Some(body);
+        match within("an answer", client.send(put)).await {
+            Ok(response) => {
+                assert_eq!(response.status(), StatusCode::OK);
+                assert_eq!(response.bytes().await.unwrap(), whole, "{what}");
+                assert_eq!(heard.load(Ordering::SeqCst), 2, "{what}");
+            }
+            // Of a stream the connection may hold the only copy, and let go of it too late.
+            Err(error) => {
+                assert_eq!(what, "a stream", "{error:?}");
+                let exhausted = Exhausted::find(&*error).expect("a retry that gave up");
+                assert_eq!(exhausted.reason(), Reason::Body);
+            }
+        }
         assert!(is_idle(&client.bulkhead));
     }
 }

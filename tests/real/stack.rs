@@ -43,6 +43,7 @@ pub(crate) struct Served {
 pub(crate) struct Limits {
     pub(crate) running: usize,
     pub(crate) waiting: usize,
+    pub(crate) max_wait: Duration,
     pub(crate) timeout: Duration,
     pub(crate) min_useful: Duration,
 }
@@ -52,6 +53,7 @@ impl Default for Limits {
         Self {
             running: 8,
             waiting: 0,
+            max_wait: Duration::MAX,
             timeout: AGES,
             min_useful: Duration::ZERO,
         }
@@ -67,7 +69,7 @@ macro_rules! server_stack {
             .unwrap();
         let bulkhead = BulkheadLayer::http("server")
             .max_concurrent(limits.running)
-            .queue(limits.waiting, Duration::MAX)
+            .queue(limits.waiting, limits.max_wait)
             .build()
             .unwrap();
         let timeout = TimeoutLayer::http("server")

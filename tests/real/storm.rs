@@ -38,6 +38,7 @@ const HABITS: Habits = Habits {
 const LIMITS: Limits = Limits {
     running: 4,
     waiting: 4,
+    max_wait: std::time::Duration::MAX,
     // Under HTTP/1 hyper does not see a client go whose body the handler has not read: the timeout does.
     timeout: std::time::Duration::from_millis(300),
     min_useful: std::time::Duration::ZERO,

@@ -133,6 +133,33 @@ async fn queue_is_served_in_order_and_never_over_the_limit() {
 }
 
 #[tokio::test]
+async fn wait_for_a_slot_ends_with_the_queue_s_time_or_the_caller_s() {
+    for protocol in Protocol::ALL {
+        let gate = Gate::closed();
+        let limits = Limits {
+            running: 1,
+            waiting: 4,
+            max_wait: Duration::from_millis(300),
+            ..Limits::default()
+        };
+        let served = waiting(&gate, limits).await;
+        let first = crowd(&served, protocol, 1);
+        gate.arrivals(1).await;
+        let patient = protocol.send(served.server.get("/"));
+        let mut hurried = served.server.get("/");
+        let millis = "50".parse().unwrap();
+        hurried.headers_mut().insert("x-request-timeout-ms", millis);
+        let (patient, hurried) = futures_util::future::join(patient, protocol.send(hurried)).await;
+        assert_eq!(patient.problem(), (503, "queue_timeout".to_owned()));
+        assert_eq!(hurried.problem(), (504, "deadline_exceeded".to_owned()));
+        assert_eq!(served.bulkhead.snapshot().waiting, 0);
+        gate.open();
+        assert_eq!(statuses(first).await, [200]);
+        idle(&served.bulkhead).await;
+    }
+}
+
+#[tokio::test]
 async fn upload_that_never_goes_on_is_cut() {
     for protocol in Protocol::ALL {
         let handler = |body: Bytes| async move { body };

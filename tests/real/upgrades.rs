@@ -83,6 +83,7 @@ fn switching() -> Response<Body> {
 const ONE: Limits = Limits {
     running: 1,
     waiting: 0,
+    max_wait: std::time::Duration::MAX,
     timeout: crate::stack::AGES,
     min_useful: std::time::Duration::ZERO,
 };
