@@ -37,7 +37,7 @@ async fn main() -> anyhow::Result<()> {
         .build()?;
     let bulkhead = BulkheadLayer::http("greeter")
         .max_concurrent(2)
-        .queue(4, Duration::from_millis(500))
+        .queue(4, Duration::from_secs(1))
         .build()?;
     let slots = bulkhead.handle();
     let stack = ServiceBuilder::new()
