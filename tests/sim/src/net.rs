@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{Request, Response};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tower::{Service, ServiceExt as _};
 
 use crate::world::{Chance, Seconds, World};
@@ -29,7 +29,8 @@ pub enum Fault {
 pub struct Link {
     world: World,
     fault: Arc<AtomicU8>,
-    crashes: watch::Sender<u64>,
+    // No `watch`: it wakes in an order of its own chance.
+    crashed: Arc<Notify>,
     chance: Arc<Mutex<Chance>>,
     delay: Seconds,
 }
@@ -53,7 +54,7 @@ impl Link {
         Self {
             world,
             fault: Arc::new(AtomicU8::new(0)),
-            crashes: watch::Sender::new(0),
+            crashed: Arc::default(),
             chance: Arc::new(Mutex::new(chance)),
             delay,
         }
@@ -68,7 +69,7 @@ impl Link {
         };
         self.fault.store(code, Ordering::Relaxed);
         if fault == Fault::Crashed {
-            self.crashes.send_modify(|count| *count += 1);
+            self.crashed.notify_waiters();
         }
     }
 
@@ -97,13 +98,13 @@ impl Link {
         B: Send + 'static,
     {
         let link = self.clone();
-        let mut crashes = self.crashes.subscribe();
         async move {
             link.pass().await?;
+            let crashed = link.crashed.notified();
             let served = tokio::spawn(server.oneshot(request));
             let response = tokio::select! {
                 biased;
-                _ = crashes.changed() => return Err(Lost::Broken),
+                () = crashed => return Err(Lost::Broken),
                 served = served => match served {
                     Ok(Ok(response)) => response,
                     Err(_) => return Err(Lost::Broken),
