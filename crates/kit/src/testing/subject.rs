@@ -16,6 +16,22 @@ use crate::{BoxError, Rejection, RejectionKind};
 /// A layer that the suite can test: what axum and tonic ask of one, too.
 ///
 /// Implemented for all of them; the bounds are the rows about auto-traits.
+///
+/// ```
+/// # use std::sync::Arc;
+/// fn conforms(_: impl seaworthy_kit::testing::Subjected<u32, u32>) {}
+///
+/// let shared = Arc::new(7);
+/// conforms(tower::layer::layer_fn(move |inner| (inner, *shared).0));
+/// ```
+/// A layer that may not move to another thread does not compile:
+/// ```compile_fail
+/// # use std::rc::Rc;
+/// fn conforms(_: impl seaworthy_kit::testing::Subjected<u32, u32>) {}
+///
+/// let shared = Rc::new(7);
+/// conforms(tower::layer::layer_fn(move |inner| (inner, *shared).0));
+/// ```
 pub trait Subjected<Req, Res>:
     Layer<
         Inner<Req, Res>,
