@@ -17,6 +17,8 @@ mod stress;
 mod terms;
 
 #[cfg(feature = "http")]
+mod bodies;
+#[cfg(feature = "http")]
 mod body;
 #[cfg(feature = "metrics")]
 mod gauges;

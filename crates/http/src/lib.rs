@@ -34,3 +34,6 @@ pub mod tower_http;
 
 pub mod edge;
 pub use edge::RespondLayer;
+
+#[cfg(feature = "testing")]
+pub mod testing;

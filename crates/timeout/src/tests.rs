@@ -6,6 +6,8 @@ mod limits;
 mod switches;
 
 #[cfg(feature = "http")]
+mod bodies;
+#[cfg(feature = "http")]
 mod body;
 #[cfg(feature = "http")]
 mod headers;

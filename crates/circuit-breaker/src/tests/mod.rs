@@ -1,5 +1,7 @@
 //! The layer on scripted services and by the conformance suite; the machine has its tests in core.
 
+#[cfg(feature = "http")]
+mod bodies;
 mod calls;
 #[cfg(feature = "http")]
 mod http;

@@ -15,6 +15,8 @@ use tower_service::Service;
 use crate::{Backoff, Builder, Exhausted, Reason, RetryHandle, RetryLayer};
 
 #[cfg(feature = "http")]
+mod bodies;
+#[cfg(feature = "http")]
 mod body;
 mod budget;
 mod conformance;
