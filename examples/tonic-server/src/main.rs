@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use seaworthy::prelude::*;
-use seaworthy::timeout::DeadlineLayer;
 use tokio::{net::TcpListener, signal::ctrl_c, time::sleep};
 use tonic::transport::{Server, server::TcpIncoming};
 use tonic::{Request, Response, Status};
