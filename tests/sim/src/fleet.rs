@@ -75,16 +75,16 @@ impl Drop for InHandler {
     }
 }
 
-/// One run.
+/// One run of so many seconds.
 ///
 /// # Panics
 /// If a call was lost.
 #[must_use]
-pub fn simulate(seed: u64) -> Seen {
-    run(seed, fleet)
+pub fn simulate(seed: u64, end: Seconds) -> Seen {
+    run(seed, |world, chance| fleet(world, chance, end))
 }
 
-async fn fleet(world: World, mut chance: Chance) -> Seen {
+async fn fleet(world: World, mut chance: Chance, end: Seconds) -> Seen {
     let ledger = Ledger::new(world);
     let nodes: Arc<[Node]> = (0..SERVERS)
         .map(|_| Node {
@@ -94,7 +94,7 @@ async fn fleet(world: World, mut chance: Chance) -> Seen {
         })
         .collect();
     let ways = ways(world, &nodes, &ledger, &mut chance);
-    let faults = tokio::spawn(torment(world, chance.fork(), Arc::clone(&nodes)));
+    let faults = tokio::spawn(torment(world, chance.fork(), Arc::clone(&nodes), end));
 
     let mut loads = tokio::task::JoinSet::new();
     for _ in 0..CLIENTS {
@@ -129,7 +129,7 @@ async fn fleet(world: World, mut chance: Chance) -> Seen {
             ledger.clone(),
             chance.fork(),
             RATE,
-            END,
+            end,
             call,
         ));
     }
@@ -213,11 +213,11 @@ fn ways(
 }
 
 /// Breaks a server at a time, in one way or another, for some seconds.
-async fn torment(world: World, mut chance: Chance, nodes: Arc<[Node]>) -> usize {
+async fn torment(world: World, mut chance: Chance, nodes: Arc<[Node]>, end: Seconds) -> usize {
     let mut faults = 0;
     let mut healing = tokio::task::JoinSet::new();
     let mut next = FAULTS_FROM;
-    while next < FAULTS_TO {
+    while next < FAULTS_TO.min(end) {
         world.at(next).await;
         faults += 1;
         let node = nodes[chance.below(SERVERS)].clone();
@@ -244,7 +244,7 @@ async fn torment(world: World, mut chance: Chance, nodes: Arc<[Node]>) -> usize 
 /// If it does not.
 #[must_use]
 pub fn experiment(seed: u64) -> Report {
-    let seen = simulate(seed);
+    let seen = simulate(seed, END);
     assert!(
         seen.most_running <= LIMIT,
         "{} calls ran at a time",
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn same_seed_is_the_same_run() {
-        assert_eq!(simulate(3).seconds, simulate(3).seconds);
+        assert_eq!(simulate(3, 30.0).seconds, simulate(3, 30.0).seconds);
     }
 
     #[test]
