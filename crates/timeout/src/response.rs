@@ -105,7 +105,7 @@ where
                     guard.progress();
                     Ok(traffic.finish(response, guard))
                 }
-                Err(error) => Err(failed::<Res, _, _>(call, error.into())),
+                Err(error) => Err(failed::<Res, _, _, _>(call, error)),
             });
         }
         let (guard, _) = call.as_mut().expect("checked above");
@@ -130,12 +130,15 @@ where
 
 /// Out of line, so that the guard of a call that succeeds need not be moved as a whole.
 #[cold]
-fn failed<Res, T, L>(call: &mut Option<(Guard<L>, T)>, error: BoxError) -> BoxError
+fn failed<Res, T, L, E>(call: &mut Option<(Guard<L>, T)>, error: E) -> BoxError
 where
     T: Traffic<Res>,
     L: Send + Sync + 'static,
+    E: Into<BoxError>,
 {
+    // On the stack before the error is turned into another, which is foreign code: a panic in there is the end of the call.
     let (guard, traffic) = call.take().expect("there until the call is over");
+    let error = error.into();
     guard.settle(traffic.failed(&error));
     error
 }

@@ -126,3 +126,26 @@ fn configuration_that_cannot_work_names_its_option() {
     check(|layer| layer.default_limit(Duration::ZERO), "default_limit");
     check(|layer| layer.max(SECOND).min_useful(2 * SECOND), "max");
 }
+
+/// An error that cannot be turned into another.
+struct Poisoned;
+
+impl From<Poisoned> for BoxError {
+    fn from(_: Poisoned) -> Self {
+        std::panic::resume_unwind(Box::new("as a broken error might"))
+    }
+}
+
+#[test]
+fn panic_while_an_error_is_passed_on_ends_the_call() {
+    let layer = TimeoutLayer::plain("slow").build().unwrap();
+    let recorder = Recorder::new();
+    layer.handle().subscribe(recorder.listener()).forever();
+    let inner = tower::service_fn(|(): ()| std::future::ready(Err::<u32, _>(Poisoned)));
+    let mut call = task::spawn(layer.layer(inner).call(()));
+    let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call.poll().is_ready()));
+    assert!(polled.is_err());
+    // The future is still there, as it is where a layer further out catches panics.
+    assert_eq!(recorder.outcomes(), [Outcome::Failure]);
+    assert_eq!(layer.handle().snapshot().in_flight, 0);
+}
