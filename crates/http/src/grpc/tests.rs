@@ -348,6 +348,27 @@ proptest! {
     }
 
     #[test]
+    fn status_is_its_code_and_nothing_else(code: u32, text in "[0-9+ -]{0,4}") {
+        let status = parse_status(code.to_string().as_bytes());
+        prop_assert_eq!(status, GrpcStatus::from_code(code));
+        let status = parse_status(text.as_bytes());
+        prop_assert_eq!(parse_status(status.code().to_string().as_bytes()), status);
+    }
+
+    #[test]
+    fn message_is_written_in_visible_ascii(message: String) {
+        let written = encode_message(&message);
+        prop_assert!(written.as_bytes().iter().all(|byte| (b' '..=b'~').contains(byte)));
+    }
+
+    #[test]
+    fn message_of_a_stranger_is_read_as_text_that_keeps(bytes: Vec<u8>) {
+        let message = decode_message(&bytes).into_owned();
+        let written = encode_message(&message);
+        prop_assert_eq!(decode_message(written.as_bytes()), message);
+    }
+
+    #[test]
     fn message_survives_the_way_there_and_back(message: String) {
         let encoded = encode_message(&message);
         prop_assert_eq!(decode_message(encoded.as_bytes()), message);

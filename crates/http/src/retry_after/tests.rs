@@ -208,9 +208,49 @@ proptest! {
         prop_assert_eq!(parse(date.as_bytes(), || base), Some(Duration::from_secs(wait)));
     }
 
+    /// Until 2069: the year of the RFC 850 form has two digits.
+    #[test]
+    fn obsolete_forms_of_a_date_say_the_same(second in 0_u64..3_155_760_000) {
+        let date = UNIX_EPOCH + Duration::from_secs(second);
+        let fixed = httpdate::fmt_http_date(date);
+        let [day, number, month, year, time, _] = fixed.split(' ').collect::<Vec<_>>()[..] else {
+            unreachable!("the preferred form has six words");
+        };
+        let day = day.trim_end_matches(',');
+        let long = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
+            .into_iter()
+            .find(|long| long.starts_with(day))
+            .unwrap();
+        let rfc850 = format!("{long}, {number}-{month}-{} {time} GMT", &year[2..]);
+        let asctime = format!("{day} {month} {:>2} {time} {year}", number.trim_start_matches('0'));
+        for form in [fixed.as_str(), &rfc850, &asctime] {
+            let wait = parse(form.as_bytes(), || UNIX_EPOCH);
+            prop_assert_eq!(wait, Some(Duration::from_secs(second)), "{}", form);
+        }
+    }
+
+    #[test]
+    fn any_number_of_digits_is_a_wait(digits in "[0-9]{1,30}") {
+        let seconds: u128 = digits.parse().unwrap();
+        let longest = u64::try_from(seconds).unwrap_or(u64::MAX);
+        let wait = parse(digits.as_bytes(), || unreachable!("seconds need no clock"));
+        prop_assert_eq!(wait, Some(Duration::from_secs(longest)));
+    }
+
     #[test]
     fn written_pushback_is_read_back(ms in 0..=i32::MAX) {
         let pushback = Pushback::After(Duration::from_millis(u64::from(ms.unsigned_abs())));
         prop_assert_eq!(parse_pushback(encode_pushback(pushback).as_bytes()), pushback);
+    }
+
+    #[test]
+    fn written_pushback_is_never_shorter_unless_it_is_too_long_to_say(wait: Duration) {
+        let written = encode_pushback(Pushback::After(wait));
+        let longest = Duration::from_millis(u64::from(i32::MAX.unsigned_abs()));
+        let Pushback::After(read) = parse_pushback(written.as_bytes()) else {
+            panic!("a wait became a stop");
+        };
+        prop_assert!(read >= wait.min(longest));
+        prop_assert!(read < wait.saturating_add(Duration::from_millis(1)));
     }
 }
