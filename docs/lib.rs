@@ -15,6 +15,9 @@ pub mod metrics {}
 #[doc = include_str!("ordering.md")]
 pub mod ordering {}
 
+#[doc = include_str!("performance.md")]
+pub mod performance {}
+
 #[doc = include_str!("simulation.md")]
 pub mod simulation {}
 

@@ -88,7 +88,21 @@ impl Default for ManualClock {
 /// The present moment by tokio's clock.
 #[must_use]
 pub fn now() -> Moment {
+    #[cfg(feature = "testing")]
+    READS.set(READS.get() + 1);
     moment(Instant::now())
+}
+
+#[cfg(feature = "testing")]
+thread_local! {
+    static READS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// How often this thread has read tokio's clock through this module: for tests of what a call costs.
+#[cfg(feature = "testing")]
+#[must_use]
+pub fn reads() -> u64 {
+    READS.get()
 }
 
 /// The time of day: only for dates that came from elsewhere, such as an HTTP-date; never for measuring.

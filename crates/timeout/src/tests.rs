@@ -1,6 +1,7 @@
 //! The layers on a scripted inner service, in paused time.
 
 mod conformance;
+mod cost;
 mod deadline;
 mod limits;
 mod switches;

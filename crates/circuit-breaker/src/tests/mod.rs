@@ -3,6 +3,7 @@
 #[cfg(feature = "http")]
 mod bodies;
 mod calls;
+mod cost;
 #[cfg(feature = "http")]
 mod http;
 mod keyed;
