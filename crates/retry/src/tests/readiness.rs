@@ -60,6 +60,34 @@ async fn wait_for_a_service_that_is_never_ready_has_an_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn wait_for_readiness_has_a_limit_of_its_own() {
+    let upstream = Upstream::new(|number, request: u32| async move {
+        if number > 1 {
+            return Ok(request);
+        }
+        // Most of the attempt's limit is used up.
+        tokio::time::sleep(1900 * MILLI).await;
+        Err(Fault(1).into())
+    });
+    let layer = plain()
+        .backoff(Backoff::constant(Duration::ZERO))
+        .attempt_timeout(2 * SECOND)
+        .wait_for_ready(true)
+        .build()
+        .unwrap();
+    let mut service = layer.layer(upstream.view());
+    let mut call = task::spawn(service.ready().await.unwrap().call(7));
+    assert_pending!(call.poll());
+    upstream.set_pending(true);
+    tokio::time::advance(1900 * MILLI).await;
+    assert_pending!(call.poll());
+    tokio::time::advance(SECOND).await;
+    assert_pending!(call.poll());
+    upstream.set_pending(false);
+    assert_eq!(assert_ready!(call.poll()).unwrap(), 7);
+}
+
+#[tokio::test(start_paused = true)]
 async fn wait_for_a_service_that_is_not_ready_ends_with_the_deadline() {
     let upstream = failing();
     let layer = plain().wait_for_ready(true).build().unwrap();

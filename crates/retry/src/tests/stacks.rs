@@ -48,6 +48,19 @@ async fn waiting_call_holds_no_place_of_an_inner_limit() {
     assert_eq!(waiting.await.unwrap(), 7);
 }
 
+#[tokio::test(start_paused = true)]
+async fn finished_call_holds_no_place_of_an_inner_limit_until_it_is_dropped() {
+    let mut stack = ServiceBuilder::new()
+        .layer(plain().build().unwrap())
+        .layer(ConcurrencyLimitLayer::new(1))
+        .service(recovering(0));
+    let mut finished = tokio_test::task::spawn(stack.ready().await.unwrap().call(7));
+    assert_eq!(tokio_test::assert_ready!(finished.poll()).unwrap(), 7);
+    let ready = tokio_test::task::spawn(()).enter(|cx, _| stack.poll_ready(cx).is_ready());
+    assert!(ready);
+    drop(finished);
+}
+
 /// What a call leaves behind in which something of the user's panics.
 fn outcomes<S>(handle: &RetryHandle, service: S) -> Vec<Outcome>
 where
