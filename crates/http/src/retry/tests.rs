@@ -139,5 +139,31 @@ fn refused_connection_was_never_sent_and_a_reset_one_may_have_been() {
     assert!(!was_never_sent(&error(std::io::ErrorKind::ConnectionReset)));
 }
 
+proptest::proptest! {
+    /// Bytes of a stranger: nothing panics, and no attempt has the number zero.
+    #[test]
+    fn arbitrary_bytes_are_an_attempt_or_nothing(value: Vec<u8>) {
+        let Ok(value) = http::HeaderValue::from_bytes(&value) else {
+            return Ok(());
+        };
+        let mut head = grpc(&[]);
+        head.insert(GRPC_PREVIOUS_RPC_ATTEMPTS.clone(), value.clone());
+        let name = HeaderName::from_static("x-attempt");
+        head.insert(name.clone(), value);
+        for header in [None, Some(&name)] {
+            let read = attempt(&head, header);
+            proptest::prop_assert!(read.is_none_or(|it| it.number() > 0));
+        }
+    }
+
+    #[test]
+    fn number_of_an_attempt_is_read_back(number in 1..u32::MAX) {
+        let mut head = HeaderMap::new();
+        let name = HeaderName::from_static("x-attempt");
+        head.insert(name.clone(), number.into());
+        proptest::prop_assert_eq!(attempt(&head, Some(&name)), Some(Attempt::new(number)));
+    }
+}
+
 #[cfg(feature = "h2")]
 mod http2;
