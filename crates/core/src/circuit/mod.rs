@@ -37,6 +37,7 @@
 //! # A clock that jumps
 //! Ahead: waits and leases end early.
 //! Back: a wait or a lease that would then end later than twice its longest possible length from now is over at once, so none is ever waited for longer than that.
+//! A recovery ramp is set back with the clock, by its own length at most; further back, it is over.
 //!
 //! # Example
 //! ```

@@ -141,3 +141,19 @@ fn clock_set_back_ends_a_ramp_rather_than_prolong_it() {
     assert_eq!(passed(&test, 10), 10);
     assert_eq!(test.call(Outcome::Success).unwrap().to, State::Closed);
 }
+
+#[test]
+fn ramp_lasts_twice_its_time_at_most_whatever_the_clock_does() {
+    let test = recovering(brittle());
+    assert_eq!(passed(&test, 2), 1);
+    test.now.set(test.now.get() - 100 * SECOND);
+    assert_eq!(passed(&test, 2), 0);
+    test.advance(200 * SECOND);
+    assert_eq!(passed(&test, 2), 2);
+    test.now.set(test.now.get() - 201 * SECOND);
+    assert_eq!(
+        passed(&test, 2),
+        2,
+        "set back by more than a ramp, it is over"
+    );
+}
