@@ -174,39 +174,6 @@ async fn call_dropped_while_its_request_body_streams_frees_everything() {
 }
 
 #[tokio::test]
-async fn request_body_that_fails_ends_the_call_on_both_sides() {
-    for protocol in Protocol::ALL {
-        let calls = Arc::new(AtomicU64::new(0));
-        let served = serve_hyper(Limits::default(), {
-            let calls = calls.clone();
-            move |request: Request<hyper::body::Incoming>| {
-                calls.fetch_add(1, Ordering::SeqCst);
-                async move {
-                    let body = request.into_body().collect().await;
-                    assert!(body.is_err(), "half a body must not look like a whole one");
-                    Response::new(Body::empty())
-                }
-            }
-        })
-        .await;
-        // With attempts left: what failed in the middle of our own body cannot be sent again.
-        let client = hyper_stack(protocol, Habits::default());
-        let (sender, body) = Frames::channel();
-        let request = Request::put(served.server.url("/"))
-            .body(Body::new(body))
-            .unwrap();
-        sender.send(data("one")).unwrap();
-        sender.send(Err(std::io::Error::other("torn"))).unwrap();
-        let error = within("an error", client.send(request)).await;
-        assert!(error.is_err(), "{protocol:?}");
-        assert_eq!(client.retry.snapshot().retries, 0, "{protocol:?}");
-        assert!(is_idle(&client.bulkhead));
-        idle(&served.bulkhead).await;
-        assert!(calls.load(Ordering::SeqCst) <= 1);
-    }
-}
-
-#[tokio::test]
 async fn upstream_that_hangs_up_in_the_middle_of_a_body_has_failed() {
     let half = [
         "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf",

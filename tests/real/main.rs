@@ -25,3 +25,4 @@ mod sharing;
 mod storm;
 mod switches;
 mod upgrades;
+mod uploads;
