@@ -261,7 +261,7 @@ async fn stream_past_its_deadline_ends_in_trailers_that_say_so() {
     let (served, mut client, events) = pair(&script, Limits::default(), TOUCHY).await;
     sender.send(Ok(1)).unwrap();
     let mut request = Request::new(ping(1));
-    request.set_timeout(Duration::from_millis(500));
+    request.set_timeout(Duration::from_secs(1));
     let mut stream = client.client.stream(request).await.unwrap().into_inner();
     assert_eq!(stream.message().await.unwrap().unwrap().number, 1);
     let status = within("the deadline", stream.message()).await.unwrap_err();

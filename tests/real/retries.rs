@@ -214,7 +214,7 @@ async fn attempt_that_hangs_is_cut_and_made_again() {
         let client = reqwest_stack(
             protocol,
             Habits {
-                attempt_timeout: Duration::from_millis(500),
+                attempt_timeout: Duration::from_secs(1),
                 ..Habits::default()
             },
         );
@@ -222,7 +222,7 @@ async fn attempt_that_hangs_is_cut_and_made_again() {
         assert_eq!(response.unwrap().status(), StatusCode::OK);
         assert_eq!(upstream.hits(), 2);
         let told = &upstream.seen()[0].head.headers["x-request-timeout-ms"];
-        assert_eq!(told, "500");
+        assert_eq!(told, "1000");
         assert!(is_idle(&client.bulkhead));
     }
 }

@@ -20,7 +20,8 @@ use tonic::Status;
 use tower::ServiceExt;
 
 use crate::stack::{
-    Boxed, GrpcStack, Habits, Limits, Served, hyper_stack, idle, serve, serve_tonic, tonic_stack,
+    AGES, Boxed, GrpcStack, Habits, Limits, Served, hyper_stack, idle, serve, serve_tonic,
+    tonic_stack,
 };
 
 const CLIENTS: u64 = 16;
@@ -198,6 +199,7 @@ async fn storm_over_http_leaves_nothing_behind() {
             crowd = crowd.peak
         );
         assert_eq!(crowd.running.load(Ordering::SeqCst), 0);
+        served.timeout.set_limit(AGES);
         for protocol in Protocol::ALL {
             let answer = protocol.send(served.server.get("/slow")).await;
             assert_eq!(answer.status, StatusCode::OK, "seed {seed}");
