@@ -171,3 +171,15 @@ async fn abandoned_probe_counts_as_a_failure_if_asked() {
     assert_eq!(handle.state(), State::Open);
     assert_eq!(handle.snapshot().trips, 2);
 }
+
+#[tokio::test]
+async fn call_is_refused_if_a_drain_began_after_it_was_ready() {
+    let layer = CircuitBreakerLayer::plain("stock").build().unwrap();
+    let mut service = layer.layer(service_fn(|()| async { Ok::<u32, BoxError>(1) }));
+    service.ready().await.unwrap();
+    let drain = layer.handle().drain();
+    let error = service.call(()).await.unwrap_err();
+    let rejection = Rejection::find(&*error).unwrap();
+    assert_eq!(rejection.kind(), RejectionKind::Draining);
+    drain.await;
+}

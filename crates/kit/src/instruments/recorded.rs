@@ -116,6 +116,10 @@ impl Instruments {
     }
 
     pub(crate) fn event(&self, event: &Event) {
+        // The keys of the rarer ones are made each time: not for nobody.
+        if !self.are_heard() {
+            return;
+        }
         match event {
             Event::Refused { kind, enforced, .. } => self.refused(*kind, *enforced),
             Event::CircuitChanged {
