@@ -145,7 +145,8 @@ pin_project! {
             call: Option<(Guard<G>, T)>,
         },
         Refused {
-            rejection: Option<Rejection>,
+            // In its box from the start: a future is moved with each layer around it.
+            error: Option<BoxError>,
         },
     }
 }
@@ -161,10 +162,11 @@ impl<F, T, G: Gate> ResponseFuture<F, T, G> {
         }
     }
 
-    pub(crate) const fn refused(rejection: Rejection) -> Self {
+    #[cold]
+    pub(crate) fn refused(rejection: Rejection) -> Self {
         Self {
             state: State::Refused {
-                rejection: Some(rejection),
+                error: Some(Box::new(rejection)),
             },
         }
     }
@@ -200,9 +202,8 @@ where
                     }
                 })
             }
-            Project::Refused { rejection } => {
-                let rejection = rejection.take().expect("polled after it was ready");
-                Poll::Ready(Err(Box::new(rejection)))
+            Project::Refused { error } => {
+                Poll::Ready(Err(error.take().expect("polled after it was ready")))
             }
         }
     }
