@@ -12,7 +12,7 @@ use http::{Method, Response, StatusCode};
 use seaworthy::RejectionKind;
 use seaworthy::circuit_breaker::State;
 use seaworthy::retry::Exhausted;
-use seaworthy_tests::{Answer, Gate, Protocol, Server, Upstream, problem_of, within};
+use seaworthy_tests::{Answer, Gate, Port, Protocol, Server, problem_of, within};
 use tokio::sync::mpsc;
 
 use crate::retries::bytes;
@@ -159,10 +159,8 @@ async fn request_without_time_left_is_refused_before_the_handler() {
 #[tokio::test]
 async fn upstream_that_is_not_there_is_tried_and_counted() {
     for protocol in Protocol::ALL {
-        let url = Upstream::start(|_| async { status(200) })
-            .await
-            .server()
-            .url("/");
+        let port = Port::reserve();
+        let url = port.url("/");
         let client = reqwest_stack(
             protocol,
             Habits {

@@ -8,13 +8,14 @@ use seaworthy::Outcome;
 use seaworthy::circuit_breaker::State;
 use seaworthy::kit::testing::Recorder;
 use seaworthy_tests::echo::{Ping, Pongs, Script, ping, pong, retry_seconds};
-use seaworthy_tests::{Gate, eventually, within};
+use seaworthy_tests::{Gate, Port, within};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Code, Request, Status};
 
 use crate::stack::{
     GrpcStack, Habits, Limits, OPEN, SHORT, Served, idle, is_idle, serve_tonic, tonic_stack,
+    tonic_stack_at,
 };
 
 /// A server that answers so, and a client of it; both with their layers.
@@ -354,15 +355,10 @@ async fn call_dropped_while_the_service_works_frees_both_slots() {
 
 #[tokio::test]
 async fn server_that_is_not_there_is_unavailable_and_counted() {
-    let script = Script::echo();
-    let (served, mut client, events) = pair(&script, Limits::default(), TOUCHY).await;
-    let address = served.server.address();
-    drop(served);
-    // The port is free once the task that listens is gone.
-    eventually("nobody listens", || {
-        std::net::TcpStream::connect(address).is_err()
-    })
-    .await;
+    let port = Port::reserve();
+    let mut client = tonic_stack_at(port.url(""), TOUCHY);
+    let events = Recorder::new();
+    client.circuit.subscribe(events.listener()).forever();
     let status = within("an answer", client.client.unary(ping(1))).await;
     assert_eq!(status.unwrap_err().code(), Code::Unavailable);
     assert_eq!(events.outcomes(), [Outcome::Failure]);

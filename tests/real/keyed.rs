@@ -9,7 +9,7 @@ use seaworthy::bulkhead::{BulkheadHandle, BulkheadLayer};
 use seaworthy::circuit_breaker::{CircuitBreakerHandle, CircuitBreakerLayer, State};
 use seaworthy::kit::testing::ManualClock;
 use seaworthy::{BoxError, RejectionKind};
-use seaworthy_tests::{Gate, Protocol, Upstream, within};
+use seaworthy_tests::{Gate, Port, Protocol, Upstream, within};
 use tower::{Layer, Service, ServiceExt};
 
 use crate::stack::{OPEN, boxed, idle, rejected};
@@ -50,7 +50,8 @@ async fn dead_host_opens_its_own_circuit_and_no_other() {
         let send = |request: Request<Body>| service.clone().oneshot(request);
 
         let alive = well().await;
-        let address = well().await.server().address();
+        let port = Port::reserve();
+        let address = port.address();
         let dead = || {
             let url = format!("http://{address}/");
             Request::get(url).body(Body::empty()).unwrap()
@@ -76,7 +77,7 @@ async fn dead_host_opens_its_own_circuit_and_no_other() {
         assert_eq!(handle.len(), 2);
 
         // It comes back where it was, and is found by a probe.
-        let back = Upstream::start_at(address, |_| async { Response::new(Body::empty()) }).await;
+        let back = Upstream::start_on(port, |_| async { Response::new(Body::empty()) }).await;
         let refused = send(dead()).await.unwrap_err();
         assert_eq!(rejected(&refused), RejectionKind::CircuitOpen);
         assert_eq!(back.hits(), 0);
@@ -105,7 +106,8 @@ async fn dead_host_of_reqwest_opens_its_own_circuit_and_no_other() {
         Ok(response.status())
     };
     let alive = well().await;
-    let dead = well().await.server().url("/");
+    let port = Port::reserve();
+    let dead = port.url("/");
     for _ in 0..3 {
         assert!(send(dead.clone()).await.is_err());
     }

@@ -7,7 +7,7 @@ use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use seaworthy::RejectionKind;
 use seaworthy::circuit_breaker::State;
-use seaworthy_tests::{Endless, Gate, Protocol, Upstream, within};
+use seaworthy_tests::{Endless, Gate, Port, Protocol, Upstream, within};
 use tokio::task::JoinHandle;
 use tower::{BoxError, ServiceExt};
 
@@ -45,7 +45,10 @@ async fn about_to_probe(protocol: Protocol) -> Client {
             ..Habits::default()
         },
     );
-    let gone = upstream(&Gate::closed()).await.server().get("/");
+    let port = Port::reserve();
+    let gone = http::Request::get(port.url("/"))
+        .body(Body::empty())
+        .unwrap();
     assert!(within("an error", client.send(gone)).await.is_err());
     assert_eq!(client.circuit.state(), State::Open);
     client.clock.advance(OPEN);

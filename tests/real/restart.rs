@@ -4,7 +4,7 @@ use axum::body::Body;
 use futures_util::future::join_all;
 use http::{Request, Response};
 use seaworthy::circuit_breaker::State;
-use seaworthy_tests::{Protocol, Upstream, within};
+use seaworthy_tests::{Port, Protocol, Upstream, within};
 use tower::ServiceExt;
 
 use crate::outage::{CLIENTS, HABITS};
@@ -13,7 +13,9 @@ use crate::stack::{OPEN, hyper_stack, idle};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn upstream_that_dies_and_comes_back_is_found_again() {
     for protocol in Protocol::ALL {
-        let first = Upstream::start(|_| async { Response::new(Body::empty()) }).await;
+        let port = Port::reserve();
+        let later = port.again();
+        let first = Upstream::start_on(port, |_| async { Response::new(Body::empty()) }).await;
         let address = first.server().address();
         let client = hyper_stack(protocol, HABITS);
         let crowd = || async {
@@ -40,7 +42,7 @@ async fn upstream_that_dies_and_comes_back_is_found_again() {
         .await;
         assert_eq!(crowd().await, 0);
         assert_eq!(client.circuit.state(), State::Open);
-        let again = Upstream::start_at(address, |_| async { Response::new(Body::empty()) }).await;
+        let again = Upstream::start_on(later, |_| async { Response::new(Body::empty()) }).await;
         assert_eq!(crowd().await, 0, "its time is not over");
         assert_eq!(again.hits(), 0);
         client.clock.advance(OPEN);

@@ -274,9 +274,12 @@ pub(crate) struct GrpcStack {
 
 /// tonic's client of this server behind edge, timeout, retry, circuit breaker, bulkhead and attempt timeout.
 pub(crate) fn tonic_stack(server: &Server, habits: Habits) -> GrpcStack {
-    let channel = Endpoint::from_shared(server.url(""))
-        .unwrap()
-        .connect_lazy();
+    tonic_stack_at(server.url(""), habits)
+}
+
+/// The same, wherever the server is, if there is one.
+pub(crate) fn tonic_stack_at(url: String, habits: Habits) -> GrpcStack {
+    let channel = Endpoint::from_shared(url).unwrap().connect_lazy();
     let (service, retry, circuit, bulkhead, clock) = client_stack!(
         http,
         habits,

@@ -10,7 +10,7 @@ mod wait;
 pub use wait::{Gate, eventually, within};
 
 mod server;
-pub use server::Server;
+pub use server::{Port, Server};
 
 mod upstream;
 pub use upstream::{Seen, Upstream};

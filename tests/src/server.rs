@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::Routes;
@@ -27,7 +27,7 @@ pub struct Server {
 impl Server {
     /// `axum::serve`, as users call it. Connections outlive the server.
     pub async fn axum(router: Router) -> Self {
-        let (listener, address) = listen("127.0.0.1:0".parse().unwrap()).await;
+        let (listener, address) = listen().await;
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self::new(address, task.abort_handle())
     }
@@ -40,18 +40,19 @@ impl Server {
         S::Future: Send,
         B: http_body::Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
     {
-        Self::hyper_at("127.0.0.1:0".parse().unwrap(), service).await
+        Self::hyper_on(Port::reserve(), service).await
     }
 
-    /// The same, at this address: a server that comes back where it was.
-    pub async fn hyper_at<S, B>(address: SocketAddr, service: S) -> Self
+    /// The same, on this port: a server that comes up where none was.
+    pub async fn hyper_on<S, B>(port: Port, service: S) -> Self
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
         S::Error: Into<BoxError>,
         S::Future: Send,
         B: http_body::Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
     {
-        let (listener, address) = listen(address).await;
+        let address = port.address();
+        let listener = port.socket.listen(1024).unwrap();
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
@@ -81,7 +82,7 @@ impl Server {
         <L::Service as Service<Request<tonic::body::Body>>>::Future: Send,
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        let (listener, address) = listen("127.0.0.1:0".parse().unwrap()).await;
+        let (listener, address) = listen().await;
         let incoming = TcpListenerStream::new(listener);
         let server = tonic::transport::Server::builder()
             .layer(layer)
@@ -124,8 +125,48 @@ impl Server {
     }
 }
 
-async fn listen(address: SocketAddr) -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind(address).await.unwrap();
+/// A port at which nobody listens yet, and which nobody else gets: tests run side by side.
+#[derive(Debug)]
+pub struct Port {
+    socket: TcpSocket,
+}
+
+impl Port {
+    /// Any free one; connections to it are refused.
+    #[must_use]
+    pub fn reserve() -> Self {
+        Self::at("127.0.0.1:0".parse().unwrap())
+    }
+
+    /// A second hold on it, for who listens there after the first.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self::at(self.address())
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.socket.local_addr().unwrap()
+    }
+
+    /// A URL on it.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address())
+    }
+
+    fn at(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        // Two may hold a port of which neither listens.
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(address).unwrap();
+        Self { socket }
+    }
+}
+
+async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
 }

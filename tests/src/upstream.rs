@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +13,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tower::service_fn;
 
-use crate::Server;
+use crate::{Port, Server};
 
 /// One request, as it arrived.
 #[derive(Clone, Debug)]
@@ -48,11 +47,11 @@ impl Upstream {
         F: Fn(Seen) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Response<Body>> + Send + 'static,
     {
-        Self::start_at("127.0.0.1:0".parse().unwrap(), answer).await
+        Self::start_on(Port::reserve(), answer).await
     }
 
-    /// The same, at this address.
-    pub async fn start_at<F, Fut>(address: SocketAddr, answer: F) -> Self
+    /// The same, on this port.
+    pub async fn start_on<F, Fut>(port: Port, answer: F) -> Self
     where
         F: Fn(Seen) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Response<Body>> + Send + 'static,
@@ -76,7 +75,7 @@ impl Upstream {
                 }
             }
         });
-        let server = Server::hyper_at(address, service).await;
+        let server = Server::hyper_on(port, service).await;
         Self { server, log }
     }
 
