@@ -1,63 +1,14 @@
 //! Over HTTP a slot is held until the body is over, however it ends.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::{Body, Frame};
-use tower::{Layer, ServiceExt, service_fn};
+use seaworthy_http::testing::{Answers, BodyRemote};
+use tower::{Layer, ServiceExt};
 
 use super::*;
-
-/// What a body gives next.
-enum Step {
-    Data,
-    Trailers,
-    Error,
-    End,
-}
-
-/// A body that gives what the test puts into it.
-#[derive(Clone, Default)]
-struct Scripted(Arc<Mutex<(VecDeque<Step>, Option<Waker>)>>);
-
-impl Scripted {
-    fn give(&self, step: Step) {
-        let mut script = self.0.lock().unwrap();
-        script.0.push_back(step);
-        if let Some(waker) = script.1.take() {
-            waker.wake();
-        }
-    }
-}
-
-impl Body for Scripted {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let mut script = self.0.lock().unwrap();
-        let Some(step) = script.0.pop_front() else {
-            script.1 = Some(cx.waker().clone());
-            return Poll::Pending;
-        };
-        Poll::Ready(match step {
-            Step::Data => Some(Ok(Frame::data(Bytes::from_static(b"x")))),
-            Step::Trailers => Some(Ok(Frame::trailers(HeaderMap::new()))),
-            Step::Error => Some(Err("reset".into())),
-            Step::End => None,
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self.0.lock().unwrap().0.front(), Some(Step::End))
-    }
-}
 
 trait AnyBody: Body<Data = Bytes, Error = BoxError> + Unpin + Send + Sync {}
 
@@ -66,7 +17,7 @@ impl<B: Body<Data = Bytes, Error = BoxError> + Unpin + Send + Sync> AnyBody for 
 /// A response whose head has come through a bulkhead of one slot.
 struct Answered {
     body: Spawn<Box<dyn AnyBody>>,
-    script: Scripted,
+    script: BodyRemote,
     handle: BulkheadHandle,
     upgrade: bool,
 }
@@ -75,23 +26,19 @@ struct Answered {
 #[derive(Clone)]
 struct Upgrade;
 
-async fn answered(
-    method: Method,
-    status: StatusCode,
-    steps: impl IntoIterator<Item = Step>,
-) -> Answered {
+async fn answered(method: Method, status: StatusCode, is_over: bool) -> Answered {
     let layer = BulkheadLayer::http("server").max_concurrent(1);
     let layer = layer.queue(1, Duration::MAX).build().unwrap();
-    let script = Scripted::default();
-    for step in steps {
-        script.give(step);
+    let (body, script) = BodyRemote::new();
+    script.tell_end();
+    if is_over {
+        script.end();
     }
-    let inner = service_fn(|_: Request<()>| {
-        let mut response = Response::new(script.clone());
-        *response.status_mut() = status;
-        response.extensions_mut().insert(Upgrade);
-        std::future::ready(Ok::<_, BoxError>(response))
-    });
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.extensions_mut().insert(Upgrade);
+    let inner = Answers::default();
+    inner.put(response);
     let mut request = Request::new(());
     *request.method_mut() = method;
     let response = layer.layer(inner).oneshot(request).await.unwrap();
@@ -115,7 +62,7 @@ impl Answered {
 }
 
 async fn ok() -> Answered {
-    answered(Method::GET, StatusCode::OK, []).await
+    answered(Method::GET, StatusCode::OK, false).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,11 +72,11 @@ async fn slot_is_held_until_the_stream_ends_and_then_goes_to_the_next() {
     assert_pending!(answered.poll());
     let waiting = Call::start(&answered.handle);
     for _ in 0..3 {
-        answered.script.give(Step::Data);
+        answered.script.data("x");
         assert!(assert_ready!(answered.poll()).unwrap().is_ok());
     }
     assert!(!waiting.is_woken());
-    answered.script.give(Step::End);
+    answered.script.end();
     assert!(assert_ready!(answered.poll()).is_none());
     assert!(waiting.is_woken(), "though the body is still there");
     waiting.end();
@@ -139,11 +86,11 @@ async fn slot_is_held_until_the_stream_ends_and_then_goes_to_the_next() {
 #[tokio::test(start_paused = true)]
 async fn trailers_are_part_of_the_call_and_the_last_of_it() {
     let mut answered = ok().await;
-    answered.script.give(Step::Data);
+    answered.script.data("x");
     assert!(assert_ready!(answered.poll()).unwrap().is_ok());
     assert_pending!(answered.poll());
     assert_eq!(answered.running(), 1, "the trailers are not there yet");
-    answered.script.give(Step::Trailers);
+    answered.script.trailers(HeaderMap::new());
     assert!(
         assert_ready!(answered.poll())
             .unwrap()
@@ -156,7 +103,7 @@ async fn trailers_are_part_of_the_call_and_the_last_of_it() {
 #[tokio::test(start_paused = true)]
 async fn body_that_fails_frees_its_slot() {
     let mut answered = ok().await;
-    answered.script.give(Step::Error);
+    answered.script.fail("reset");
     assert!(assert_ready!(answered.poll()).unwrap().is_err());
     assert_eq!(answered.running(), 0);
 }
@@ -170,7 +117,7 @@ async fn body_that_is_dropped_frees_its_slot_read_or_not() {
     assert_eq!(counts(&handle), (1, 0, 0));
 
     let mut halfway = ok().await;
-    halfway.script.give(Step::Data);
+    halfway.script.data("x");
     assert!(assert_ready!(halfway.poll()).unwrap().is_ok());
     let handle = halfway.handle.clone();
     let waiting = Call::start(&handle);
@@ -182,7 +129,7 @@ async fn body_that_is_dropped_frees_its_slot_read_or_not() {
 
 #[tokio::test(start_paused = true)]
 async fn body_that_is_empty_frees_its_slot_with_the_head() {
-    let answered = answered(Method::GET, StatusCode::NO_CONTENT, [Step::End]).await;
+    let answered = answered(Method::GET, StatusCode::NO_CONTENT, true).await;
     assert_eq!(answered.running(), 0);
 }
 
@@ -193,13 +140,13 @@ async fn upgrade_passes_and_holds_its_slot_until_the_handshake_is_over() {
         (Method::CONNECT, StatusCode::OK),
     ] {
         // As hyper has it: the response to a handshake has no body, and is over with its head.
-        let over = answered(method.clone(), status, [Step::End]).await;
+        let over = answered(method.clone(), status, true).await;
         assert!(over.upgrade, "what the framework put there is still there");
         assert_eq!(over.running(), 0);
 
-        let mut open = answered(method, status, []).await;
+        let mut open = answered(method, status, false).await;
         assert_eq!(open.running(), 1);
-        open.script.give(Step::End);
+        open.script.end();
         assert!(assert_ready!(open.poll()).is_none());
         assert_eq!(open.running(), 0);
     }

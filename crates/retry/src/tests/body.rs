@@ -4,9 +4,10 @@ use std::convert::Infallible;
 
 use ::http::{HeaderMap, Method, Request, Response, StatusCode};
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty};
 use seaworthy_http::replay::ReplayBody;
+use seaworthy_http::testing::{Answers, BodyRemote};
 use seaworthy_kit::{Event, Outcome};
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, ServiceExt};
@@ -14,46 +15,17 @@ use tower::{Layer, ServiceExt};
 use super::http::{Got, Sent, answer, attempts, busy, get, http, keyed};
 use super::*;
 
-/// A response body that tells when it is dropped.
-#[derive(Debug)]
-struct Watched(Arc<AtomicU32>);
-
-impl Body for Watched {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Pending
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::new()
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn failed_response_is_dropped_before_the_wait() {
-    let dropped = Arc::new(AtomicU32::new(0));
-    let counter = dropped.clone();
-    let server = Upstream::new(move |_, _: Sent| {
-        let mut response = Response::new(Watched(counter.clone()));
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        async move { Ok(response) }
-    });
+    let (body, remote) = BodyRemote::new();
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let server = Answers::default();
+    server.put(response);
     let layer = http().build().unwrap();
-    let mut call = task::spawn(layer.layer(server.view()).oneshot(get()));
-    assert_pending!(call.poll());
-    assert_eq!(server.calls(), 1, "it waits");
-    assert_eq!(dropped.load(Ordering::SeqCst), 1);
+    let mut call = task::spawn(layer.layer(server).oneshot(get()));
+    assert_pending!(call.poll(), "it waits");
+    assert!(remote.is_dropped());
 }
 
 #[tokio::test(start_paused = true)]
