@@ -12,6 +12,7 @@ use tokio_test::{assert_pending, assert_ready};
 
 use super::*;
 
+mod cost;
 mod queue;
 mod stress;
 mod terms;

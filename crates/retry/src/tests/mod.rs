@@ -20,6 +20,7 @@ mod bodies;
 mod body;
 mod budget;
 mod conformance;
+mod cost;
 mod drops;
 mod handle;
 #[cfg(feature = "http")]
