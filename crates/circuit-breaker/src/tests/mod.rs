@@ -33,6 +33,20 @@ conformance! {
     refuses: |layer| Opened::new(layer.handle()),
     rejects: Rejects::with(RejectionKind::CircuitOpen, "stock"),
     drains: |layer| layer.handle().drain(),
+    observes: |layer, on| layer.handle().control().observe_only(on),
+    meddles: |layer, draw| meddle(&layer.handle(), draw),
+}
+
+/// What an operator does: forces a state, takes it back, observes, ends a drain.
+fn meddle(handle: &CircuitBreakerHandle, draw: u64) {
+    match draw % 6 {
+        0 => handle.force_open(),
+        1 => handle.force_closed(),
+        2 => handle.disable(),
+        3 => handle.reset(),
+        4 => handle.control().enforce_percent((draw / 6 % 101) as u8),
+        _ => handle.control().resume(),
+    }
 }
 
 /// Keeps a circuit open for as long as it lives.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use seaworthy_kit::Plain;
 use seaworthy_kit::testing::conformance;
 
-use crate::{Backoff, RetryLayer};
+use crate::{Backoff, RetryHandle, RetryLayer};
 
 type Layer = RetryLayer<Plain, Plain>;
 
@@ -24,6 +24,14 @@ fn eager() -> Layer {
         .unwrap()
 }
 
+/// What an operator does: observes, enforces in part, ends a drain.
+fn meddle(handle: &RetryHandle, draw: u64) {
+    match draw % 2 {
+        0 => handle.control().enforce_percent((draw / 2 % 101) as u8),
+        _ => handle.control().resume(),
+    }
+}
+
 mod errors_are_final {
     use super::*;
 
@@ -37,6 +45,7 @@ mod errors_are_final {
             layer.handle().subscribe(recorder.listener()).forever();
         },
         drains: |layer: &Layer| layer.handle().drain(),
+        meddles: |layer: &Layer, draw| meddle(&layer.handle(), draw),
     }
 }
 
@@ -53,5 +62,6 @@ mod errors_are_tried_again {
             layer.handle().subscribe(recorder.listener()).forever();
         },
         drains: |layer: &Layer| layer.handle().drain(),
+        meddles: |layer: &Layer, draw| meddle(&layer.handle(), draw),
     }
 }
