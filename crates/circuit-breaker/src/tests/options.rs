@@ -108,3 +108,40 @@ fn layer_with_a_closure_for_a_classifier_is_one_that_axum_takes() {
     ));
     fits(&builder.build().unwrap());
 }
+
+#[test]
+fn page_of_the_metrics_has_every_state_and_cause() {
+    let page = include_str!("../../../../docs/metrics.md");
+    let listed = |word: &str| page.contains(&format!("`{word}`"));
+    let states = [
+        State::Closed,
+        State::Open,
+        State::HalfOpen,
+        State::Recovering,
+        State::ForcedOpen,
+        State::ForcedClosed,
+        State::Disabled,
+    ];
+    for state in states {
+        assert!(listed(state.name()), "{state:?}");
+    }
+    let causes = [
+        Cause::FailureRate,
+        Cause::FailureCount,
+        Cause::SlowCallRate,
+        Cause::ConsecutiveFailures,
+        Cause::LeakyCount,
+        Cause::RetryAfter,
+        Cause::ProbeFailed,
+        Cause::ProbeFailureRate,
+        Cause::ProbeSlowCallRate,
+        Cause::ProbesSucceeded,
+        Cause::RampOver,
+        Cause::RecoveryTimeoutOver,
+        Cause::Forced,
+        Cause::Reset,
+    ];
+    for cause in causes {
+        assert!(listed(cause.name()), "{cause:?}");
+    }
+}

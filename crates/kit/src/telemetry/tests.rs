@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
+use crate::Reason;
 use crate::testing::{Recorded, Recorder};
 
 #[cfg(feature = "metrics")]
@@ -186,6 +187,21 @@ fn page_of_the_metrics_has_every_word_of_the_kit() {
     ];
     for outcome in outcomes {
         assert!(listed(crate::instruments::outcome_name(outcome)));
+    }
+    let reasons = [
+        Reason::Attempts,
+        Reason::ServerSaysNo,
+        Reason::HintTooLong,
+        Reason::Deadline,
+        Reason::TotalTime,
+        Reason::Budget,
+        Reason::Throttled,
+        Reason::Body,
+        Reason::NotReady,
+        Reason::Observed,
+    ];
+    for reason in reasons {
+        assert!(listed(reason.as_str()), "{reason}");
     }
     let refused = Event::Refused {
         kind: RejectionKind::Shed,
