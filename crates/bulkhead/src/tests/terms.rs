@@ -208,3 +208,10 @@ async fn bulkhead_that_has_handed_on_no_slot_does_not_know_when() {
     let _calls = [Call::start(&handle), Call::start(&handle)];
     assert_eq!(Call::new(&handle).refusal().retry_after(), None);
 }
+
+#[test]
+fn default_is_25_slots_and_no_queue() {
+    let layer = BulkheadLayer::plain("pool").build().unwrap();
+    let snapshot = layer.handle().snapshot();
+    assert_eq!((snapshot.limit, snapshot.queue_limit), (25, 0));
+}

@@ -223,6 +223,27 @@ async fn server_cannot_park_a_caller_for_hours() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn default_is_a_minute_at_most_whoever_asks_for_it() {
+    let server = busy(1, 503, &[("retry-after", "86400")]);
+    let layer = http().build().unwrap();
+    let before = Instant::now();
+    layer.layer(server.view()).oneshot(get()).await.unwrap();
+    assert_eq!(before.elapsed(), 60 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn default_is_64_kib_of_a_body() {
+    for (length, calls) in [(64 * 1024, 3), (64 * 1024 + 1, 1)] {
+        let server = busy(9, 503, &[]);
+        let layer = http().build().unwrap();
+        let body = String::from_utf8(vec![b'x'; length]).unwrap();
+        let call = layer.layer(server.view()).oneshot(keyed(body.leak()));
+        call.await.unwrap();
+        assert_eq!(server.calls(), calls);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn wait_beyond_the_deadline_returns_the_answer_at_once() {
     let server = busy(1, 503, &[("retry-after", "7")]);
     let layer = http().build().unwrap();

@@ -116,6 +116,27 @@ fn defaults_are_those_of_the_docs() {
 }
 
 #[test]
+fn each_default_is_a_value_that_can_be_set() {
+    let spelt_out = CircuitConfig::new()
+        .failure_rate(0.5)
+        .window_calls(100)
+        .minimum_calls(20)
+        .consecutive_failures(None)
+        .leaky_count(None)
+        .failure_count(None)
+        .open_on_retry_after(false)
+        .recovery_timeout(30 * SECOND)
+        .recovery_factor(2.0)
+        .jitter(0.1)
+        .half_open_max_calls(3)
+        .success_threshold(3)
+        .half_open_failure_rate(None)
+        .probe_lease(30 * SECOND)
+        .recovery_ramp(None);
+    assert_eq!(CircuitConfig::default(), spelt_out);
+}
+
+#[test]
 fn call_is_slow_above_the_threshold_only() {
     let test = Test::new(CircuitConfig::new().slow_call_threshold(SECOND));
     assert!(test.circuit.needs_duration());
