@@ -218,7 +218,7 @@ fn describe(recorder: &dyn Recorder) {
     let gauge = [
         (
             names::CIRCUIT_STATE,
-            "0 closed, 1 half-open, 2 open, 3 forced open, 4 forced closed, 5 disabled.",
+            "0 closed, 1 half-open, 2 open, 3 forced open, 4 forced closed, 5 disabled, 6 recovering.",
         ),
         (names::IN_FLIGHT, "Calls that hold a slot."),
         (names::LIMIT, "Slots there are."),
