@@ -102,7 +102,7 @@
 //! A number to start from is Little's law: calls per second at the peak, times the seconds that a slow call takes, and some more.
 //! Of a queue it says that the last one waits for as long as all before it take together, divided by the slots: a longer queue than fits into `max_wait` only refuses later.
 //!
-//! Absent on purpose: last come first served (it belongs to adaptive limits, which know when to switch), weights (a call is a call; a call that costs ten times as much belongs into a bulkhead of its own), priorities.
+//! Absent on purpose: last come first served (it belongs to adaptive limits, which know when to switch), weights (a call is a call; a call that costs ten times as much belongs into a bulkhead of its own), priorities, and slots that one key lends to another (what is lent is not there when its owner comes).
 //!
 //! # Events and metrics
 //! `refused`, `queued`, `dequeued`, `limit_changed`, `ended`; `seaworthy_in_flight`, `seaworthy_limit`, `seaworthy_queue_depth`, `seaworthy_queue_wait_seconds`, `seaworthy_calls_total`, `seaworthy_refused_total`, with `layer="bulkhead"`.

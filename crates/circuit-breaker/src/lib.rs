@@ -215,6 +215,8 @@
 //!
 //! # Prior art
 //! The states are Nygard's (*Release It!*); windows and slow calls follow resilience4j, the two counts in a window failsafe-go, the generation that makes late results harmless gobreaker, the bound on open keys Envoy, the growing and jittered wait Finagle's failure accrual.
+//!
+//! Absent on purpose: a moving average (what was counted once never leaves it, so that an old failure helps to trip an idle circuit), and a slow-call rule for calls that still run (each call would have to be found by all the others; a timeout inside ends them, and then they count).
 
 mod layer;
 pub use layer::{Builder, CircuitBreakerLayer};
