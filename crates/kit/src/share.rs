@@ -277,9 +277,11 @@ impl<T> Core<T> {
             core: core.clone(),
         });
         let mut locals = core.locals.lock().unwrap_or_else(PoisonError::into_inner);
-        // Doubling makes the sweep of the dead ones amortised O(1).
         if locals.len() == locals.capacity() {
             locals.retain(|entry| entry.local.strong_count() > 0);
+            // As much room again as is taken makes the sweep amortised O(1), also where for each clone that is dropped another is made.
+            let room = locals.len() + 1;
+            locals.reserve(room);
         }
         locals.push(Entry {
             anchor: Arc::downgrade(&anchor),

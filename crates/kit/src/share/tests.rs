@@ -1,5 +1,7 @@
 //! Which counter a call counts on, and what a drain waits for.
 
+use std::collections::VecDeque;
+
 use super::*;
 use tokio_test::{assert_pending, assert_ready, task};
 
@@ -39,6 +41,31 @@ fn counters_of_dropped_clones_do_not_pile_up() {
     }
     let locals = share.core().locals.lock().unwrap();
     assert!(locals.len() < 16, "{} counters are left", locals.len());
+}
+
+/// As many clones come as go, as connections do: what a sweep costs must be spread over many of them.
+#[test]
+fn sweep_of_dropped_clones_leaves_room_for_as_many_as_live() {
+    let share = Share::new(());
+    let busy = || {
+        let mut clone = share.clone();
+        drop((clone.hold(), clone.hold()));
+        clone
+    };
+    let places = || {
+        let locals = share.core().locals.lock().unwrap();
+        (locals.len(), locals.capacity())
+    };
+    // Until there is no room left, and nearly all of them live.
+    let mut clones: VecDeque<_> = std::iter::repeat_with(busy).take(100).collect();
+    while places().0 < places().1 {
+        clones.push_back(busy());
+    }
+    clones.pop_front();
+    clones.push_back(busy());
+    let (taken, capacity) = places();
+    assert_eq!(taken, clones.len() + 1, "the dropped one was swept");
+    assert!(capacity - taken >= clones.len(), "{taken} of {capacity}");
 }
 
 #[test]
