@@ -23,7 +23,7 @@ pin_project! {
     /// | it is dropped before it was ever polled, after the head said "success" | success: the caller has what it came for |
     /// | it is dropped at any other time | abandoned |
     ///
-    /// `size_hint` and `is_end_stream` are those of the inner body.
+    /// `size_hint` and `is_end_stream` are those of the inner body, until the guard cuts it short: then nothing is left.
     /// A body that has already ended settles as it is made.
     pub struct GuardedBody<B, G: Settle, C> {
         #[pin]
@@ -184,7 +184,11 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        if self.cut {
+            SizeHint::with_exact(0)
+        } else {
+            self.inner.size_hint()
+        }
     }
 }
 

@@ -167,6 +167,8 @@ async fn whole_response_is_limited_with_its_head() {
     assert!(answer.body.is_woken());
     assert_eq!(answer.cut(), RejectionKind::TimedOut);
     assert!(assert_ready!(answer.poll()).is_none());
+    let left = answer.body.enter(|_, body| body.size_hint().exact());
+    assert_eq!(left, Some(0), "as it says that it is over");
     assert_eq!(answer.events(), timed_out("body"));
     assert_eq!(handle.snapshot().in_flight, 0);
 }
