@@ -36,6 +36,7 @@ impl<Req, G: Gate> Source<Req> for Share<G> {
 /// # Readiness
 /// Always ready: the decision needs the request.
 /// A call that is admitted drives the readiness of a clone of the inner service in its response future.
+/// An error of that readiness ends the call, and counts as an error of the call does.
 pub struct Deferred<S, T, C> {
     inner: S,
     traffic: T,

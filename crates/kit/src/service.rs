@@ -19,6 +19,7 @@ use crate::{BoxError, Rejection};
 /// # Readiness
 /// Reserves nothing.
 /// If the gate would refuse now, the service is ready at once without polling the inner service, and keeps that refusal for the next `call`; otherwise readiness is the inner service's.
+/// An error of the inner service's readiness is passed on and counts for nothing: no call was admitted.
 pub struct Gated<S, T, G> {
     inner: S,
     traffic: T,

@@ -54,6 +54,15 @@ impl Test {
 }
 
 #[test]
+fn failed_readiness_is_passed_on_and_counts_for_nothing() {
+    let mut test = Test::new(1);
+    test.remote.fail_readiness();
+    assert!(matches!(test.poll_ready(), Poll::Ready(Err(_))));
+    assert_eq!(test.share.in_flight(), 0);
+    assert!(test.recorder.take().is_empty());
+}
+
+#[test]
 fn drain_refuses_even_when_inner_is_never_ready() {
     let mut test = Test::new(1);
     test.remote.make_pending();
