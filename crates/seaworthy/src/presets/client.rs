@@ -13,7 +13,7 @@ use tower_layer::Layer;
 
 use super::{Handled, Part, Plan, Times, Without};
 
-/// A client stack of which the traffic is not said yet: the first step of [`client`](super::client).
+/// A client stack of which the traffic is not said yet: the first step of [`client`](super::client()).
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct Client {
@@ -33,7 +33,7 @@ pub struct ClientBuilder<D, R, C, B, O> {
     timeout: O,
 }
 
-/// The stack in front of a dependency: a layer like any other. See [`client`](super::client).
+/// The stack in front of a dependency: a layer like any other. See [`client`](super::client()).
 #[derive(Clone, Debug)]
 pub struct ClientLayer<D, R, C, B, O> {
     deadline: D,
@@ -123,7 +123,7 @@ impl Client {
     }
 }
 
-/// As long as anybody waits in person; see the table of [`client`](super::client).
+/// As long as anybody waits in person; see the table of [`client`](super::client()).
 const TOTAL: Duration = Duration::from_secs(10);
 
 /// Three of these, and the waits between them, fit into [`TOTAL`].

@@ -1,4 +1,4 @@
-//! Whole stacks: [`client`] in front of a dependency, [`server`] in front of handlers, each in the order of `docs/ordering.md`.
+//! Whole stacks: [`client()`] in front of a dependency, [`server()`] in front of handlers, each in the order of `docs/ordering.md`.
 //!
 //! They need the features `circuit-breaker`, `bulkhead`, `retry` and `timeout`, and `http` or `reqwest` for those kinds of traffic.
 //!
@@ -98,7 +98,7 @@ pub fn client(name: impl Into<String>) -> Client {
 ///
 /// | option | default | reason |
 /// |---|---|---|
-/// | timeout | 15 s, to the head of the response | longer than a [`client`] stack inside of the handler takes in all, so that there is time left to answer |
+/// | timeout | 15 s, to the head of the response | longer than a [`client()`] stack inside of the handler takes in all, so that there is time left to answer |
 /// | running at once | 200 | a server gets the calls of all its callers; so many is what a Tomcat lets in |
 /// | deadline | what the caller says | a caller can only shorten its own call; without a word there is none, so that streams may last |
 pub fn server(name: impl Into<String>) -> Server {

@@ -11,7 +11,7 @@ use tower_layer::Layer;
 
 use super::{Handled, Part, Plan, Times, Without};
 
-/// A server stack of which the traffic is not said yet: the first step of [`server`](super::server).
+/// A server stack of which the traffic is not said yet: the first step of [`server`](super::server()).
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct Server {
@@ -30,7 +30,7 @@ pub struct ServerBuilder<E, D, B, O> {
     timeout: O,
 }
 
-/// The stack in front of handlers: a layer like any other. See [`server`](super::server).
+/// The stack in front of handlers: a layer like any other. See [`server`](super::server()).
 #[derive(Clone, Debug)]
 pub struct ServerLayer<E, D, B, O> {
     edge: E,
