@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use seaworthy_core::circuit::{self, Cause, Circuit, Settlement, Transition, Why};
 use seaworthy_core::{Moment, Outcome};
-use seaworthy_kit::gate::NoWait;
+use seaworthy_kit::gate::{Grounds, NoWait};
 use seaworthy_kit::{Clock, Event, Gate, Refusal, RejectionKind, Telemetry, Verdict};
 
 use crate::cap::Place;
@@ -113,17 +113,16 @@ impl CircuitGate {
         }
     }
 
-    #[cold]
+    #[inline]
     fn refusal(&self, refusal: circuit::Refusal, now: Option<Moment>) -> Refusal {
         let wait = refusal
             .until
             .map(|until| until.since(now.unwrap_or_else(|| self.now())));
-        let cause = refusal.cause.map(Cause::name);
-        Refusal::new(RejectionKind::CircuitOpen, wait).because(refusal.why.name(), cause)
+        Refusal::because(grounds(refusal.why, refusal.cause), wait)
     }
 
     /// Whether the circuit may do what it says: not too many others of its layer refuse already.
-    #[cold]
+    #[inline]
     fn enforces(&self, refusal: circuit::Refusal) -> bool {
         match &self.place {
             Some(place) if refusal.why != Why::ForcedOpen => {
@@ -249,6 +248,32 @@ impl CircuitGate {
         );
         self.changed(transition);
     }
+}
+
+/// What a refusal in that state says, after a trip by that cause.
+const fn grounds(why: Why, cause: Option<Cause>) -> &'static Grounds {
+    const CAUSES: usize = Cause::ALL.len();
+    static ALL: [[Grounds; CAUSES + 1]; Why::ALL.len()] = {
+        let open = Grounds::new(RejectionKind::CircuitOpen);
+        let mut all = [[open; CAUSES + 1]; Why::ALL.len()];
+        let mut why = 0;
+        while why < all.len() {
+            let state = Why::ALL[why].name();
+            let mut cause = 0;
+            while cause < CAUSES {
+                all[why][cause] = open.in_state(state, Some(Cause::ALL[cause].name()));
+                cause += 1;
+            }
+            all[why][CAUSES] = open.in_state(state, None);
+            why += 1;
+        }
+        all
+    };
+    let cause = match cause {
+        Some(cause) => cause.index(),
+        None => CAUSES,
+    };
+    &ALL[why.index()][cause]
 }
 
 /// Whether a circuit in this state refuses calls by its own decision.

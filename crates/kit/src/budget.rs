@@ -71,6 +71,7 @@ impl Budget {
     /// Counts one call, not an attempt: retries must not pay for retries.
     ///
     /// Reads the clock at every 32nd call.
+    #[inline]
     pub fn offer(&self, counter: &mut Counter, now: impl FnOnce() -> Moment) {
         match counter.calls {
             Calls::None => counter.calls = Calls::One,
@@ -84,6 +85,7 @@ impl Budget {
     }
 
     /// Counts one call where the counter counts, for callers that have no clone of their own to remember calls in.
+    #[inline]
     pub fn offer_shared(&self, counter: &Counter, now: impl FnOnce() -> Moment) {
         if self.shared.offered.add(counter.shard) {
             self.observe(now);

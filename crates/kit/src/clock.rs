@@ -10,7 +10,7 @@ use tokio::time::Instant;
 static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The `Moment` of [`ORIGIN`], 18 years in: with paused time an instant may lie before the origin of the process, and must not be clamped to it.
-const OFFSET: Duration = Duration::from_nanos(1 << 59);
+const ZERO: Moment = Moment::from_nanos(1 << 59);
 
 /// Tells the time.
 ///
@@ -120,8 +120,8 @@ pub fn wall() -> std::time::SystemTime {
 pub fn moment(instant: Instant) -> Moment {
     let origin = *ORIGIN;
     match instant.checked_duration_since(origin) {
-        Some(after) => Moment::ORIGIN + OFFSET + after,
-        None => (Moment::ORIGIN + OFFSET) - origin.duration_since(instant),
+        Some(after) => ZERO + after,
+        None => ZERO - origin.duration_since(instant),
     }
 }
 
@@ -129,13 +129,12 @@ pub fn moment(instant: Instant) -> Moment {
 #[must_use]
 pub fn instant(moment: Moment) -> Instant {
     let origin = *ORIGIN;
-    let zero = Moment::ORIGIN + OFFSET;
-    if moment >= zero {
+    if moment >= ZERO {
         origin
-            .checked_add(moment.since(zero).min(FAR))
+            .checked_add(moment.since(ZERO).min(FAR))
             .unwrap_or(origin)
     } else {
-        origin.checked_sub(zero.since(moment)).unwrap_or(origin)
+        origin.checked_sub(ZERO.since(moment)).unwrap_or(origin)
     }
 }
 

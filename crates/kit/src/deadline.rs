@@ -5,21 +5,32 @@
 //! Background work is meant to: it is not what the caller waits for.
 //! Work that does belong to the call takes the deadline along, with [`current`] before and [`scope`] inside of the new task.
 
+use std::cell::Cell;
+use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
+
+use pin_project_lite::pin_project;
 
 pub use seaworthy_core::Deadline;
 
 use crate::clock;
 
-tokio::task_local! {
-    static CURRENT: Deadline;
+thread_local! {
+    /// The deadline of what is polled on this thread now; [`Deadline::NEVER`] is none.
+    ///
+    /// Not a `task_local!` of tokio's, whose every look borrows and whose scopes are closures: each call looks here, and a closure around the inner call keeps its future from being made in its place.
+    static CURRENT: Cell<Deadline> = const { Cell::new(Deadline::NEVER) };
 }
 
 /// The deadline of the task that runs, where there is one.
 #[must_use]
+#[inline]
 pub fn current() -> Option<Deadline> {
-    let deadline = CURRENT.try_with(|deadline| *deadline).ok()?;
+    let deadline = CURRENT.get();
     (!deadline.is_never()).then_some(deadline)
 }
 
@@ -38,13 +49,14 @@ pub fn remaining() -> Option<Duration> {
 ///
 /// # Cancel safety
 /// As that of the future: nothing is kept outside of it.
-pub async fn scope<F: Future>(deadline: Deadline, future: F) -> F::Output {
-    CURRENT.scope(tightened(deadline), future).await
+pub fn scope<F: Future>(deadline: Deadline, future: F) -> Scoped<F> {
+    Scoped::new(deadline, false, future)
 }
 
 /// Runs a function under a deadline, as [`scope`] runs a future.
 pub fn sync_scope<R>(deadline: Deadline, function: impl FnOnce() -> R) -> R {
-    CURRENT.sync_scope(tightened(deadline), function)
+    let _entered = enter(deadline);
+    function()
 }
 
 /// Runs a future outside of the current deadline: for work that must be finished although its caller has stopped waiting, such as giving back what was reserved.
@@ -53,14 +65,111 @@ pub fn sync_scope<R>(deadline: Deadline, function: impl FnOnce() -> R) -> R {
 ///
 /// # Cancel safety
 /// As that of the future: nothing is kept outside of it.
-pub async fn detach<F: Future>(future: F) -> F::Output {
-    CURRENT.scope(Deadline::never(), future).await
+pub fn detach<F: Future>(future: F) -> Scoped<F> {
+    Scoped::new(Deadline::NEVER, true, future)
 }
 
-fn tightened(deadline: Deadline) -> Deadline {
-    match current() {
-        Some(outer) => outer.tighten(deadline),
-        None => deadline,
+/// Opens the scope of a deadline on this thread until the value is dropped; inside of another deadline the earlier one counts.
+///
+/// For a layer that polls: it must be dropped before the poll returns. Everybody else uses [`scope`] or [`sync_scope`].
+#[must_use = "the scope ends when this is dropped"]
+#[inline(always)]
+pub fn enter(deadline: Deadline) -> Entered {
+    Entered {
+        before: (!deadline.is_never()).then(|| replace(CURRENT.get().tighten(deadline))),
+        _here: PhantomData,
+    }
+}
+
+/// A scope that is open; see [`enter`].
+#[derive(Debug)]
+pub struct Entered {
+    /// What to go back to; `None` where nothing was changed.
+    before: Option<Deadline>,
+    /// It belongs to its thread.
+    _here: PhantomData<*const ()>,
+}
+
+impl Drop for Entered {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if let Some(before) = self.before {
+            CURRENT.set(before);
+        }
+    }
+}
+
+#[cold]
+fn replace(deadline: Deadline) -> Deadline {
+    CURRENT.replace(deadline)
+}
+
+pin_project! {
+    /// A future under a deadline, or outside of all; see [`scope`] and [`detach`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Scoped<F> {
+        deadline: Deadline,
+        detached: bool,
+        // `None` once it is over: what it held is dropped inside of the scope, as it ran inside of it.
+        #[pin]
+        future: Option<F>,
+    }
+
+    impl<F> PinnedDrop for Scoped<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if this.future.is_some() {
+                let _entered = Entered::around(*this.deadline, *this.detached);
+                this.future.set(None);
+            }
+        }
+    }
+}
+
+impl<F> Scoped<F> {
+    const fn new(deadline: Deadline, detached: bool, future: F) -> Self {
+        Self {
+            deadline,
+            detached,
+            future: Some(future),
+        }
+    }
+}
+
+impl Entered {
+    fn around(deadline: Deadline, detached: bool) -> Self {
+        if detached {
+            Self {
+                before: Some(replace(Deadline::NEVER)),
+                _here: PhantomData,
+            }
+        } else {
+            enter(deadline)
+        }
+    }
+}
+
+impl<F: Future> Future for Scoped<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        let _entered = Entered::around(*this.deadline, *this.detached);
+        let future = this.future.as_mut().as_pin_mut();
+        let polled = future.expect("polled after it was ready").poll(cx);
+        if polled.is_ready() {
+            this.future.set(None);
+        }
+        polled
+    }
+}
+
+impl<F> fmt::Debug for Scoped<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scoped")
+            .field("deadline", &self.deadline)
+            .field("detached", &self.detached)
+            .finish_non_exhaustive()
     }
 }
 
@@ -171,6 +280,44 @@ mod tests {
             sync_scope(in_seconds(1), || panic!("as an inner service might"));
         });
         assert!(result.is_err());
+        assert_eq!(current(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn future_is_dropped_inside_of_its_scope() {
+        struct Seen(std::sync::mpsc::Sender<Option<Deadline>>);
+        impl Drop for Seen {
+            fn drop(&mut self) {
+                self.0.send(current()).unwrap();
+            }
+        }
+        let deadline = in_seconds(1);
+        let (sender, seen) = std::sync::mpsc::channel();
+        let last = Seen(sender.clone());
+        let held = async move {
+            let _last = last;
+            std::future::pending::<()>().await;
+        };
+        drop(tokio_test::task::spawn(scope(deadline, held)));
+        assert_eq!(seen.recv().unwrap(), Some(deadline));
+        let last = Seen(sender);
+        scope(deadline, async move { drop(last) }).await;
+        assert_eq!(seen.recv().unwrap(), Some(deadline));
+        assert_eq!(current(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn entered_scope_ends_where_it_is_dropped() {
+        let (near, far) = (in_seconds(1), in_seconds(9));
+        let outer = enter(far);
+        let inner = enter(near);
+        assert_eq!(current(), Some(near));
+        drop(inner);
+        assert_eq!(current(), Some(far));
+        let none = enter(Deadline::NEVER);
+        assert_eq!(current(), Some(far));
+        drop(none);
+        drop(outer);
         assert_eq!(current(), None);
     }
 

@@ -8,11 +8,11 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use crate::BoxError;
 use crate::gate::{Entry, Gate, Guard};
 use crate::service::ResponseFuture as Running;
 use crate::share::{Held, Share};
 use crate::traffic::{Settle, Traffic};
-use crate::{BoxError, Rejection};
 
 /// Where a layer gets the gate of a request from: one shared by all, or one for each key.
 pub trait Source<Req> {
@@ -87,13 +87,13 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         let held = match Guard::open(self.source.hold(&request)) {
             Ok(held) => held,
-            Err(rejection) => return ResponseFuture::refused(rejection),
+            Err(error) => return ResponseFuture::refused(error),
         };
         let entry = Gate::enter(&held);
         if let Entry::Refused(refusal) = entry {
             return match Guard::refuse(held, refusal) {
                 Ok(guard) => self.admitted(request, guard),
-                Err(rejection) => ResponseFuture::refused(rejection),
+                Err(error) => ResponseFuture::refused(error),
             };
         }
         match entry {
@@ -186,7 +186,7 @@ pin_project! {
             future: Running<F, T, G>,
         },
         Refused {
-            rejection: Option<Rejection>,
+            error: Option<BoxError>,
         },
     }
 }
@@ -196,12 +196,10 @@ where
     S: Service<Req>,
     G: Gate,
 {
-    const fn refused(rejection: Rejection) -> Self {
+    const fn refused(error: BoxError) -> Self {
         Self {
             call: None,
-            state: State::Refused {
-                rejection: Some(rejection),
-            },
+            state: State::Refused { error: Some(error) },
         }
     }
 }
@@ -228,7 +226,7 @@ where
                     };
                     match guard {
                         Ok(guard) => this.state.set(State::Readying { guard: Some(guard) }),
-                        Err(rejection) => return Poll::Ready(Err(Box::new(rejection))),
+                        Err(error) => return Poll::Ready(Err(error)),
                     }
                 }
                 Project::Readying { guard } => {
@@ -253,9 +251,8 @@ where
                     this.state.set(State::Running { future });
                 }
                 Project::Running { future } => return future.poll(cx),
-                Project::Refused { rejection } => {
-                    let rejection = rejection.take().expect("polled after it was ready");
-                    return Poll::Ready(Err(Box::new(rejection)));
+                Project::Refused { error } => {
+                    return Poll::Ready(Err(error.take().expect("polled after it was ready")));
                 }
             }
         }

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::future::Future;
 use std::mem::ManuallyDrop;
-use std::time::Duration;
 
+pub use crate::refusal::{Grounds, Refusal};
 use crate::share::{Held, Share};
 use crate::telemetry::Telemetry;
 use crate::traffic::Settle;
 use crate::verdict::Verdict;
-use crate::{Control, Rejection, RejectionKind};
+use crate::{BoxError, Control, RejectionKind};
 
 /// The decisions of one counting layer: a machine, its clock and its telemetry.
 ///
@@ -77,60 +77,6 @@ pub enum Entry<G: Gate> {
     Waiting(G::Wait),
 }
 
-/// A gate's "no", before it has a name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Refusal {
-    kind: RejectionKind,
-    retry_after: Option<Duration>,
-    state: Option<&'static str>,
-    cause: Option<&'static str>,
-}
-
-impl Refusal {
-    /// A refusal of that kind, and when to come back where that is known.
-    #[must_use]
-    pub const fn new(kind: RejectionKind, retry_after: Option<Duration>) -> Self {
-        Self {
-            kind,
-            retry_after,
-            state: None,
-            cause: None,
-        }
-    }
-
-    /// Says in which state the layer refused, and what had brought it there where that is known: labels, in lowercase.
-    #[must_use]
-    pub const fn because(mut self, state: &'static str, cause: Option<&'static str>) -> Self {
-        self.state = Some(state);
-        self.cause = cause;
-        self
-    }
-
-    /// Which pattern refused.
-    #[must_use]
-    pub const fn kind(self) -> RejectionKind {
-        self.kind
-    }
-
-    /// When to come back, where that is known.
-    #[must_use]
-    pub const fn retry_after(self) -> Option<Duration> {
-        self.retry_after
-    }
-
-    /// The state in which the layer refused, where it has several.
-    #[must_use]
-    pub const fn state(self) -> Option<&'static str> {
-        self.state
-    }
-
-    /// What had brought the layer into that state, where that is known.
-    #[must_use]
-    pub const fn cause(self) -> Option<&'static str> {
-        self.cause
-    }
-}
-
 /// The wait of a gate that never makes a call wait.
 pub type NoWait<A> = std::future::Pending<Result<A, Refusal>>;
 
@@ -177,12 +123,12 @@ impl<G: Gate> Guard<G> {
         }
     }
 
-    /// Asks the gate for one call, and turns its refusal into a rejection, unless refusals are only observed.
+    /// Asks the gate for one call, and turns its refusal into a [`Rejection`](crate::Rejection), unless refusals are only observed.
     ///
     /// # Errors
     /// If the call must not be made.
-    #[inline(never)]
-    pub fn try_admit(held: Held<G>) -> Result<Self, Rejection> {
+    #[cold]
+    pub fn try_admit(held: Held<G>) -> Result<Self, BoxError> {
         let held = Self::open(held)?;
         match held.try_admit() {
             Ok(admission) => Ok(Self::new(held, admission)),
@@ -215,7 +161,7 @@ impl<G: Gate> Guard<G> {
     }
 
     /// Refuses because of a drain, where there is one.
-    pub(crate) fn open(held: Held<G>) -> Result<Held<G>, Rejection> {
+    pub(crate) fn open(held: Held<G>) -> Result<Held<G>, BoxError> {
         if held.control().is_draining() {
             return Err(Self::refuse_draining(held));
         }
@@ -227,14 +173,14 @@ impl<G: Gate> Guard<G> {
         clippy::needless_pass_by_value,
         reason = "the call is over with the refusal"
     )]
-    fn refuse_draining(held: Held<G>) -> Rejection {
+    fn refuse_draining(held: Held<G>) -> BoxError {
         let refusal = Refusal::new(RejectionKind::Draining, None);
         held.telemetry().refuse(refusal)
     }
 
     /// What a refusal becomes: a rejection, or where refusals are only observed a guard without an admission.
     #[cold]
-    pub(crate) fn refuse(held: Held<G>, refusal: Refusal) -> Result<Self, Rejection> {
+    pub(crate) fn refuse(held: Held<G>, refusal: Refusal) -> Result<Self, BoxError> {
         if held.control().enforces(|| fastrand::u64(..)) {
             return Err(held.telemetry().refuse(refusal));
         }
@@ -245,22 +191,22 @@ impl<G: Gate> Guard<G> {
         })
     }
 
-    #[inline(always)]
-    fn finish(&mut self, verdict: Verdict) {
-        if let Some(admission) = self.admission.take() {
-            self.held.settle(admission, verdict);
-            self.held.telemetry().ended(verdict.settled());
-        }
-    }
-
     /// A panic of the inner service unwinds through here and is its failure; anything else that drops a call gave it up.
+    ///
+    /// Takes its arguments by value: a guard whose address is given away, be it on the way of a panic only, must lie in memory while the inner service is called.
     #[cold]
-    fn finish_unsettled(&mut self) {
-        self.finish(if std::thread::panicking() {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the call is over with its settlement"
+    )]
+    fn finish_unsettled(held: Held<G>, admission: G::Admission) {
+        let verdict = if std::thread::panicking() {
             Verdict::FAILURE
         } else {
             Verdict::ABANDONED
-        });
+        };
+        held.settle(admission, verdict);
+        held.telemetry().ended(verdict.settled());
     }
 }
 
@@ -279,10 +225,10 @@ impl<G: Gate> Settle for Guard<G> {
 }
 
 impl<G: Gate> Drop for Guard<G> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        if self.admission.is_some() {
-            self.finish_unsettled();
+        if let Some(admission) = self.admission.take() {
+            Self::finish_unsettled(self.held.take(), admission);
         }
     }
 }

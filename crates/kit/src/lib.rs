@@ -20,6 +20,8 @@ pub use control::Control;
 pub mod share;
 pub use share::{Held, Share};
 
+mod refusal;
+
 pub mod gate;
 pub use gate::{Gate, Guard, Refusal};
 

@@ -109,48 +109,34 @@ impl fmt::Display for RejectionKind {
 /// [`Rejection::find`] gets it back out of any error that has it in its source chain.
 #[derive(Clone)]
 pub struct Rejection {
-    kind: RejectionKind,
+    /// Small, as the whole is boxed for each call that is refused.
+    refusal: Refusal,
     layer: Arc<str>,
-    retry_after: Option<Duration>,
-    state: Option<&'static str>,
-    cause: Option<&'static str>,
 }
 
 impl Rejection {
     /// A rejection by the layer that the user gave that name.
     #[must_use]
     pub const fn new(kind: RejectionKind, layer: Arc<str>) -> Self {
-        Self {
-            kind,
-            layer,
-            retry_after: None,
-            state: None,
-            cause: None,
-        }
+        Self::refused(Refusal::new(kind, None), layer)
     }
 
     /// What a layer of that name makes of its refusal.
     pub(crate) const fn refused(refusal: Refusal, layer: Arc<str>) -> Self {
-        Self {
-            kind: refusal.kind(),
-            layer,
-            retry_after: refusal.retry_after(),
-            state: refusal.state(),
-            cause: refusal.cause(),
-        }
+        Self { refusal, layer }
     }
 
     /// With the time after which another try makes sense, where it is known.
     #[must_use]
     pub const fn with_retry_after(mut self, retry_after: Option<Duration>) -> Self {
-        self.retry_after = retry_after;
+        self.refusal = self.refusal.with_retry_after(retry_after);
         self
     }
 
     /// Which pattern rejected the call.
     #[must_use]
     pub const fn kind(&self) -> RejectionKind {
-        self.kind
+        self.refusal.kind()
     }
 
     /// The name that the user gave the layer.
@@ -162,32 +148,32 @@ impl Rejection {
     /// How long to wait before another try makes sense, where it is known.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        self.refusal.retry_after()
     }
 
     /// The state in which the layer refused, where it has several: of a circuit `open`, `half_open`, `recovering` or `forced_open`.
     #[must_use]
     pub const fn state(&self) -> Option<&'static str> {
-        self.state
+        self.refusal.state()
     }
 
     /// What had brought the layer into that state, where it is known: of a circuit the rule that opened it, such as `failure_rate`.
     #[must_use]
     pub const fn cause(&self) -> Option<&'static str> {
-        self.cause
+        self.refusal.cause()
     }
 
     /// Whether the inner service had been called; see [`RejectionKind::reached_inner`].
     #[must_use]
     pub const fn reached_inner(&self) -> bool {
-        self.kind.reached_inner()
+        self.kind().reached_inner()
     }
 
     /// Whether this process, not the dependency, has more work than it takes.
     #[must_use]
     pub const fn is_overload(&self) -> bool {
         matches!(
-            self.kind,
+            self.kind(),
             RejectionKind::BulkheadFull
                 | RejectionKind::QueueTimeout
                 | RejectionKind::RateLimited
@@ -199,7 +185,7 @@ impl Rejection {
     #[must_use]
     pub const fn is_timeout(&self) -> bool {
         matches!(
-            self.kind,
+            self.kind(),
             RejectionKind::TimedOut | RejectionKind::DeadlineExceeded
         )
     }
@@ -207,7 +193,7 @@ impl Rejection {
     /// Whether a circuit refused the call.
     #[must_use]
     pub const fn is_open(&self) -> bool {
-        matches!(self.kind, RejectionKind::CircuitOpen)
+        matches!(self.kind(), RejectionKind::CircuitOpen)
     }
 
     /// The rejection in an error or in its source chain, however deeply other layers and clients wrapped it.
@@ -229,25 +215,25 @@ impl Rejection {
 impl fmt::Debug for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rejection")
-            .field("kind", &self.kind)
+            .field("kind", &self.kind())
             .field("layer", &self.layer())
-            .field("retry_after", &self.retry_after)
-            .field("state", &self.state)
-            .field("cause", &self.cause)
+            .field("retry_after", &self.retry_after())
+            .field("state", &self.state())
+            .field("cause", &self.cause())
             .finish()
     }
 }
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.layer, self.kind.sentence())?;
-        if let Some(state) = self.state {
+        write!(f, "{}: {}", self.layer, self.kind().sentence())?;
+        if let Some(state) = self.state() {
             write!(f, "; state {state}")?;
         }
-        if let Some(cause) = self.cause {
+        if let Some(cause) = self.cause() {
             write!(f, ", cause {cause}")?;
         }
-        if let Some(after) = self.retry_after {
+        if let Some(after) = self.retry_after() {
             write!(f, "; try again in {:.1} s", after.as_secs_f64())?;
         }
         Ok(())
@@ -262,6 +248,7 @@ const MAX_CHAIN: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::Grounds;
 
     fn open() -> Rejection {
         Rejection::new(RejectionKind::CircuitOpen, "gateway".into())
@@ -302,8 +289,9 @@ mod tests {
 
     #[test]
     fn state_and_cause_of_a_refusal_are_told() {
-        let refusal = Refusal::new(RejectionKind::CircuitOpen, None);
-        let refusal = refusal.because("half_open", Some("failure_rate"));
+        static GROUNDS: Grounds =
+            Grounds::new(RejectionKind::CircuitOpen).in_state("half_open", Some("failure_rate"));
+        let refusal = Refusal::because(&GROUNDS, None);
         let rejection = Rejection::refused(refusal, "gateway".into());
         assert_eq!(rejection.state(), Some("half_open"));
         assert_eq!(rejection.cause(), Some("failure_rate"));

@@ -176,6 +176,7 @@ impl<Req: Clone, C: Clone> Replay<Req> for Plain<C> {
         request
     }
 
+    #[inline]
     fn keep(&self, request: Req) -> (Req, Option<Req>) {
         (request.clone(), Some(request))
     }

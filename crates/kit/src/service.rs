@@ -8,11 +8,11 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use crate::BoxError;
 use crate::gate::{Gate, Guard, Refusal};
 use crate::share::Share;
 use crate::traffic::{Settle, Traffic};
 use crate::unwind::DropOnPanic;
-use crate::{BoxError, Rejection};
 
 /// An inner service behind a [`Gate`] that decides at once.
 ///
@@ -56,9 +56,18 @@ impl<S, T, G> Gated<S, T, G> {
 }
 
 impl<S, T, G: Gate> Gated<S, T, G> {
+    /// Admits the next call, or says why not.
+    #[inline(always)]
+    fn enter(&mut self) -> Result<Guard<G>, BoxError> {
+        if self.kept.is_some() {
+            return Err(self.refuse_kept());
+        }
+        Guard::admit_healthy(self.share.hold()).or_else(Guard::try_admit)
+    }
+
     /// The refusal that `poll_ready` saw.
     #[cold]
-    fn refuse_kept(&mut self) -> Rejection {
+    fn refuse_kept(&mut self) -> BoxError {
         let refusal = self.kept.take().expect("asked for where one is kept");
         self.share.telemetry().refuse(refusal)
     }
@@ -75,7 +84,7 @@ where
     type Error = BoxError;
     type Future = ResponseFuture<S::Future, T, G>;
 
-    #[inline]
+    #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         if let Some(refusal) = self.share.refusal() {
             self.kept = Some(refusal);
@@ -85,29 +94,16 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    #[inline]
-    fn call(&mut self, request: Req) -> Self::Future {
-        if self.kept.is_some() {
-            return ResponseFuture::refused(self.refuse_kept());
-        }
-        // The guard exists before the inner call: a panic in there must not lose the admission.
-        match Guard::admit_healthy(self.share.hold()) {
-            Ok(guard) => self.admitted(request, guard),
-            Err(held) => match Guard::try_admit(held) {
-                Ok(guard) => self.admitted(request, guard),
-                Err(rejection) => ResponseFuture::refused(rejection),
-            },
-        }
-    }
-}
-
-impl<S, T: Clone, G: Gate> Gated<S, T, G> {
     #[inline(always)]
-    fn admitted<Req>(&mut self, request: Req, guard: Guard<G>) -> ResponseFuture<S::Future, T, G>
-    where
-        S: Service<Req>,
-    {
-        ResponseFuture::running(self.inner.call(request), guard, self.traffic.clone())
+    fn call(&mut self, request: Req) -> Self::Future {
+        // The guard exists before the inner call: a panic in there must not lose the admission.
+        match self.enter() {
+            Ok(guard) => {
+                let future = self.inner.call(request);
+                ResponseFuture::running(future, guard, self.traffic.clone())
+            }
+            Err(error) => ResponseFuture::refused(error),
+        }
     }
 }
 
@@ -163,12 +159,10 @@ impl<F, T, G: Gate> ResponseFuture<F, T, G> {
         }
     }
 
-    #[cold]
-    pub(crate) fn refused(rejection: Rejection) -> Self {
+    #[inline(always)]
+    const fn refused(error: BoxError) -> Self {
         Self {
-            state: State::Refused {
-                error: Some(Box::new(rejection)),
-            },
+            state: State::Refused { error: Some(error) },
         }
     }
 }
@@ -182,7 +176,7 @@ where
 {
     type Output = Result<T::Response<Guard<G>>, BoxError>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             Project::Running { future, call } => {

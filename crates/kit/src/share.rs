@@ -248,6 +248,7 @@ impl<T> Deref for Held<T> {
 }
 
 impl<T> Drop for Held<T> {
+    #[inline]
     fn drop(&mut self) {
         if self.0.is_some() {
             self.take().release();

@@ -10,7 +10,7 @@ use seaworthy_core::Outcome;
 
 use crate::gate::Refusal;
 use crate::instruments::Instruments;
-use crate::{Rejection, RejectionKind};
+use crate::{BoxError, Rejection, RejectionKind};
 
 /// Something that happened in a layer.
 #[derive(Clone, PartialEq, Debug)]
@@ -203,12 +203,12 @@ impl Telemetry {
         }
     }
 
-    /// Reports a refusal and gives it its name.
+    /// Reports a refusal, and makes the error of it: a [`Rejection`] with the layer's name.
     #[must_use]
     #[cold]
-    pub fn refuse(&self, refusal: Refusal) -> Rejection {
+    pub fn refuse(&self, refusal: Refusal) -> BoxError {
         self.refused(refusal, true);
-        Rejection::refused(refusal, self.name.clone())
+        Box::new(Rejection::refused(refusal, self.name.clone()))
     }
 
     /// A rejection of a call that had reached the inner service, or that another report has already told of.
@@ -239,13 +239,24 @@ impl Telemetry {
     /// Reports an event that is not part of every call: to listeners, `tracing` and metrics.
     pub fn report(&self, event: &Event) {
         self.instruments.event(event);
-        self.trace(event);
+        if is_traced() {
+            self.trace(event);
+        }
         if self.listeners.any() {
             self.emit(event);
         }
     }
 
+    #[inline]
     fn refused(&self, refusal: Refusal, enforced: bool) {
+        // A refusal must be cheaper than a call: for nobody there is no event.
+        if self.listeners.any() || is_traced() || self.instruments.are_heard() {
+            self.report_refused(refusal, enforced);
+        }
+    }
+
+    #[cold]
+    fn report_refused(&self, refusal: Refusal, enforced: bool) {
         self.report(&Event::Refused {
             kind: refusal.kind(),
             retry_after: refusal.retry_after(),
@@ -339,6 +350,16 @@ impl fmt::Debug for Telemetry {
             .field("key", &self.key)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether any subscriber of `tracing` wants anything at all: one load, where the question about one event needs its callsite.
+#[inline]
+fn is_traced() -> bool {
+    #[cfg(feature = "tracing")]
+    return tracing::level_filters::LevelFilter::current()
+        != tracing::level_filters::LevelFilter::OFF;
+    #[cfg(not(feature = "tracing"))]
+    false
 }
 
 // ===== impl Listeners =====

@@ -57,7 +57,23 @@ pub(crate) enum Step<Res> {
 // ===== impl Call =====
 
 impl<T, A, R> Call<T, A, R> {
+    /// Whether this response ends the call without anything to be decided or noted.
+    ///
+    /// What [`conclude`](Self::conclude) would find out, for the calls that need not go there.
+    #[inline(always)]
+    pub(crate) fn is_final<Res>(&self, response: &Res) -> bool
+    where
+        A: Judge<Res>,
+        R: Ask<A::Head>,
+    {
+        !R::ASKS
+            && self.progress.attempts == 1
+            && self.guard.gate().throttle.is_none()
+            && !self.replay.is_transient(response)
+    }
+
     /// An attempt is over: is the call?
+    #[inline(never)]
     pub(crate) fn conclude<S, Req, Res>(
         &mut self,
         result: Result<Res, BoxError>,

@@ -80,6 +80,7 @@ pub(crate) struct Progress {
 
 impl RetryGate {
     /// A call begins. Reads the clock once at most.
+    #[inline(always)]
     pub(crate) fn begin(
         &self,
         offer: impl FnOnce(&Budget, &mut dyn FnMut() -> Moment),

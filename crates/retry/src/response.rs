@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 use seaworthy_kit::unwind::DropOnPanic;
-use seaworthy_kit::{BoxError, Guard, Judge, Rejection, Replay, Traffic};
+use seaworthy_kit::{BoxError, Guard, Judge, Replay, Traffic};
 use tokio::time::Sleep;
 use tower_service::Service;
 
@@ -47,7 +47,7 @@ pin_project! {
         Waiting,
         Readying,
         Over,
-        Refused { rejection: Option<Rejection> },
+        Refused { error: Option<BoxError> },
     }
 }
 
@@ -72,11 +72,10 @@ where
         }
     }
 
-    pub(crate) const fn refused(rejection: Rejection) -> Self {
+    #[inline(always)]
+    pub(crate) const fn refused(error: BoxError) -> Self {
         Self {
-            state: State::Refused {
-                rejection: Some(rejection),
-            },
+            state: State::Refused { error: Some(error) },
             timer: None,
             call: None,
             repeat: None,
@@ -94,7 +93,7 @@ where
 {
     type Output = Result<T::Response<Guard<RetryGate>>, BoxError>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
@@ -108,6 +107,17 @@ where
                         polled
                     };
                     let result = match polled {
+                        Poll::Ready(Ok(response))
+                            if this
+                                .call
+                                .as_ref()
+                                .is_some_and(|call| call.is_final(&response)) =>
+                        {
+                            let call = this.call.take().expect("kept while the attempt runs");
+                            this.state.set(State::Over);
+                            *this.repeat = None;
+                            return Poll::Ready(Ok(call.traffic.finish(response, call.guard)));
+                        }
                         Poll::Ready(result) => result.map_err(Into::into),
                         Poll::Pending => {
                             let call = this.call.as_mut();
@@ -171,9 +181,8 @@ where
                     }
                 }
                 Project::Over => panic!("polled after it was ready"),
-                Project::Refused { rejection } => {
-                    let rejection = rejection.take().expect("polled after it was ready");
-                    return Poll::Ready(Err(Box::new(rejection)));
+                Project::Refused { error } => {
+                    return Poll::Ready(Err(error.take().expect("polled after it was ready")));
                 }
             }
         }

@@ -63,6 +63,7 @@ impl<S, T, A, P> Retry<S, T, A, P> {
 
 impl<S, T, A, Q, R> Retry<S, T, A, Rules<Q, R>> {
     /// How far the attempts of a request may go, of which so many were made before it came here.
+    #[inline(always)]
     fn reach<Req>(&self, request: Req, before: u32) -> (Req, Reach)
     where
         A: Replay<Req>,
@@ -103,7 +104,7 @@ where
     type Error = BoxError;
     type Future = ResponseFuture<S, Req, T, A, R>;
 
-    #[inline]
+    #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.draining = self.share.control().is_draining();
         if self.draining {
@@ -112,6 +113,7 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         let held = self.share.hold();
         let guard = if std::mem::take(&mut self.draining) {
@@ -122,7 +124,7 @@ where
         };
         let guard = match guard {
             Ok(guard) => guard,
-            Err(rejection) => return ResponseFuture::refused(rejection),
+            Err(error) => return ResponseFuture::refused(error),
         };
         let counter = &mut self.counter;
         let mut progress = guard.gate().begin(|budget, now| {

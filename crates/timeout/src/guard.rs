@@ -9,12 +9,13 @@ use std::task::{Context, Poll, ready};
 
 use seaworthy_kit::deadline::{self, Deadline};
 use seaworthy_kit::{
-    BoxError, Event, Held, Moment, Outcome, Refusal, Rejection, RejectionKind, Settle, Telemetry,
-    Verdict, clock,
+    BoxError, Event, Held, Moment, Outcome, Refusal, RejectionKind, Settle, Telemetry, Verdict,
+    clock,
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::limits::{Limit, NO_TIME, Terms};
+use crate::response::ResponseFuture;
 
 /// What all services of one layer share: its rules and its voice.
 #[derive(Debug)]
@@ -80,22 +81,22 @@ impl<L> Guard<L> {
     pub(crate) fn admit(
         held: Held<Shared<L>>,
         terms: impl FnOnce(&L) -> Option<Terms>,
-    ) -> Result<Self, Rejection> {
+    ) -> Result<Self, BoxError> {
         if !held.control().is_normal() {
             return Self::admit_switched(held, terms);
         }
         match terms(&held.rules) {
-            Some(terms) => Ok(Self::new(held, terms, true)),
+            Some(terms) => Ok(Self::new(held, terms)),
             None => Err(Self::refuse(&held, NO_TIME)),
         }
     }
 
     /// The same where the layer drains, or where not all refusals are enforced.
     #[inline(never)]
-    fn admit_switched(
+    pub(crate) fn admit_switched(
         held: Held<Shared<L>>,
         terms: impl FnOnce(&L) -> Option<Terms>,
-    ) -> Result<Self, Rejection> {
+    ) -> Result<Self, BoxError> {
         if held.control().is_draining() {
             return Err(Self::refuse(
                 &held,
@@ -112,15 +113,19 @@ impl<L> Guard<L> {
                 Terms::NONE
             }
         };
-        Ok(Self::new(held, terms, enforced))
+        Ok(Self {
+            enforced,
+            ..Self::new(held, terms)
+        })
     }
 
+    /// The guard of a call that begins.
     #[inline(always)]
-    const fn new(held: Held<Shared<L>>, terms: Terms, enforced: bool) -> Self {
+    pub(crate) const fn new(held: Held<Shared<L>>, terms: Terms) -> Self {
         Self {
             begun: Begun(held),
             terms,
-            enforced,
+            enforced: true,
             opens_scope: false,
             started: Moment::NEVER,
             waiting: None,
@@ -130,27 +135,37 @@ impl<L> Guard<L> {
 
     /// The rejection of a call that was refused.
     #[cold]
-    pub(crate) fn refuse(held: &Held<Shared<L>>, refusal: Refusal) -> Rejection {
+    pub(crate) fn refuse(held: &Held<Shared<L>>, refusal: Refusal) -> BoxError {
         held.telemetry.refuse(refusal)
     }
 
     /// The call runs inside of its deadline, if it has one; a call that is only observed is not told of it.
+    #[inline(always)]
     pub(crate) const fn open_scope(mut self) -> Self {
         self.opens_scope = self.enforced;
         self
     }
 
     /// The deadline that the call runs inside of.
-    #[inline]
-    pub(crate) fn scope(&self) -> Option<Deadline> {
-        let deadline = self.terms.deadline;
-        (self.opens_scope && !deadline.is_never()).then_some(deadline)
+    #[inline(always)]
+    const fn scope(&self) -> Deadline {
+        if self.opens_scope {
+            self.terms.deadline
+        } else {
+            Deadline::NEVER
+        }
     }
 
-    /// Makes the inner call in the scope of its deadline; a panic in there does not lose the end of the call.
+    /// Opens the scope of the call's deadline on this thread, if it has one.
     #[inline(always)]
-    pub(crate) fn during<R>(self, call: impl FnOnce() -> R) -> (R, Self) {
-        let scope = self.scope();
+    pub(crate) fn enter(&self) -> deadline::Entered {
+        deadline::enter(self.scope())
+    }
+
+    /// Makes the inner call; a panic in there does not lose the end of this one.
+    #[inline(always)]
+    pub(crate) fn run<F, T>(self, call: impl FnOnce() -> F, traffic: T) -> ResponseFuture<F, T, L> {
+        let entered = self.enter();
         // In parts, each of which stays in a register or a word.
         let Self {
             begun,
@@ -161,7 +176,8 @@ impl<L> Guard<L> {
             waiting,
             timer,
         } = self;
-        let result = within(scope, call);
+        let future = call();
+        drop(entered);
         let guard = Self {
             begun,
             terms,
@@ -171,7 +187,7 @@ impl<L> Guard<L> {
             waiting,
             timer,
         };
-        (result, guard)
+        ResponseFuture::running(future, guard, traffic)
     }
 
     /// Whether a wait is under way whose end is known.
@@ -250,16 +266,8 @@ impl<L: Send + Sync + 'static> Settle for Guard<L> {
 
     #[inline]
     fn around<R>(&mut self, poll: impl FnOnce() -> R) -> R {
-        within(self.scope(), poll)
-    }
-}
-
-/// Runs the function inside of the deadline, if there is one.
-#[inline]
-pub(crate) fn within<R>(scope: Option<Deadline>, function: impl FnOnce() -> R) -> R {
-    match scope {
-        Some(deadline) => deadline::sync_scope(deadline, function),
-        None => function(),
+        let _entered = self.enter();
+        poll()
     }
 }
 

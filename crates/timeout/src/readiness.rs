@@ -3,7 +3,7 @@
 use std::task::Poll;
 
 use seaworthy_kit::deadline::Deadline;
-use seaworthy_kit::{BoxError, Control, Refusal, Rejection, RejectionKind, Share, clock};
+use seaworthy_kit::{BoxError, Control, Refusal, RejectionKind, Share, clock};
 
 use crate::guard::Shared;
 use crate::limits::NO_TIME;
@@ -52,7 +52,7 @@ fn enforces_all(control: &Control) -> bool {
 
 /// The rejection of the call that a refusal was kept for.
 #[cold]
-pub(crate) fn refuse<L>(share: &Share<Shared<L>>, kept: &mut Option<Refusal>) -> Rejection {
+pub(crate) fn refuse<L>(share: &Share<Shared<L>>, kept: &mut Option<Refusal>) -> BoxError {
     let refusal = kept.take().expect("asked for where one is kept");
     share.telemetry.refuse(refusal)
 }

@@ -7,10 +7,10 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use seaworthy_kit::unwind::DropOnPanic;
-use seaworthy_kit::{BoxError, Rejection, Settle, Traffic};
+use seaworthy_kit::{BoxError, Settle, Traffic};
 use tokio::time::{Sleep, sleep_until};
 
-use crate::guard::{Guard, within};
+use crate::guard::Guard;
 use crate::limits::Limit;
 
 pin_project! {
@@ -35,7 +35,7 @@ pin_project! {
             call: Option<(Guard<L>, T)>,
         },
         Refused {
-            rejection: Option<Rejection>,
+            error: Option<BoxError>,
         },
         Cut,
     }
@@ -53,11 +53,10 @@ impl<F, T, L> ResponseFuture<F, T, L> {
         }
     }
 
-    pub(crate) const fn refused(rejection: Rejection) -> Self {
+    #[inline(always)]
+    pub(crate) const fn refused(error: BoxError) -> Self {
         Self {
-            state: State::Refused {
-                rejection: Some(rejection),
-            },
+            state: State::Refused { error: Some(error) },
         }
     }
 }
@@ -71,7 +70,7 @@ where
 {
     type Output = Result<T::Response<Guard<L>>, BoxError>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         let (future, mut timer, call) = match state.as_mut().project() {
@@ -80,22 +79,22 @@ where
                 timer,
                 call,
             } => (future, timer, call),
-            Project::Refused { rejection } => {
-                let rejection = rejection.take().expect("polled after it was ready");
-                return Poll::Ready(Err(Box::new(rejection)));
+            Project::Refused { error } => {
+                return Poll::Ready(Err(error.take().expect("polled after it was ready")));
             }
             Project::Cut => panic!("polled after it was ready"),
         };
         let (guard, _) = call.as_ref().expect("polled after it was ready");
-        let scope = guard.scope();
+        let entered = guard.enter();
         let result = {
             // Dropped while a panic of the inner service unwinds, the guard settles as failed, even where a layer further out catches the panic.
             let mut watch = DropOnPanic::new(&mut *call);
             // The response before the timer: an answer that is there when the time is up is not thrown away.
-            let result = within(scope, || future.poll(cx));
+            let result = future.poll(cx);
             watch.disarm();
             result
         };
+        drop(entered);
         if let Poll::Ready(result) = result {
             timer.set(None);
             return Poll::Ready(match result {

@@ -4,11 +4,11 @@ use std::fmt;
 use std::task::{Context, Poll};
 
 use seaworthy_kit::deadline::Carry;
-use seaworthy_kit::{BoxError, Refusal, Share, Traffic};
+use seaworthy_kit::{BoxError, Held, Refusal, Share, Traffic};
 use tower_service::Service;
 
 use crate::guard::{Guard, Shared};
-use crate::limits::Limits;
+use crate::limits::{Limits, NO_TIME};
 use crate::per_request::{Fixed, LimitFor, Untold};
 use crate::readiness;
 use crate::response::ResponseFuture;
@@ -70,7 +70,7 @@ where
     type Error = BoxError;
     type Future = ResponseFuture<S::Future, T, Limits>;
 
-    #[inline]
+    #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         let limits = &self.share.rules;
         readiness::poll(
@@ -82,20 +82,47 @@ where
         )
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, mut request: Req) -> Self::Future {
         if self.kept.is_some() {
             return ResponseFuture::refused(readiness::refuse(&self.share, &mut self.kept));
         }
-        let guard = Guard::admit(self.share.hold(), |limits| {
+        let held = self.share.hold();
+        if !held.control().is_normal() {
+            return self.call_switched(held, request);
+        }
+        match held
+            .rules
+            .terms(&self.per_request, &self.carry, &mut request)
+        {
+            Some(terms) => {
+                let guard = Guard::new(held, terms);
+                guard.run(|| self.inner.call(request), self.traffic.clone())
+            }
+            None => ResponseFuture::refused(Guard::refuse(&held, NO_TIME)),
+        }
+    }
+}
+
+impl<S, T: Clone, L, C> Timeout<S, T, L, C> {
+    /// The same where the layer drains, or where not all refusals are enforced.
+    #[cold]
+    fn call_switched<Req>(
+        &mut self,
+        held: Held<Shared<Limits>>,
+        mut request: Req,
+    ) -> ResponseFuture<S::Future, T, Limits>
+    where
+        S: Service<Req>,
+        L: LimitFor<Req>,
+        C: Carry<Req>,
+    {
+        let guard = Guard::admit_switched(held, |limits| {
             limits.terms(&self.per_request, &self.carry, &mut request)
         });
         match guard {
-            Ok(guard) => {
-                let (future, guard) = guard.during(|| self.inner.call(request));
-                ResponseFuture::running(future, guard, self.traffic.clone())
-            }
-            Err(rejection) => ResponseFuture::refused(rejection),
+            Ok(guard) => guard.run(|| self.inner.call(request), self.traffic.clone()),
+            Err(error) => ResponseFuture::refused(error),
         }
     }
 }

@@ -46,6 +46,7 @@ impl Offered {
     }
 
     /// Counts one call, and says whether this is one at which to [observe](super::Budget::observe) the total.
+    #[inline]
     pub fn add(&self, Shard(shard): Shard) -> bool {
         self.shards[shard]
             .0

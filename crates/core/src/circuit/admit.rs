@@ -57,7 +57,7 @@ impl Circuit {
         self.admit_not_closed(word, now)
     }
 
-    #[cold]
+    #[inline]
     fn check_not_closed(&self, word: Word, now: impl FnOnce() -> Moment) -> Result<(), Refusal> {
         match word.kind() {
             // A recovering circuit does not know before the call asks: a question that took a share would starve the calls, and one that took none would refuse each of them.
@@ -109,12 +109,11 @@ impl Circuit {
     }
 
     /// Refuses while the open state lasts.
+    #[inline]
     fn wait_is_over(&self, now: Moment) -> Result<(), Refusal> {
         // May be of a later opening than the state that the caller saw; then its compare-and-swap fails.
         let until = Moment::from_nanos(self.until.load(Ordering::Acquire));
-        // No wait is that long, so the clock was set back since; twice, so that a small step back changes nothing.
-        let impossible = until.since(now) > self.wait.longest().saturating_mul(2);
-        if now >= until || impossible {
+        if now >= until || self.wait.is_impossible(until, now) {
             Ok(())
         } else {
             Err(self.refusal(Why::Open, Some(until)))

@@ -224,6 +224,20 @@ impl Refusal {
 // ===== impl Why =====
 
 impl Why {
+    /// Every one of them, in the order of [`index`](Self::index).
+    pub const ALL: [Self; 4] = [
+        Self::Open,
+        Self::HalfOpen,
+        Self::Recovering,
+        Self::ForcedOpen,
+    ];
+
+    /// The position in [`ALL`](Self::ALL): a table by state needs no map.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
     /// The state that refused, as a label: lowercase, words joined by `_`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -252,6 +266,30 @@ const TRIPS: [Cause; 9] = [
 ];
 
 impl Cause {
+    /// Every cause, in the order of [`index`](Self::index).
+    pub const ALL: [Self; 14] = [
+        Self::FailureRate,
+        Self::FailureCount,
+        Self::SlowCallRate,
+        Self::ConsecutiveFailures,
+        Self::LeakyCount,
+        Self::RetryAfter,
+        Self::ProbeFailed,
+        Self::ProbeFailureRate,
+        Self::ProbeSlowCallRate,
+        Self::ProbesSucceeded,
+        Self::RampOver,
+        Self::RecoveryTimeoutOver,
+        Self::Forced,
+        Self::Reset,
+    ];
+
+    /// The position in [`ALL`](Self::ALL): a table by cause needs no map.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
     /// The cause of a trip as a number that an atomic can keep; zero is none.
     pub(super) fn pack(self) -> u64 {
         let position = TRIPS.iter().position(|cause| *cause == self);
@@ -281,6 +319,21 @@ impl Cause {
             Self::RecoveryTimeoutOver => "recovery_timeout_over",
             Self::Forced => "forced",
             Self::Reset => "reset",
+        }
+    }
+}
+
+#[cfg(all(test, not(seaworthy_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn index_is_the_position_in_all() {
+        for (position, cause) in Cause::ALL.into_iter().enumerate() {
+            assert_eq!(cause.index(), position, "{cause:?}");
+        }
+        for (position, why) in Why::ALL.into_iter().enumerate() {
+            assert_eq!(why.index(), position, "{why:?}");
         }
     }
 }

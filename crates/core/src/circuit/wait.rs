@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
-use crate::Ratio;
 use crate::moment::nanos;
+use crate::{Moment, Ratio};
 
 /// The shortest wait that jitter may leave: a wait of nothing would make an open circuit a closed one.
 pub(super) const MIN_WAIT: Duration = Duration::from_millis(1);
@@ -16,6 +16,8 @@ pub(super) struct OpenWait {
     /// The growth with each trip in a row, in thousandths.
     factor: u64,
     jitter: Option<Ratio>,
+    /// The longest wait there can be; worked out once, as each refusal asks.
+    longest: u64,
 }
 
 // ===== impl OpenWait =====
@@ -23,17 +25,15 @@ pub(super) struct OpenWait {
 impl OpenWait {
     pub(super) const FACTOR_UNIT: u64 = 1000;
 
-    pub(super) const fn new(
-        base: Duration,
-        max: Duration,
-        factor: u64,
-        jitter: Option<Ratio>,
-    ) -> Self {
+    pub(super) fn new(base: Duration, max: Duration, factor: u64, jitter: Option<Ratio>) -> Self {
+        let max = nanos(max);
+        let span = jitter.map_or(0, |share| share.least_part(max));
         Self {
             base: nanos(base),
-            max: nanos(max),
+            max,
             factor,
             jitter,
+            longest: max.saturating_add(span),
         }
     }
 
@@ -53,9 +53,15 @@ impl OpenWait {
         Duration::from_nanos(asked).max(MIN_WAIT)
     }
 
+    /// Whether no wait lasts from `now` until then: the clock was set back since it began.
+    pub(super) const fn is_impossible(&self, until: Moment, now: Moment) -> bool {
+        // Twice, so that a small step back changes nothing.
+        until.as_nanos().saturating_sub(now.as_nanos()) > self.longest.saturating_mul(2)
+    }
+
     /// The longest wait there can be.
-    pub(super) fn longest(&self) -> Duration {
-        Duration::from_nanos(self.max.saturating_add(self.span(self.max)))
+    pub(super) const fn longest(&self) -> Duration {
+        Duration::from_nanos(self.longest)
     }
 
     fn grown(&self, earlier: u8) -> u64 {

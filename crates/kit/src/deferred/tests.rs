@@ -10,7 +10,7 @@ use tower_layer::Layer;
 use super::*;
 use crate::testing::fixtures::{DeferredLayer, Limit, Queue};
 use crate::testing::{Inner, Recorder, Remote};
-use crate::{Plain, RejectionKind};
+use crate::{Plain, Rejection, RejectionKind};
 
 struct Test<G: Gate> {
     share: Share<G>,

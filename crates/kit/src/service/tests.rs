@@ -9,7 +9,7 @@ use tower_layer::Layer;
 use super::*;
 use crate::testing::fixtures::{Closed, GatedLayer, Limit};
 use crate::testing::{Inner, Recorder, Remote};
-use crate::{Plain, RejectionKind};
+use crate::{Plain, Rejection, RejectionKind};
 
 struct Test {
     share: Share<Limit>,

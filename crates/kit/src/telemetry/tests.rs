@@ -158,7 +158,8 @@ fn refusal_gets_the_name_of_the_layer() {
     let _listening = telemetry.subscribe(recorder.listener());
     let wait = Some(Duration::from_secs(3));
     let refusal = Refusal::new(RejectionKind::BulkheadFull, wait);
-    let rejection = telemetry.refuse(refusal);
+    let error = telemetry.refuse(refusal);
+    let rejection = Rejection::find(&*error).expect("a refusal is a rejection");
     assert_eq!(
         (rejection.layer(), rejection.retry_after()),
         ("database", wait)

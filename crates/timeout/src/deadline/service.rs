@@ -81,10 +81,9 @@ where
         match guard {
             Ok(guard) => {
                 let guard = guard.open_scope();
-                let (future, guard) = guard.during(|| self.inner.call(request));
-                ResponseFuture::running(future, guard, self.traffic.clone())
+                guard.run(|| self.inner.call(request), self.traffic.clone())
             }
-            Err(rejection) => ResponseFuture::refused(rejection),
+            Err(error) => ResponseFuture::refused(error),
         }
     }
 }

@@ -39,7 +39,7 @@ impl ToyService {
             Bug::RefusesAsATimeout => RejectionKind::TimedOut,
             _ => kind,
         };
-        let rejection = self.state.telemetry.refuse(Refusal::new(kind, None));
+        let refused = self.state.telemetry.refuse(Refusal::new(kind, None));
         if self.state.bug == Bug::RefusalTakesRoom {
             self.state.running.fetch_add(1, SeqCst);
         }
@@ -48,7 +48,7 @@ impl ToyService {
         }
         let error: BoxError = match self.state.bug {
             Bug::RefusesInPlainWords => "no room".into(),
-            _ => Box::new(rejection),
+            _ => refused,
         };
         self.future(async move { Err(error) })
     }
