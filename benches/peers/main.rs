@@ -1,6 +1,7 @@
 //! The peers and seaworthy side by side, in one process and one run: a table, and `target/peers.json`.
 //!
 //! `cargo xtask bench peers [--only CASE]`; with `--calls N --only CASE --who WHO` it makes that many calls and nothing else, which is what a profiler wants.
+//! `--list` names the cases.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 mod breaker;
@@ -36,6 +37,10 @@ fn main() {
         let at = args.iter().position(|arg| arg == name)?;
         args.get(at + 1)
     };
+    if args.iter().any(|arg| arg == "--list") {
+        ROWS.iter().for_each(|(case, _)| println!("{case}"));
+        return;
+    }
     // The timers of some of the peers ask for a runtime, whether they are ever polled or not.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()

@@ -5,6 +5,7 @@
     reason = "a command-line tool answers on the terminal"
 )]
 
+mod count;
 mod plan;
 mod prepare;
 mod shell;
@@ -28,8 +29,10 @@ Usage: cargo xtask <command>
                  everything that must pass before a change is merged; what CI runs
   test --list    the steps of that, as they apply to the workspace as it is
   tidy           the rules of the house that a machine can check
-  bench [name]   the benches, or the one of that name (layers, peers), with the
-                 arguments that follow
+  bench [name]   the benches, or the one of that name (layers, peers, memory,
+                 curves), with the arguments that follow
+  bench count [--record]
+                 instructions per call, beside the recorded ones; or records them
   loom [args]    the loom models, with the arguments given to nextest
   help           this text
 

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::prepare::{CLIPPY, DENY, NEXTEST, RUSTFMT, Tool, prepare};
+use crate::prepare::{CLIPPY, DENY, NEXTEST, RUSTFMT, Tool, VALGRIND, prepare};
 use crate::workspace::Workspace;
-use crate::{steps, tidy};
+use crate::{count, steps, tidy};
 
 /// One thing that must pass.
 #[derive(Clone, Copy)]
@@ -85,6 +85,18 @@ pub(crate) fn plan(workspace: &Workspace) -> Vec<Step> {
         plan.push(step("benches", "the benches compile", &[], |w| {
             quiet(steps::benches(w))
         }));
+        // Where nothing can be compared, nothing need be installed for it.
+        let needs: &[Tool] = if count::is_comparable(workspace) {
+            &[VALGRIND]
+        } else {
+            &[]
+        };
+        plan.push(step(
+            "count",
+            "instructions per call, beside the recorded ones",
+            needs,
+            count::check,
+        ));
     }
     plan
 }

@@ -28,6 +28,8 @@ enum Source {
     },
     /// A crate on crates.io: the version that is known to build with the workspace's toolchain.
     Crate { version: &'static str },
+    /// A package of the distribution.
+    Package { apt: &'static str },
 }
 
 pub(crate) const RUSTFMT: Tool = Tool {
@@ -62,6 +64,13 @@ pub(crate) const DENY: Tool = Tool {
     probe: "cargo deny --version",
     at_least: (0, 18, 0),
     source: Source::Crate { version: "0.20.2" },
+};
+
+pub(crate) const VALGRIND: Tool = Tool {
+    name: "valgrind",
+    probe: "valgrind --version",
+    at_least: (3, 15, 0),
+    source: Source::Package { apt: "valgrind" },
 };
 
 /// What this machine lets us install with.
@@ -133,11 +142,11 @@ impl Tool {
             Source::Component { rustup, .. } if machine.rustup => {
                 vec![format!("rustup component add {rustup}")]
             }
-            Source::Component { apt, .. } if machine.apt => vec![
+            Source::Component { apt, .. } | Source::Package { apt } if machine.apt => vec![
                 "apt-get update --quiet".to_owned(),
                 format!("apt-get install --quiet --yes --no-install-recommends {apt}"),
             ],
-            Source::Component { .. } => Vec::new(),
+            Source::Component { .. } | Source::Package { .. } => Vec::new(),
             // Their default features are for people: they update themselves, trace probes.
             Source::Crate { version } => vec![format!(
                 "cargo install {} --version ={version} --locked --no-default-features --target-dir {TOOLS_TARGET}",
@@ -156,6 +165,7 @@ impl Tool {
             Source::Crate { version } => {
                 format!("{name}: `cargo install {name} --version ={version} --locked`")
             }
+            Source::Package { apt } => format!("{name}: as root `apt-get install {apt}`"),
         }
     }
 }
@@ -187,6 +197,8 @@ fn hurried(command: Cmd) -> Cmd {
 /// The first version in what a tool says of itself, as text and in numbers.
 fn version(said: &str) -> Option<(&str, (u32, u32, u32))> {
     said.split_whitespace().find_map(|word| {
+        // Valgrind's own name is in front of its number, as in `valgrind-3.19.0`.
+        let word = word.strip_prefix("valgrind-").unwrap_or(word);
         let (number, _) = word.split_once('-').unwrap_or((word, ""));
         let mut parts = number.split('.').map(str::parse);
         let mut part = || parts.next()?.ok();
@@ -214,6 +226,7 @@ mod tests {
             said("cargo-nextest 0.9.143 (60fa45f63)\nrelease: 0.9.143"),
             Some((0, 9, 143))
         );
+        assert_eq!(said("valgrind-3.19.0\n"), Some((3, 19, 0)));
         assert_eq!(said("cargo-deny, version unknown"), None);
     }
 
@@ -229,12 +242,15 @@ mod tests {
             apt: true,
         };
         assert!(CLIPPY.remedy(root)[1].ends_with(" rust-clippy"));
+        assert!(VALGRIND.remedy(root)[1].ends_with(" valgrind"));
     }
 
     #[test]
     fn without_rustup_and_root_a_person_is_told() {
         assert_eq!(CLIPPY.remedy(BARE), Vec::<String>::new());
         assert!(CLIPPY.instruction().contains("rustup component add clippy"));
+        assert_eq!(VALGRIND.remedy(BARE), Vec::<String>::new());
+        assert!(VALGRIND.instruction().contains("apt-get install valgrind"));
     }
 
     #[test]

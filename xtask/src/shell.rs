@@ -94,6 +94,19 @@ impl Cmd {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// Runs it silently and returns what it wrote about itself, to stderr.
+    pub(crate) fn errors(mut self) -> Result<String> {
+        let output = self
+            .command
+            .output()
+            .with_context(|| format!("cannot run `{}`", self.shown))?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if !output.status.success() {
+            bail!("`{}` failed ({})\n{said}", self.shown, output.status);
+        }
+        Ok(said)
+    }
+
     /// Runs it silently; whether it succeeds in time.
     pub(crate) fn answers_within(mut self, limit: Duration) -> Result<bool> {
         self.command.stdout(Stdio::piped()).stderr(Stdio::null());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use cargo_metadata::Package;
 
+use crate::count;
 use crate::shell::Cmd;
 use crate::workspace::Workspace;
 
@@ -122,6 +123,9 @@ pub(crate) fn bench(workspace: &Workspace, args: &[String]) -> Result<()> {
     if workspace.member("benches").is_none() {
         bail!("the workspace has no package `benches`");
     }
+    if let Some(("count", args)) = args.split_first().map(|(name, args)| (name.as_str(), args)) {
+        return count::bench(workspace, args);
+    }
     let (name, args) = match args.split_first() {
         Some((name, args)) if !name.starts_with('-') => (Some(name), args),
         _ => (None, args),
@@ -133,7 +137,7 @@ pub(crate) fn bench(workspace: &Workspace, args: &[String]) -> Result<()> {
     bench.arg("--").args(args).run()
 }
 
-fn cargo(workspace: &Workspace, line: &str) -> Cmd {
+pub(crate) fn cargo(workspace: &Workspace, line: &str) -> Cmd {
     let root: &Path = &workspace.root;
     Cmd::new(root, &format!("cargo {line}"))
 }
