@@ -91,40 +91,65 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// A case that two threads make at once; `make` gives each of them its call.
-    ///
-    /// Its time is what one call takes in one of the threads. Allocations are counted in a third run, on one thread.
+    /// A case that two threads make at once; see [`threads`](Self::threads).
     ///
     /// # Panics
     /// If a call does.
-    pub fn two_threads<C, R>(name: impl Into<String>, mut make: impl FnMut() -> C) -> Self
+    pub fn two_threads<C, R>(name: impl Into<String>, make: impl FnMut() -> C) -> Self
     where
         C: FnMut() -> R + Send + 'a,
     {
-        let (mut first, mut second, mut third) = (make(), make(), make());
+        Self::threads(name, 2, make)
+    }
+
+    /// A case that several threads make at once; `make` gives each of them its call.
+    ///
+    /// Its time is what one call takes in one of the threads. Allocations are counted in a run of their own, on one thread.
+    ///
+    /// # Panics
+    /// If a call does.
+    pub fn threads<C, R>(
+        name: impl Into<String>,
+        threads: usize,
+        mut make: impl FnMut() -> C,
+    ) -> Self
+    where
+        C: FnMut() -> R + Send + 'a,
+    {
+        let mut counted = make();
+        let mut callers: Vec<C> = (0..threads).map(|_| make()).collect();
         let run = move |calls| {
             let arrived = AtomicUsize::new(0);
             let start = || {
                 arrived.fetch_add(1, Ordering::AcqRel);
-                while arrived.load(Ordering::Acquire) < 2 {
+                while arrived.load(Ordering::Acquire) < threads {
                     std::hint::spin_loop();
                 }
             };
             std::thread::scope(|scope| {
-                let other = scope.spawn(|| {
-                    start();
-                    timed(calls, &mut first)
-                });
+                let (mine, others) = callers.split_first_mut().expect("at least one thread");
+                let others: Vec<_> = others
+                    .iter_mut()
+                    .map(|call| {
+                        scope.spawn(|| {
+                            start();
+                            timed(calls, call)
+                        })
+                    })
+                    .collect();
                 start();
-                let took = timed(calls, &mut second);
-                (took + other.join().expect("no case panics")) / 2
+                let mut took = timed(calls, mine);
+                for other in others {
+                    took += other.join().expect("no case panics");
+                }
+                took / u32::try_from(threads).expect("a few threads")
             })
         };
         Self {
             name: name.into(),
             run: Box::new(run),
             count: Box::new(move |calls| {
-                timed(calls, &mut third);
+                timed(calls, &mut counted);
             }),
         }
     }
@@ -148,6 +173,17 @@ fn timed<R>(calls: u64, call: &mut impl FnMut() -> R) -> Duration {
         std::hint::black_box(call());
     }
     start.elapsed()
+}
+
+/// Bytes that what the function makes still holds when it is there, over what it held before.
+///
+/// # Panics
+/// If the function does.
+#[must_use]
+pub fn held_bytes<R>(make: impl FnOnce() -> R) -> (i64, R) {
+    let mut made = None;
+    let counted = allocation_counter::measure(|| made = Some(make()));
+    (counted.bytes_current, made.expect("made above"))
 }
 
 /// Measures all cases in turn, batch by batch, so that a drift of the machine hits them alike.

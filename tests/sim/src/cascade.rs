@@ -12,11 +12,11 @@ use tower::limit::ConcurrencyLimit;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
-use crate::chart::Chart;
 use crate::ledger::{Ledger, Second};
 use crate::load::poisson;
 use crate::report::Report;
 use crate::world::{Chance, Seconds, World, run};
+use chart::Chart;
 
 const PLACES: usize = 100;
 /// Calls per second, of each kind.

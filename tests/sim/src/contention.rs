@@ -12,9 +12,9 @@ use seaworthy::kit::Budget;
 use seaworthy::prelude::*;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use crate::chart::Chart;
 use crate::report::Report;
 use crate::world::{Chance, Seconds, World, run};
+use chart::Chart;
 
 /// How many seconds of the simulation stand for a millisecond of the model: tokio's timers would round a message of 10 ms by half a millisecond on average.
 const SCALE: f64 = 1.0;

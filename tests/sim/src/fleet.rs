@@ -14,13 +14,13 @@ use seaworthy::{client, server};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
-use crate::chart::Chart;
 use crate::cpu::{Cpu, Order};
 use crate::ledger::{Ledger, Second};
 use crate::load::poisson;
 use crate::net::{Fault, Link, Lost};
 use crate::report::Report;
 use crate::world::{Chance, Seconds, World, run};
+use chart::Chart;
 
 const CLIENTS: usize = 200;
 const SERVERS: usize = 20;

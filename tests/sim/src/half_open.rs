@@ -9,11 +9,11 @@ use seaworthy::prelude::*;
 use seaworthy::{Event, Subscription};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use crate::chart::Chart;
 use crate::ledger::{Ledger, Second};
 use crate::load::poisson;
 use crate::report::Report;
 use crate::world::{Chance, Seconds, World, run};
+use chart::Chart;
 
 const CLIENTS: usize = 500;
 /// Calls per second of one client.

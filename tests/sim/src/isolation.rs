@@ -10,11 +10,11 @@ use tokio::sync::Semaphore;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
-use crate::chart::Chart;
 use crate::ledger::{Ledger, quantile};
 use crate::load::poisson;
 use crate::report::Report;
 use crate::world::{Chance, Seconds, World, run};
+use chart::Chart;
 
 /// Calls that the service handles at a time.
 const PLACES: usize = 100;

@@ -4,7 +4,6 @@
 //! It asserts what must hold, and returns what it saw, as a table and as curves.
 
 pub mod cascade;
-pub mod chart;
 pub mod contention;
 pub mod cpu;
 pub mod fleet;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::chart::Chart;
+use chart::Chart;
 
 /// What an experiment saw.
 #[derive(Clone, Debug)]
@@ -31,9 +31,9 @@ impl Report {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// Adds a chart.
+    /// Adds a chart, to be written below `target/sim`.
     pub fn chart(&mut self, chart: Chart) {
-        self.charts.push(chart);
+        self.charts.push(chart.below(chart::target().join("sim")));
     }
 
     /// The charts.

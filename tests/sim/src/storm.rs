@@ -16,12 +16,12 @@ use seaworthy::prelude::*;
 use seaworthy::{client, server};
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
-use crate::chart::Chart;
 use crate::cpu::{Cpu, Order};
 use crate::ledger::{Ledger, Second};
 use crate::load::poisson;
 use crate::report::Report;
 use crate::world::{Chance, Seconds, World, run};
+use chart::Chart;
 
 /// Jobs per second.
 const CAPACITY: f64 = 1000.0;

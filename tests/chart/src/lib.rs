@@ -1,4 +1,4 @@
-//! Curves as SVG files below `target/sim`.
+//! Curves as SVG files, below `target/` unless told otherwise: for the simulation and the benches.
 
 use std::error::Error;
 use std::fs;
@@ -14,6 +14,8 @@ pub struct Chart {
     x: &'static str,
     y: &'static str,
     curves: Vec<(String, Vec<(f64, f64)>)>,
+    folder: PathBuf,
+    logarithmic: bool,
 }
 
 impl Chart {
@@ -31,7 +33,23 @@ impl Chart {
             x,
             y,
             curves: Vec::new(),
+            folder: target(),
+            logarithmic: false,
         }
+    }
+
+    /// Another folder to write to.
+    #[must_use]
+    pub fn below(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = folder.into();
+        self
+    }
+
+    /// Both axes by powers of ten, for what grows from one to a million; no number may be below one.
+    #[must_use]
+    pub const fn logarithmic(mut self) -> Self {
+        self.logarithmic = true;
+        self
     }
 
     /// Adds a curve.
@@ -45,11 +63,28 @@ impl Chart {
     /// # Errors
     /// If it cannot be written.
     pub fn write(&self) -> Result<PathBuf, Box<dyn Error>> {
-        let folder = folder();
-        fs::create_dir_all(&folder)?;
-        let path = folder.join(format!("{}.svg", self.file));
-        let points = || self.curves.iter().flat_map(|(_, points)| points);
-        let end = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(1.0, f64::max);
+        fs::create_dir_all(&self.folder)?;
+        let path = self.folder.join(format!("{}.svg", self.file));
+        // Drawn by its logarithm and labelled by its number.
+        let logarithmic = self.logarithmic;
+        let place = |number: f64| if logarithmic { number.log10() } else { number };
+        let label = |place: &f64| {
+            let number = if logarithmic {
+                10_f64.powf(*place)
+            } else {
+                *place
+            };
+            let digits = usize::from(number < 10.0 && number.fract().abs() > 0.05);
+            format!("{number:.digits$}")
+        };
+        let place_both = |&(x, y): &(f64, f64)| (place(x), place(y));
+        let points = || {
+            self.curves
+                .iter()
+                .flat_map(|(_, points)| points)
+                .map(place_both)
+        };
+        let end = |of: fn((f64, f64)) -> f64| points().map(of).fold(place(1.0), f64::max);
         let (width, height) = (end(|point| point.0), end(|point| point.1) * 1.05);
 
         let area = SVGBackend::new(&path, (960, 480)).into_drawing_area();
@@ -64,12 +99,14 @@ impl Chart {
             .configure_mesh()
             .x_desc(self.x)
             .y_desc(self.y)
+            .x_label_formatter(&label)
+            .y_label_formatter(&label)
             .light_line_style(TRANSPARENT)
             .draw()?;
         for (at, (name, points)) in self.curves.iter().enumerate() {
             let colour = Palette99::pick(at).stroke_width(2);
             chart
-                .draw_series(LineSeries::new(points.iter().copied(), colour))?
+                .draw_series(LineSeries::new(points.iter().map(place_both), colour))?
                 .label(name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour));
         }
@@ -86,10 +123,9 @@ impl Chart {
     }
 }
 
-/// `target/sim` of the workspace.
-fn folder() -> PathBuf {
+/// The folder of everything that is built.
+#[must_use]
+pub fn target() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    target
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"))
-        .join("sim")
+    target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"))
 }
