@@ -12,6 +12,8 @@ use crate::gate::Refusal;
 use crate::instruments::Instruments;
 use crate::{BoxError, Rejection, RejectionKind};
 
+mod trace;
+
 /// Something that happened in a layer.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
@@ -238,30 +240,28 @@ impl Telemetry {
 
     /// Reports an event that is not part of every call: to listeners, `tracing` and metrics.
     pub fn report(&self, event: &Event) {
-        self.instruments.event(event);
-        if is_traced() {
-            self.trace(event);
+        self.trace(event);
+        self.tell(event);
+    }
+
+    fn refused(&self, refusal: Refusal, enforced: bool) {
+        self.trace_refused(refusal.kind(), refusal.retry_after(), enforced);
+        // A refusal must be cheaper than a call: for nobody there is no event.
+        if self.listeners.any() || self.instruments.are_heard() {
+            self.tell(&Event::Refused {
+                kind: refusal.kind(),
+                retry_after: refusal.retry_after(),
+                enforced,
+            });
         }
+    }
+
+    /// Tells metrics and listeners.
+    fn tell(&self, event: &Event) {
+        self.instruments.event(event);
         if self.listeners.any() {
             self.emit(event);
         }
-    }
-
-    #[inline]
-    fn refused(&self, refusal: Refusal, enforced: bool) {
-        // A refusal must be cheaper than a call: for nobody there is no event.
-        if self.listeners.any() || is_traced() || self.instruments.are_heard() {
-            self.report_refused(refusal, enforced);
-        }
-    }
-
-    #[cold]
-    fn report_refused(&self, refusal: Refusal, enforced: bool) {
-        self.report(&Event::Refused {
-            kind: refusal.kind(),
-            retry_after: refusal.retry_after(),
-            enforced,
-        });
     }
 
     #[cold]
@@ -279,67 +279,6 @@ impl Telemetry {
             let _ = catch_unwind(AssertUnwindSafe(|| listener(&report)));
         }
     }
-
-    #[cfg(feature = "tracing")]
-    fn trace(&self, event: &Event) {
-        // As with listeners: a subscriber may be broken, and this may be a `drop`.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.trace_event(event)));
-    }
-
-    #[cfg(feature = "tracing")]
-    fn trace_event(&self, event: &Event) {
-        let (layer, name, key) = (self.layer, &*self.name, self.key.as_deref());
-        match event {
-            Event::CircuitChanged {
-                from,
-                to,
-                cause,
-                open_for,
-            } => {
-                let open_for = open_for.map(|wait| wait.as_secs_f64());
-                if *to == "open" {
-                    tracing::warn!(target: "seaworthy", layer, name, key, from, to, cause, open_for, "circuit_changed");
-                } else {
-                    tracing::info!(target: "seaworthy", layer, name, key, from, to, cause, "circuit_changed");
-                }
-            }
-            Event::Refused {
-                kind,
-                retry_after,
-                enforced,
-            } => {
-                let (kind, retry_after) =
-                    (kind.as_str(), retry_after.map(|wait| wait.as_secs_f64()));
-                tracing::debug!(target: "seaworthy", layer, name, key, kind, retry_after, enforced, "refused");
-            }
-            Event::Retrying {
-                attempt,
-                delay,
-                hinted,
-            } => {
-                let delay = delay.as_secs_f64();
-                tracing::debug!(target: "seaworthy", layer, name, key, attempt, delay, hinted, "retrying");
-            }
-            Event::GaveUp { attempts, reason } => {
-                tracing::debug!(target: "seaworthy", layer, name, key, attempts, reason, "gave_up");
-            }
-            Event::TimedOut { limit } => {
-                tracing::debug!(target: "seaworthy", layer, name, key, limit, "timed_out");
-            }
-            Event::LimitChanged { limit } => {
-                tracing::info!(target: "seaworthy", layer, name, key, limit, "limit_changed");
-            }
-            // Part of every queued or admitted call; metrics and listeners have them.
-            Event::Ended { .. } | Event::Queued { .. } | Event::Dequeued { .. } => {}
-        }
-    }
-
-    #[cfg(not(feature = "tracing"))]
-    #[expect(
-        clippy::unused_self,
-        reason = "the other half of the feature `tracing`"
-    )]
-    const fn trace(&self, _: &Event) {}
 }
 
 impl fmt::Debug for Telemetry {
@@ -350,16 +289,6 @@ impl fmt::Debug for Telemetry {
             .field("key", &self.key)
             .finish_non_exhaustive()
     }
-}
-
-/// Whether any subscriber of `tracing` wants anything at all: one load, where the question about one event needs its callsite.
-#[inline]
-fn is_traced() -> bool {
-    #[cfg(feature = "tracing")]
-    return tracing::level_filters::LevelFilter::current()
-        != tracing::level_filters::LevelFilter::OFF;
-    #[cfg(not(feature = "tracing"))]
-    false
 }
 
 // ===== impl Listeners =====

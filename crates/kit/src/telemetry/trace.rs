@@ -1,0 +1,97 @@
+//! The events in `tracing`, where that feature is on.
+
+#[cfg(feature = "tracing")]
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use std::time::Duration;
+
+use super::{Event, Telemetry};
+use crate::RejectionKind;
+
+impl Telemetry {
+    #[cfg(feature = "tracing")]
+    pub(super) fn trace(&self, event: &Event) {
+        // As with listeners: a subscriber may be broken, and this may be a `drop`.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.trace_event(event)));
+    }
+
+    /// On its own: each refusal comes by here, and most go unheard.
+    #[cfg(feature = "tracing")]
+    pub(super) fn trace_refused(
+        &self,
+        kind: RejectionKind,
+        retry_after: Option<Duration>,
+        enforced: bool,
+    ) {
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            tracing::debug!(
+                target: "seaworthy",
+                layer = self.layer,
+                name = &*self.name,
+                key = self.key.as_deref(),
+                kind = kind.as_str(),
+                retry_after = retry_after.map(|wait| wait.as_secs_f64()),
+                enforced,
+                "refused"
+            );
+        }));
+    }
+
+    #[cfg(not(feature = "tracing"))]
+    #[expect(
+        clippy::unused_self,
+        reason = "the other half of the feature `tracing`"
+    )]
+    pub(super) const fn trace_refused(&self, _: RejectionKind, _: Option<Duration>, _: bool) {}
+
+    #[cfg(feature = "tracing")]
+    fn trace_event(&self, event: &Event) {
+        let (layer, name, key) = (self.layer, &*self.name, self.key.as_deref());
+        match event {
+            Event::CircuitChanged {
+                from,
+                to,
+                cause,
+                open_for,
+            } => {
+                let open_for = open_for.map(|wait| wait.as_secs_f64());
+                if *to == "open" {
+                    tracing::warn!(target: "seaworthy", layer, name, key, from, to, cause, open_for, "circuit_changed");
+                } else {
+                    tracing::info!(target: "seaworthy", layer, name, key, from, to, cause, "circuit_changed");
+                }
+            }
+            Event::Refused {
+                kind,
+                retry_after,
+                enforced,
+            } => self.trace_refused(*kind, *retry_after, *enforced),
+            Event::Retrying {
+                attempt,
+                delay,
+                hinted,
+            } => {
+                let delay = delay.as_secs_f64();
+                tracing::debug!(target: "seaworthy", layer, name, key, attempt, delay, hinted, "retrying");
+            }
+            Event::GaveUp { attempts, reason } => {
+                tracing::debug!(target: "seaworthy", layer, name, key, attempts, reason, "gave_up");
+            }
+            Event::TimedOut { limit } => {
+                tracing::debug!(target: "seaworthy", layer, name, key, limit, "timed_out");
+            }
+            Event::LimitChanged { limit } => {
+                tracing::info!(target: "seaworthy", layer, name, key, limit, "limit_changed");
+            }
+            // Part of every queued or admitted call; metrics and listeners have them.
+            Event::Ended { .. } | Event::Queued { .. } | Event::Dequeued { .. } => {}
+        }
+    }
+
+    #[cfg(not(feature = "tracing"))]
+    #[expect(
+        clippy::unused_self,
+        reason = "the other half of the feature `tracing`"
+    )]
+    pub(super) const fn trace(&self, _: &Event) {}
+}
