@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::{Router, extract::Path, routing::get};
 use seaworthy::prelude::*;
-use tokio::{net::TcpListener, signal::ctrl_c, time::sleep};
+use tokio::{net::TcpListener, select, signal::ctrl_c, sync::oneshot, time::sleep};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -34,14 +34,20 @@ async fn main() -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {address}"))?;
     let address = listener.local_addr()?;
     println!("Listening on http://{address}, until Ctrl-C.");
-    axum::serve(listener, app)
-        .with_graceful_shutdown(async move {
-            drop(ctrl_c().await);
-            let running = stack.bulkhead().snapshot().running;
-            println!("Draining: new calls are refused, {running} finish.");
-            stack.drain().await;
-        })
-        .await?;
+    let (idle, drained) = oneshot::channel::<()>();
+    let serving = axum::serve(listener, app).with_graceful_shutdown(async move {
+        drop(ctrl_c().await);
+        let running = stack.bulkhead().snapshot().running;
+        println!("Draining: new calls are refused, {running} finish.");
+        stack.drain().await;
+        drop(idle);
+    });
+    select! {
+        served = serving.into_future() => served?,
+        // The reports are done, and have a second to leave. For a client that keeps its
+        // connection open, with half a request for instance, the server would wait for ever.
+        () = async { drop(drained.await); sleep(Duration::from_secs(1)).await } => {}
+    }
     Ok(())
 }
 

@@ -85,6 +85,9 @@ fn more_than_it_can_do_is_refused() {
 #[test]
 fn report_under_way_is_finished_before_it_ends() {
     let mut server = Running::start();
+    // Half a request, which nobody ever completes, does not hold up the end.
+    let mut half = TcpStream::connect(&server.address).unwrap();
+    half.write_all(b"GET /slots HT").unwrap();
     let report = ask(&server.address, "/report/1000");
     wait_for(&server.address, "running: 1");
     server.interrupt();
@@ -102,4 +105,5 @@ fn report_under_way_is_finished_before_it_ends() {
     assert!(refused.contains("draining"), "{refused}");
     assert!(read(report).starts_with("HTTP/1.1 200 "));
     assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    drop(half);
 }

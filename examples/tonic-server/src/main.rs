@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use seaworthy::prelude::*;
-use tokio::{net::TcpListener, signal::ctrl_c, time::sleep};
+use tokio::{net::TcpListener, select, signal::ctrl_c, sync::oneshot, time::sleep};
 use tonic::transport::{Server, server::TcpIncoming};
 use tonic::{Request, Response, Status};
 use tower::ServiceBuilder;
@@ -49,7 +49,8 @@ async fn main() -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {address}"))?;
     let address = listener.local_addr()?;
     println!("Listening on http://{address}, until Ctrl-C.");
-    Server::builder()
+    let (idle, drained) = oneshot::channel::<()>();
+    let serving = Server::builder()
         .layer(stack)
         .add_service(GreeterServer::new(Polite))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener), async move {
@@ -57,7 +58,13 @@ async fn main() -> anyhow::Result<()> {
             let running = slots.snapshot().running;
             println!("Draining: new calls are refused, {running} finish.");
             slots.drain().await;
-        })
-        .await?;
+            drop(idle);
+        });
+    select! {
+        served = serving => served?,
+        // The greetings are done, and have a second to leave. For a client that keeps its
+        // connection open and says nothing, the server would wait for ever.
+        () = async { drop(drained.await); sleep(Duration::from_secs(1)).await } => {}
+    }
     Ok(())
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use tonic::{Code, Request, transport::Endpoint};
@@ -74,9 +75,12 @@ async fn greets_and_ends_well() {
     let status = greeter.greet(hurried).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
 
+    // A connection that says nothing, as of a load balancer that looks, does not hold up the end.
+    let silent = TcpStream::connect(&server.address).unwrap();
     server.interrupt();
     let mut line = String::new();
     server.stdout.read_line(&mut line).unwrap();
     assert!(line.starts_with("Draining"), "{line}");
     assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    drop(silent);
 }
