@@ -25,7 +25,8 @@ pub struct Flags {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081", value_parser = address)]
     pub gateway_listen: SocketAddr,
 
-    /// Charge this card gateway instead of the built-in one, which then is not started
+    /// Charge this card gateway, at URL/charge, instead of the built-in one, which then is not
+    /// started
     #[arg(long, value_name = "URL", value_parser = gateway_url)]
     pub gateway: Option<Uri>,
 }
@@ -55,10 +56,29 @@ fn gateway_url(text: &str) -> Result<Uri, String> {
     if url.host().is_none_or(str::is_empty) {
         return Err(format!("{expected}; the host is missing"));
     }
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    if authority.contains('@') {
+        return Err(format!(
+            "{expected}; the demo sends no user and no password"
+        ));
+    }
+    // A port that is no `u16` parses all the same, and then counts as none: another server would
+    // be charged, on port 80.
+    if has_port(authority) && url.port_u16().is_none_or(|port| port == 0) {
+        return Err(format!("{expected}; there is no such port"));
+    }
     if url.query().is_some() {
         return Err(format!("{expected}; a query has no meaning here"));
     }
     Ok(url)
+}
+
+/// Whether there is something behind the host, the brackets of an IPv6 address apart.
+fn has_port(authority: &str) -> bool {
+    authority
+        .rsplit(']')
+        .next()
+        .is_some_and(|rest| rest.contains(':'))
 }
 
 #[cfg(test)]
@@ -88,7 +108,7 @@ mod tests {
 
     #[test]
     fn wrong_values_exit_with_two_and_say_what_is_expected() {
-        let cases: [(&[&str], &str); 8] = [
+        let cases: [(&[&str], &str); 13] = [
             (&["--listen", "8080"], "such as 127.0.0.1:8080"),
             (&["--listen", "127.0.0.1:99999"], "such as 127.0.0.1:8080"),
             (
@@ -98,6 +118,11 @@ mod tests {
             (&["--gateway", "https://bank.example"], "does not speak TLS"),
             (&["--gateway", "/charge"], "scheme `http://` is missing"),
             (&["--gateway", "http://host/?a=b"], "query has no meaning"),
+            (&["--gateway", "http://me:secret@host"], "no password"),
+            (&["--gateway", "http://127.0.0.1:99999"], "no such port"),
+            (&["--gateway", "http://[::1]:99999/"], "no such port"),
+            (&["--gateway", "http://host:0"], "no such port"),
+            (&["--gateway", "http://host:"], "no such port"),
             (&["--listn", "127.0.0.1:0"], "--listen"),
             (&["stray"], "unexpected argument"),
         ];
@@ -108,6 +133,18 @@ mod tests {
                 error.to_string().contains(expected),
                 "{arguments:?}: {error}"
             );
+        }
+    }
+
+    #[test]
+    fn gateway_may_have_a_port_or_none() {
+        for url in [
+            "http://host",
+            "http://[::1]/pay",
+            "http://[::1]:1",
+            "http://host:65535/",
+        ] {
+            assert!(parse(&["--gateway", url]).is_ok(), "{url}");
         }
     }
 
