@@ -1,19 +1,18 @@
 //! Reading JSON objects out of request bodies: whatever is wrong becomes one problem document
 //! that names each field.
 
-use std::error::Error as _;
-
-use axum::{
-    body::{Body, to_bytes},
-    http::StatusCode,
-};
-use http_body_util::LengthLimitError;
+use axum::{body::Body, http::StatusCode};
+use futures_util::StreamExt;
 use serde_json::{Map, Value, json};
 
 use crate::problem::Problem;
 
 /// A payment is a few hundred bytes; this leaves room for a hundred times that.
 const MAX_BODY: usize = 64 * 1024;
+
+/// So much of what is too large is read all the same: many clients write all of their request
+/// before they read, and one that is cut off never sees why.
+const MAX_IGNORED: usize = 32 * 1024 * 1024;
 
 /// The members of a JSON object, taken out one by one, and what was wrong with them.
 #[derive(Debug)]
@@ -28,17 +27,23 @@ impl Fields {
     /// # Errors
     /// A problem if the body is too large, cut short, or no JSON object.
     pub(crate) async fn read(body: Body) -> Result<Self, Problem> {
-        let bytes = to_bytes(body, MAX_BODY).await.map_err(|error| {
-            if error
-                .source()
-                .is_some_and(|cause| cause.is::<LengthLimitError>())
-            {
-                let detail = format!("the body has more than {MAX_BODY} bytes");
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
-            } else {
-                Problem::new(StatusCode::BAD_REQUEST, "the body was cut short")
+        let mut bytes = Vec::new();
+        let mut length = 0;
+        let mut body = body.into_data_stream();
+        while let Some(data) = body.next().await {
+            let cut_short = || Problem::new(StatusCode::BAD_REQUEST, "the body was cut short");
+            let data = data.map_err(|_| cut_short())?;
+            length += data.len();
+            if length <= MAX_BODY {
+                bytes.extend_from_slice(&data);
+            } else if length > MAX_IGNORED {
+                break;
             }
-        })?;
+        }
+        if length > MAX_BODY {
+            let detail = format!("the body has more than {MAX_BODY} bytes");
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+        }
         Self::parse(&bytes)
     }
 
@@ -66,7 +71,10 @@ impl Fields {
     }
 
     pub(crate) fn whole_number(&mut self, name: &str) -> Option<u64> {
-        self.typed(name, "a whole number, not negative", |value| value.as_u64())
+        // `1e3` is whole too, and JSON has but one kind of number.
+        self.typed(name, "a whole number, not negative", |value| {
+            value.as_u64().or_else(|| whole(value.as_f64()?))
+        })
     }
 
     pub(crate) fn flag(&mut self, name: &str) -> Option<bool> {
@@ -140,4 +148,17 @@ impl Fields {
         }
         typed
     }
+}
+
+/// Up to where `f64` counts one by one; what is above is no number that anybody means.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked in the line above"
+)]
+fn whole(number: f64) -> Option<u64> {
+    let is_whole = number.fract() == 0.0 && (0.0..=MAX_EXACT).contains(&number);
+    is_whole.then_some(number as u64)
 }

@@ -22,6 +22,7 @@ use payments::{
 };
 use serde_json::{Value, json};
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
@@ -238,6 +239,22 @@ async fn every_other_error_is_a_problem_too() {
     test.call(Method::POST, "/v1/payments", large)
         .await
         .assert_problem(413, "too large");
+
+    // A client that writes everything before it reads anything hears of it as well.
+    let mut stream = TcpStream::connect(test.demo.addresses().http)
+        .await
+        .unwrap();
+    let length = 10_000_000;
+    let head = format!(
+        "POST /v1/payments HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![b' '; length]).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("application/problem+json"), "{answer}");
+
     for (method, path, status) in [
         (Method::GET, "/v1/payments/pay_none", 404),
         (Method::GET, "/v1/payments/%ff", 404),
@@ -270,13 +287,15 @@ async fn faults_are_set_part_by_part_and_read_back() {
         "[]",
         r#"{"error_rate":2}"#,
         r#"{"latency_ms":1.5}"#,
+        r#"{"latency_ms":-1.0}"#,
+        r#"{"latency_ms":1e19}"#,
         r#"{"hung":true}"#,
     ] {
         test.faults(Method::POST, garbage)
             .await
             .assert_problem(422, garbage);
     }
-    test.faults(Method::POST, r#"{"latency_ms":1}"#).await;
+    test.faults(Method::POST, r#"{"latency_ms":1.0}"#).await;
     let now = test.faults(Method::GET, "").await.body;
     assert_eq!(
         now,
