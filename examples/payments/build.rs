@@ -5,14 +5,17 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let mut compiler = protox::Compiler::new(["proto"])?;
-    compiler.include_imports(true).include_source_info(true);
-    compiler.open_files(["payments.proto", "fraud.proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    fs::write(
-        out.join("descriptors.bin"),
-        compiler.encode_file_descriptor_set(),
-    )?;
-    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
+    // Apart: a server is to tell of what it serves, and no more.
+    for name in ["payments", "fraud"] {
+        let mut compiler = protox::Compiler::new(["proto"])?;
+        compiler.include_imports(true).include_source_info(true);
+        compiler.open_file(format!("{name}.proto"))?;
+        fs::write(
+            out.join(format!("{name}.bin")),
+            compiler.encode_file_descriptor_set(),
+        )?;
+        tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
+    }
     Ok(())
 }

@@ -45,7 +45,10 @@ impl fmt::Display for Banner<'_> {
                 self.0.gateway_url()
             )?,
         }
-        writeln!(f, "  fraud service (gRPC)   {fraud}  fraud.v1.Fraud")?;
+        writeln!(
+            f,
+            "  fraud service (gRPC)   {fraud}  fraud.v1.Fraud, with reflection"
+        )?;
         writeln!(f, "  fraud service faults   http://{fraud_faults}/faults")?;
         writeln!(f, "\nMake a payment:")?;
         writeln!(

@@ -10,9 +10,10 @@ use std::{
 };
 
 use axum::{Router, http::Uri, serve::ListenerExt};
+use seaworthy::bulkhead::BulkheadHandle;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
 use tonic::transport::{Server, server::TcpIncoming};
-use tonic_reflection::server::Builder as Reflection;
+use tonic_reflection::server::Builder;
 use tower::BoxError;
 
 use crate::{
@@ -24,8 +25,8 @@ use crate::{
     fraud::FraudService,
     gateway, grpc,
     problem::{no_such_method, no_such_path},
-    proto::{DESCRIPTORS, fraud::fraud_server::FraudServer},
-    queue::{self, queue},
+    proto::{FRAUD, PAYMENTS, fraud::fraud_server::FraudServer},
+    queue::{self, Queue, queue},
     stack::Stack,
     store::Store,
     telemetry::Telemetry,
@@ -136,8 +137,14 @@ impl Demo {
             .fallback(no_such_path)
             .method_not_allowed_fallback(no_such_method);
         back.spawn(fraud_faults.serve(control, pending()));
-        let fraud_server =
-            Server::builder().add_service(FraudServer::new(FraudService::new(switch)));
+        let fraud_server = Server::builder()
+            .add_service(FraudServer::new(FraudService::new(switch)))
+            .add_service(reflection(FRAUD).build_v1().map_err(StartError::other)?)
+            .add_service(
+                reflection(FRAUD)
+                    .build_v1alpha()
+                    .map_err(StartError::other)?,
+            );
         back.spawn(fraud.serve_grpc(fraud_server, pending()));
 
         let stack = Stack::new(addresses.fraud).map_err(StartError::Other)?;
@@ -151,16 +158,17 @@ impl Demo {
         let cashier = Cashier {
             upstreams,
             store,
-            queue,
+            queue: queue.clone(),
         };
         let payments = grpc::routes(cashier.clone(), stack.payment_layer);
-        // Both versions: older tools know only the second.
-        let reflection =
-            || Reflection::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
         let grpc_server = Server::builder()
             .add_routes(payments)
-            .add_service(reflection().build_v1().map_err(StartError::other)?)
-            .add_service(reflection().build_v1alpha().map_err(StartError::other)?);
+            .add_service(reflection(PAYMENTS).build_v1().map_err(StartError::other)?)
+            .add_service(
+                reflection(PAYMENTS)
+                    .build_v1alpha()
+                    .map_err(StartError::other)?,
+            );
         let (drain, draining) = watch::channel(());
         let mut front = JoinSet::new();
         let router = api::router(cashier, telemetry, breakable);
@@ -206,6 +214,11 @@ impl Demo {
 async fn begun(mut draining: watch::Receiver<()>) {
     // An error is what is waited for: the sender was dropped.
     drop(draining.changed().await);
+}
+
+/// Each server has both versions of it: older tools know only the second.
+fn reflection(descriptors: &'static [u8]) -> Builder<'static> {
+    Builder::configure().register_encoded_file_descriptor_set(descriptors)
 }
 
 fn url(address: SocketAddr) -> String {

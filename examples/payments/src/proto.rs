@@ -20,5 +20,8 @@ pub mod fraud {
     tonic::include_proto!("fraud.v1");
 }
 
-/// The descriptors of both, for server reflection.
-pub(crate) const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+/// Descriptors for server reflection: of the payments API.
+pub(crate) const PAYMENTS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/payments.bin"));
+
+/// Of the fraud service.
+pub(crate) const FRAUD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/fraud.bin"));

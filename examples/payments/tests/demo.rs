@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::net::SocketAddr;
+
 use axum::{
     Router,
     body::{Body, to_bytes},
@@ -104,8 +106,19 @@ impl Test {
     }
 
     async fn channel(&self) -> Channel {
-        let url = format!("http://{}", self.demo.addresses().grpc);
-        Endpoint::from_shared(url).unwrap().connect().await.unwrap()
+        channel(self.demo.addresses().grpc).await
+    }
+}
+
+async fn channel(address: SocketAddr) -> Channel {
+    let url = format!("http://{address}");
+    Endpoint::from_shared(url).unwrap().connect().await.unwrap()
+}
+
+fn list_services() -> ServerReflectionRequest {
+    ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
     }
 }
 
@@ -402,28 +415,27 @@ async fn grpc_pays_finds_and_refuses() {
 }
 
 #[tokio::test]
-async fn grpc_lists_its_services() {
+async fn each_grpc_server_lists_what_it_serves() {
     let test = Test::start(None).await;
-    let mut client = ServerReflectionClient::new(test.channel().await);
-    let request = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
-    let mut answers = client
-        .server_reflection_info(tokio_stream::iter([request]))
-        .await
-        .unwrap()
-        .into_inner();
-    let answer = answers.message().await.unwrap().unwrap();
-    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
-        panic!("{answer:?}");
-    };
-    let names: Vec<_> = list
-        .service
-        .iter()
-        .map(|service| service.name.as_str())
-        .collect();
-    assert!(names.contains(&"payments.v1.Payments"), "{names:?}");
+    let addresses = test.demo.addresses();
+    for (address, service) in [
+        (addresses.grpc, "payments.v1.Payments"),
+        (addresses.fraud, "fraud.v1.Fraud"),
+    ] {
+        let mut client = ServerReflectionClient::new(channel(address).await);
+        let mut answers = client
+            .server_reflection_info(tokio_stream::iter([list_services()]))
+            .await
+            .unwrap()
+            .into_inner();
+        let answer = answers.message().await.unwrap().unwrap();
+        let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+            panic!("{answer:?}");
+        };
+        let mut names: Vec<_> = list.service.into_iter().map(|it| it.name).collect();
+        names.retain(|name| !name.starts_with("grpc.reflection."));
+        assert_eq!(names, [service]);
+    }
 }
 
 #[tokio::test]
