@@ -11,7 +11,13 @@ use std::{
 
 use axum::{Router, http::Uri, serve::ListenerExt};
 use seaworthy::bulkhead::BulkheadHandle;
-use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
+use tokio::{
+    net::TcpListener,
+    select,
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tonic::transport::{Server, server::TcpIncoming};
 use tonic_reflection::server::Builder;
 use tower::BoxError;
@@ -41,6 +47,9 @@ pub struct Demo {
     /// The payments API; ends when `drain` is dropped and every connection is over.
     front: JoinSet<()>,
     drain: watch::Sender<()>,
+    /// Knows which payments are running.
+    payments: BulkheadHandle,
+    queue: Queue,
     /// What the payments API needs to finish: the upstreams and the queue. Aborted when dropped.
     back: JoinSet<()>,
 }
@@ -88,6 +97,10 @@ pub enum StartError {
 
 /// How long running payments may take to finish once the demo drains.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// For what is on its way when the demo drains: first requests of those who are connected, in the
+/// end the last answers. Twice this and the longest payment are less than the grace.
+const MOMENT: Duration = Duration::from_millis(200);
 
 /// Any free port: further upstreams have no flag.
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -179,6 +192,8 @@ impl Demo {
             gateway_url,
             front,
             drain,
+            payments: stack.guards.payment.bulkhead,
+            queue,
             back,
         })
     }
@@ -195,15 +210,38 @@ impl Demo {
         &self.gateway_url
     }
 
-    /// Takes no more connections, lets running payments finish for at most ten seconds, then stops
-    /// the upstreams. Payments that wait in the queue are not waited for. Answers whether every
-    /// payment finished.
+    /// How many payments wait in the queue.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Takes no more connections and no more payments, lets running ones finish for at most ten
+    /// seconds, then stops the upstreams. Payments that wait in the queue are not waited for.
+    /// Answers whether every running payment finished.
     pub async fn drain(self) -> bool {
         let Self {
-            front, drain, back, ..
+            front,
+            drain,
+            payments,
+            back,
+            ..
         } = self;
         drop(drain);
-        let finished = timeout(GRACE, front.join_all()).await.is_ok();
+        // Payments are waited for, connections are not: a client may keep one for as long as it
+        // likes, with half a request or a stream of reflection.
+        let paid = async {
+            sleep(MOMENT).await;
+            payments.drain().await;
+            sleep(MOMENT).await;
+        };
+        let over = async {
+            select! {
+                _ = front.join_all() => {}
+                () = paid => {}
+            }
+        };
+        let finished = timeout(GRACE, over).await.is_ok();
         // The upstreams are stopped last: running payments needed them.
         drop(back);
         finished

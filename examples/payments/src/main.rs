@@ -40,10 +40,16 @@ async fn run(flags: &Flags) -> Result<(), BoxError> {
     say(&Banner::of(&demo).to_string());
     signals.next().await;
     say("Draining: running payments finish, for 10 seconds at most.");
+    let queued = demo.queued();
     if demo.drain().await {
         say("Drained.");
     } else {
         say("Time is up: what was still running is cut off.");
+    }
+    if queued > 0 {
+        say(&format!(
+            "Queued payments are not waited for: {queued} are lost."
+        ));
     }
     Ok(())
 }

@@ -28,6 +28,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
+use tokio_stream::StreamExt;
 use tonic::{
     Code,
     transport::{Channel, Endpoint},
@@ -457,9 +458,20 @@ async fn drain_refuses_connections_and_lets_a_payment_finish() {
 
     let test = Test::start(Some(&url)).await;
     let addresses = test.demo.addresses().clone();
-    // Neither an idle connection nor a gRPC channel holds the drain up.
+    // What clients hold does not hold the drain up: idle connections, half a request, a channel,
+    // a stream of reflection.
     let idle = TcpStream::connect(addresses.http).await.unwrap();
-    let channel = PaymentsClient::new(test.channel().await);
+    let silent = TcpStream::connect(addresses.grpc).await.unwrap();
+    let mut half = TcpStream::connect(addresses.http).await.unwrap();
+    half.write_all(b"GET /status HT").await.unwrap();
+    let channel = test.channel().await;
+    let requests = tokio_stream::iter([list_services()]).chain(tokio_stream::pending());
+    let mut reflection = ServerReflectionClient::new(channel.clone())
+        .server_reflection_info(requests)
+        .await
+        .unwrap()
+        .into_inner();
+    reflection.message().await.unwrap();
 
     let Test { demo, client } = test;
     let request = Request::post(format!("http://{}/v1/payments", addresses.http));
@@ -480,5 +492,5 @@ async fn drain_refuses_connections_and_lets_a_payment_finish() {
         (StatusCode::OK, &json!("approved"))
     );
     assert!(draining.await.unwrap(), "every payment finished");
-    drop((idle, channel));
+    drop((idle, silent, half, channel, reflection));
 }
