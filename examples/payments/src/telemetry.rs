@@ -4,6 +4,8 @@ use std::{sync::OnceLock, time::Duration};
 
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
+use crate::payment::Status;
+
 /// Renders the metrics; shared by its clones.
 #[derive(Clone, Debug)]
 pub(crate) struct Telemetry {
@@ -67,4 +69,9 @@ fn describe() {
         metrics::Unit::Seconds,
         "How long a payment took to be answered."
     );
+    // From the first scrape on: of a series that begins with its first event, the event is missed.
+    for status in Status::ALL.map(Status::as_str) {
+        metrics::counter!("payments_total", "status" => status).absolute(0);
+        metrics::counter!("payments_settled_from_queue_total", "status" => status).absolute(0);
+    }
 }

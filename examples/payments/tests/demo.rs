@@ -350,6 +350,9 @@ async fn absent_gateway_is_a_bad_gateway() {
 #[tokio::test]
 async fn page_status_and_metrics_answer() {
     let test = Test::start(None).await;
+    let first = test.call(Method::GET, "/metrics", "").await.body;
+    let series = r#"payments_total{status="declined"} "#;
+    assert!(first.as_str().unwrap().contains(series), "{first}");
     test.pay(VISA).await;
     let page = test.call(Method::GET, "/", "").await;
     assert_eq!(page.content_type, "text/html; charset=utf-8");
