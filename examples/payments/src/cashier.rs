@@ -33,8 +33,10 @@ pub(crate) enum Why {
     Busy { retry_after: Option<Duration> },
     /// The gateway did not answer in time.
     TimedOut { retry_after: Option<Duration> },
-    /// The gateway answered badly, or not at all.
+    /// The gateway answered badly, or could not be reached.
     BadGateway,
+    /// The gateway may have charged the card: its answer was lost, or makes no sense.
+    AnswerLost,
 }
 
 /// A payment under way. Dropped with the call, it leaves a payment that says so.
@@ -96,14 +98,10 @@ impl Cashier {
             Err(ChargeError::TimedOut { retry_after }) => {
                 Err(running.fail(settled, Why::TimedOut { retry_after }))
             }
-            Err(ChargeError::Rejected { status }) => {
-                tracing::warn!(%status, "gateway rejected a charge");
+            Err(ChargeError::Rejected | ChargeError::Bad) => {
                 Err(running.fail(settled, Why::BadGateway))
             }
-            Err(ChargeError::Bad { status }) => {
-                tracing::debug!(?status, "gateway answered badly");
-                Err(running.fail(settled, Why::BadGateway))
-            }
+            Err(ChargeError::Lost) => Err(running.fail(settled, Why::AnswerLost)),
         }
     }
 }
@@ -119,9 +117,9 @@ impl Running<'_> {
     }
 
     fn fail(&self, mut settled: Payment, why: Why) -> NotPaid {
-        // A gateway that did not answer in time may yet have charged the card.
+        // A gateway whose answer is missing may have charged the card.
         settled.status = match why {
-            Why::TimedOut { .. } => Status::Unknown,
+            Why::TimedOut { .. } | Why::AnswerLost => Status::Unknown,
             Why::QueueFull { .. } | Why::Busy { .. } | Why::BadGateway => Status::Failed,
         };
         let Payment { payment_id, .. } = self.settle(settled);
@@ -161,6 +159,7 @@ impl Why {
             Self::Busy { .. } => "too many charges are running",
             Self::TimedOut { .. } => "the card gateway did not answer in time",
             Self::BadGateway => "the card gateway did not take the charge",
+            Self::AnswerLost => "the card gateway's answer was lost, or makes no sense",
         }
     }
 }

@@ -72,13 +72,20 @@ impl payments_server::Payments for PaymentsService {
 }
 
 impl From<NotPaid> for Status {
-    fn from(NotPaid { why, .. }: NotPaid) -> Self {
+    fn from(NotPaid { payment_id, why }: NotPaid) -> Self {
         // As gRPC maps the statuses that HTTP callers get.
         let code = match why {
-            Why::QueueFull { .. } | Why::Busy { .. } | Why::BadGateway => Code::Unavailable,
+            Why::QueueFull { .. } | Why::Busy { .. } | Why::BadGateway | Why::AnswerLost => {
+                Code::Unavailable
+            }
             Why::TimedOut { .. } => Code::DeadlineExceeded,
         };
-        Self::new(code, why.as_str())
+        let mut status = Self::new(code, why.as_str());
+        // So that its caller can look the payment up, as over HTTP.
+        if let Ok(payment_id) = payment_id.parse() {
+            status.metadata_mut().insert("payment-id", payment_id);
+        }
+        status
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) enum Status {
     Declined,
     /// The gateway said no, or answered badly.
     Failed,
-    /// The charge was cut short: only the gateway knows how it ended.
+    /// The charge was cut short, or its answer lost: only the gateway knows how it ended.
     Unknown,
 }
 

@@ -171,8 +171,8 @@ impl Worker {
             };
             let given_up = match error {
                 ChargeError::CircuitOpen { .. } | ChargeError::Busy { .. } => false,
-                ChargeError::Rejected { .. } => true,
-                ChargeError::TimedOut { .. } | ChargeError::Bad { .. } => {
+                ChargeError::Rejected => true,
+                ChargeError::TimedOut { .. } | ChargeError::Lost | ChargeError::Bad => {
                     // A probe that fails says that the gateway is still away, not that it will
                     // not have this payment.
                     attempts += u32::from(turn.is_none());
@@ -184,6 +184,10 @@ impl Worker {
                     ChargeError::TimedOut { .. } => {
                         payment.status = Status::Unknown;
                         payment.message = Some("The card gateway did not answer in time");
+                    }
+                    ChargeError::Lost => {
+                        payment.status = Status::Unknown;
+                        payment.message = Some("The card gateway's answer was lost");
                     }
                     _ => {
                         payment.status = Status::Failed;

@@ -13,7 +13,7 @@
 //!                   fraud service                                 card gateway
 //! ```
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, error::Error, iter, net::SocketAddr, time::Duration};
 
 use axum::{
     body::Body,
@@ -23,7 +23,7 @@ use axum::{
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{self, Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
 use seaworthy::{
@@ -215,7 +215,12 @@ where
 /// own failure.
 pub(crate) fn explain(error: &BoxError) -> ChargeError {
     let Some(rejection) = Rejection::find(&**error) else {
-        return ChargeError::Bad { status: None };
+        // Once connected, the charge may have arrived, and only its answer not.
+        return if never_connected(&**error) {
+            ChargeError::Bad
+        } else {
+            ChargeError::Lost
+        };
     };
     let retry_after = rejection.retry_after();
     if rejection.is_open() {
@@ -225,6 +230,12 @@ pub(crate) fn explain(error: &BoxError) -> ChargeError {
     } else {
         ChargeError::Busy { retry_after }
     }
+}
+
+fn never_connected(error: &(dyn Error + 'static)) -> bool {
+    iter::successors(Some(error), |&error| error.source())
+        .filter_map(|error| error.downcast_ref::<legacy::Error>())
+        .any(legacy::Error::is_connect)
 }
 
 // ===== impl Stack =====

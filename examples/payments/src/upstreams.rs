@@ -1,6 +1,6 @@
 //! What the payments API asks of its two upstreams, and what their answers mean.
 
-use std::time::Duration;
+use std::{error::Error, iter, time::Duration};
 
 use axum::{
     body::to_bytes,
@@ -10,9 +10,9 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body_util::Full;
 use seaworthy::http::retry::IDEMPOTENCY_KEY;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tonic::Code;
-use tower::{Service, ServiceExt};
+use tower::{BoxError, ServiceExt};
 
 use crate::{
     payment::{FraudCheck, NewPayment},
@@ -46,9 +46,11 @@ pub(crate) enum ChargeError {
     /// No answer in time.
     TimedOut { retry_after: Option<Duration> },
     /// The gateway understood and said no: asking again changes nothing.
-    Rejected { status: StatusCode },
-    /// It answered badly, or, without a status, not at all.
-    Bad { status: Option<StatusCode> },
+    Rejected,
+    /// It answered badly, or could not be reached.
+    Bad,
+    /// Its answer was lost, or makes no sense: the card may have been charged.
+    Lost,
 }
 
 impl Upstreams {
@@ -102,29 +104,35 @@ impl Upstreams {
             .body(Full::new(Bytes::from(body.to_string())))
             .expect("a payment's id is a header value");
 
-        let mut gateway = self.stack.gateway.clone();
-        let ready = gateway.ready().await.map_err(|error| explain(&error))?;
-        let response = ready.call(request).await.map_err(|error| explain(&error))?;
+        let payment_id = charge.payment_id.as_str();
+        let gateway = self.stack.gateway.clone();
+        let response = gateway
+            .oneshot(request)
+            .await
+            .map_err(|error| told(payment_id, &error))?;
         let status = response.status();
         // The body is read to its end whatever the status: only then is the call over, and the
         // connection free for the next one.
         let body = to_bytes(response.into_body(), MAX_ANSWER).await;
         match status {
             status if status.is_success() => {
-                let body = body.map_err(|error| explain(&error.into_inner()))?;
-                let answer: Option<Value> = serde_json::from_slice(&body).ok();
-                Ok(answer.and_then(|answer| answer["charge_id"].as_str().map(str::to_owned)))
+                let body = body.map_err(|error| told(payment_id, &error.into_inner()))?;
+                charge_id(&body).map_err(|error| {
+                    tracing::warn!(payment_id, %error, "cannot read the card gateway's answer");
+                    ChargeError::Lost
+                })
             }
-            StatusCode::REQUEST_TIMEOUT
-            | StatusCode::CONFLICT
-            | StatusCode::TOO_EARLY
-            | StatusCode::TOO_MANY_REQUESTS => Err(ChargeError::Bad {
-                status: Some(status),
-            }),
-            status if status.is_client_error() => Err(ChargeError::Rejected { status }),
-            status => Err(ChargeError::Bad {
-                status: Some(status),
-            }),
+            status => {
+                tracing::warn!(payment_id, %status, "the card gateway did not take a charge");
+                Err(match status {
+                    StatusCode::REQUEST_TIMEOUT
+                    | StatusCode::CONFLICT
+                    | StatusCode::TOO_EARLY
+                    | StatusCode::TOO_MANY_REQUESTS => ChargeError::Bad,
+                    status if status.is_client_error() => ChargeError::Rejected,
+                    _ => ChargeError::Bad,
+                })
+            }
         }
     }
 
@@ -150,6 +158,37 @@ impl Upstreams {
             }
         }
     }
+}
+
+/// What an error means, and a line in the log for what is not a refusal of ours.
+fn told(payment_id: &str, error: &BoxError) -> ChargeError {
+    let why = explain(error);
+    if let ChargeError::TimedOut { .. } | ChargeError::Bad | ChargeError::Lost = why {
+        let error = causes(&**error);
+        tracing::warn!(payment_id, error, "no answer from the card gateway");
+    }
+    why
+}
+
+/// The name of the charge, if there is one in the answer of the gateway. What is no JSON object is
+/// not its answer, but the page of a proxy, say. Nothing at all is one: the status says enough.
+fn charge_id(body: &[u8]) -> Result<Option<String>, serde_json::Error> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let answer: Map<String, Value> = serde_json::from_slice(body)?;
+    Ok(answer
+        .get("charge_id")
+        .and_then(Value::as_str)
+        .map(str::to_owned))
+}
+
+/// An error with all that led to it.
+fn causes(error: &(dyn Error + 'static)) -> String {
+    let causes: Vec<_> = iter::successors(Some(error), |&error| error.source())
+        .map(ToString::to_string)
+        .collect();
+    causes.join(": ")
 }
 
 /// Far more than a gateway has to say about a charge.

@@ -344,7 +344,15 @@ async fn absent_gateway_is_a_bad_gateway() {
         .unwrap();
     let test = Test::start(Some(&format!("http://{port}"))).await;
     assert_eq!(test.demo.addresses().gateway, None);
-    test.pay(VISA).await.assert_problem(502, "nobody there");
+    let failed = test.pay(VISA).await;
+    failed.assert_problem(502, "nobody there");
+    // For certain: the charge reached nobody.
+    let path = format!(
+        "/v1/payments/{}",
+        failed.body["payment_id"].as_str().unwrap()
+    );
+    let found = test.call(Method::GET, &path, "").await;
+    assert_eq!(found.body["status"], "failed");
 }
 
 #[tokio::test]

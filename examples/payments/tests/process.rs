@@ -145,6 +145,27 @@ fn further_signals_do_not_cut_a_payment_short() {
 }
 
 #[test]
+fn payments_left_in_the_queue_and_bad_answers_are_told() {
+    let mut running = Running::start();
+    let faults = running.address("card gateway faults");
+    let faults = http(faults, "POST /faults", r#"{"error_rate":1}"#);
+    assert_eq!(status(&faults), "HTTP/1.1 200");
+    let visa = r#"{"amount":1,"currency":"USD","card_token":"tok_visa"}"#;
+    let pay = || http(running.address("payments API "), "POST /v1/payments", visa);
+    while status(&pay()) != "HTTP/1.1 202" {}
+    running.signal("INT");
+    let mut said = String::new();
+    let mut stdout = running.child.stdout.take().unwrap();
+    stdout.read_to_string(&mut said).unwrap();
+    assert!(said.contains("1 are lost"), "{said}");
+    let mut logged = String::new();
+    let mut stderr = running.child.stderr.take().unwrap();
+    stderr.read_to_string(&mut logged).unwrap();
+    let told = logged.matches("status=503").count();
+    assert_eq!(told, 5, "{logged}");
+}
+
+#[test]
 fn taken_port_is_told_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

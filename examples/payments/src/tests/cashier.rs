@@ -48,7 +48,6 @@ async fn bad_answers_fail_the_payment() {
         (DOWN, 3),
         (Gateway::Answers(StatusCode::FOUND), 1),
         (Gateway::Answers(StatusCode::PAYMENT_REQUIRED), 1),
-        (Gateway::Breaks, 3),
     ] {
         let test = Test::start(1);
         test.gateway(answer);
@@ -58,6 +57,39 @@ async fn bad_answers_fail_the_payment() {
         // Under one key: what the gateway did the first time it does not do again.
         let seen = BTreeMap::from([(failed.payment_id, attempts)]);
         assert_eq!(*test.seen.lock().unwrap(), seen, "{answer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_that_is_lost_or_makes_no_sense_leaves_the_payment_unknown() {
+    for (answer, attempts) in [
+        (Gateway::Breaks, 3),
+        (Gateway::Says("<html>Log in to the network</html>"), 1),
+        (Gateway::Says("[1]"), 1),
+        (Gateway::Says("{\"charge_id\":"), 1),
+    ] {
+        let test = Test::start(1);
+        test.gateway(answer);
+        let failed = test.cashier.pay(visa()).await.unwrap_err();
+        assert_eq!(failed.why, Why::AnswerLost, "{answer:?}");
+        assert_eq!(test.stored(&failed.payment_id).status, Status::Unknown);
+        assert_eq!(test.seen(), attempts, "{answer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn charge_is_named_where_the_gateway_names_it() {
+    for (answer, named) in [
+        ("{\"charge_id\":\"ch_9\"}", Some("ch_9")),
+        ("{\"charge_id\":9}", None),
+        ("{}", None),
+        ("", None),
+    ] {
+        let test = Test::start(1);
+        test.gateway(Gateway::Says(answer));
+        let payment = test.cashier.pay(visa()).await.unwrap();
+        assert_eq!(payment.status, Status::Approved, "{answer}");
+        assert_eq!(payment.charge_id.as_deref(), named, "{answer}");
     }
 }
 
@@ -132,6 +164,7 @@ fn each_reason_has_its_status_and_says_when_to_come_back() {
             Code::DeadlineExceeded,
         ),
         (Why::BadGateway, 502, None, Code::Unavailable),
+        (Why::AnswerLost, 502, None, Code::Unavailable),
     ] {
         let failed = NotPaid {
             payment_id: "pay_1".to_owned(),
@@ -145,6 +178,8 @@ fn each_reason_has_its_status_and_says_when_to_come_back() {
         );
         let header = response.headers().get("retry-after");
         assert_eq!(header.map(|value| value.to_str().unwrap()), wait, "{why:?}");
-        assert_eq!(tonic::Status::from(failed).code(), code, "{why:?}");
+        let status = tonic::Status::from(failed);
+        assert_eq!(status.code(), code, "{why:?}");
+        assert_eq!(status.metadata().get("payment-id").unwrap(), "pay_1");
     }
 }

@@ -41,6 +41,8 @@ mod queue_worker;
 #[derive(Clone, Copy, Debug)]
 enum Gateway {
     Answers(StatusCode),
+    /// With 200.
+    Says(&'static str),
     /// As a gateway that is overloaded: late, and asking for a minute of peace.
     AnswersBusyLate,
     Breaks,
@@ -87,6 +89,7 @@ impl Test {
                 async move {
                     match does {
                         Gateway::Answers(status) => Ok((status, "{}").into_response()),
+                        Gateway::Says(body) => Ok(body.into_response()),
                         Gateway::AnswersBusyLate => {
                             sleep(Duration::from_millis(1_900)).await;
                             let head = (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "60")]);

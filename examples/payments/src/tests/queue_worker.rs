@@ -149,7 +149,8 @@ async fn queued_payment_that_alone_is_answered_badly_is_given_up() {
             30,
             Status::Failed,
         ),
-        (Gateway::Breaks, 30, Status::Failed),
+        (Gateway::Breaks, 30, Status::Unknown),
+        (Gateway::Says("hello"), 10, Status::Unknown),
         (Gateway::Hangs, 30, Status::Unknown),
         (
             Gateway::Answers(StatusCode::PAYMENT_REQUIRED),
