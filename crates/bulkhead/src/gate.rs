@@ -132,7 +132,8 @@ impl BulkheadGate {
         let pace = Duration::from_nanos(self.pace.load(Ordering::Relaxed));
         // Whoever waited in vain comes back behind at least one other, or there would have been a slot.
         let ahead = u32::try_from(waiting.max(1)).unwrap_or(u32::MAX);
-        let served = pace.saturating_mul(ahead);
+        // However slow the pace: by then those ahead have been served, or have waited in vain.
+        let served = pace.saturating_mul(ahead).min(self.max_wait());
         Refusal::new(kind, (!served.is_zero()).then_some(served))
     }
 

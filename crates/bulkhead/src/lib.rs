@@ -64,7 +64,7 @@
 //! Whoever is given a slot in time keeps it, however late it is polled; a call whose time was over before that is never given one.
 //!
 //! A full queue refuses without taking its lock.
-//! Its refusal says when to come back, as far as that is known: by Little's law, the time in which those who wait now will have been served, from the pace at which slots were handed on so far.
+//! Its refusal says when to come back, as far as that is known: by Little's law, the time in which those who wait now will have been served, from the pace at which slots were handed on so far, and no longer than they may wait.
 //! That pace is measured only while calls wait, where the time is read in any case; a bulkhead without a queue would have to time every call, and says nothing.
 //!
 //! # Where the state lives

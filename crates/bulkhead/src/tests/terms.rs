@@ -188,6 +188,16 @@ async fn full_queue_says_when_it_will_have_been_served() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_is_sent_away_for_longer_than_those_ahead_may_wait() {
+    let (handle, _calls) = paced().await;
+    handle.set_max_wait(250 * MILLI);
+    assert_eq!(
+        Call::new(&handle).refusal().retry_after(),
+        Some(250 * MILLI)
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn vain_wait_says_when_to_come_back_unless_the_caller_is_out_of_time() {
     let (handle, mut calls) = paced().await;
     drop(calls.pop());
