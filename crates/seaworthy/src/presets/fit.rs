@@ -39,6 +39,10 @@ impl Times {
             let reason = "must be below that of the stack, which would always come first";
             return Err(InvalidConfig::new("total_timeout", reason));
         }
+        if reaches(self.limit, self.retry_total) {
+            let reason = "must be above the limit of the timeout inside of the circuit breaker, or the first call that hangs is cut where the circuit does not see it";
+            return Err(InvalidConfig::new("total_timeout", reason));
+        }
         if reaches(self.limit, self.retry_attempt) {
             let reason = "must be above the limit of the timeout inside of the circuit breaker, which otherwise never sees a call time out";
             return Err(InvalidConfig::new("attempt_timeout", reason));

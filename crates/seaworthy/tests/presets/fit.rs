@@ -101,6 +101,12 @@ fn limits_of_the_retry_that_others_make_void_are_refused() {
     };
     assert_eq!(total(10 * SECOND), Some("total_timeout"));
     assert_eq!(total(9 * SECOND), None);
+    assert_eq!(
+        total(3 * SECOND),
+        Some("total_timeout"),
+        "as long as an attempt, it cuts that from outside of the circuit"
+    );
+    assert_eq!(total(4 * SECOND), None);
     let attempt = |limit| {
         let stack = client("gateway").plain();
         wrong(stack.retry(|it| it.attempt_timeout(limit)).build())
