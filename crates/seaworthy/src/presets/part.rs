@@ -207,8 +207,7 @@ impl<T, C> Part for DeadlineLayer<T, C> {
     }
 
     fn times(&self, times: &mut Times) {
-        let seen = self.handle().snapshot();
-        times.total = [seen.max, seen.default_limit].into_iter().flatten().min();
+        times.total = self.handle().snapshot().longest;
     }
 }
 

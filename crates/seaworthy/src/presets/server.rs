@@ -158,7 +158,7 @@ impl<E, D, B, O> ServerBuilder<E, D, B, O> {
     ///
     /// | option | what cannot be |
     /// |---|---|
-    /// | `limit` | the handler has as much time as the deadline's `max` or `default_limit`, which then always comes first |
+    /// | `limit` | the handler has as much time as any request can get: the deadline's `max`, or `default_limit` where callers say nothing, which then always comes first |
     /// | `queue` | a call may wait for a slot for as long as it has in all, and the wait is not [`Duration::MAX`] |
     pub fn build(self) -> Result<ServerLayer<E::Layer, D::Layer, B::Layer, O::Layer>, InvalidConfig>
     where

@@ -75,6 +75,23 @@ fn handler_as_long_as_the_deadline_is_refused() {
     assert_eq!(with(15 * SECOND, Duration::MAX), Some("limit"));
     assert_eq!(with(Duration::MAX, 15 * SECOND), Some("limit"));
     assert_eq!(with(16 * SECOND, 16 * SECOND), None);
+    assert_eq!(with(10 * SECOND, 20 * SECOND), Some("limit"));
+}
+
+/// Nobody is cut at the `default_limit` who asks for more.
+#[test]
+fn handler_may_outlast_the_deadline_of_those_who_say_nothing() {
+    let with = |max, deaf| {
+        let stack = server("payments").http().deadline(|it| {
+            let it = it.default_limit(5 * SECOND);
+            it.max(max).ignore_incoming(deaf)
+        });
+        wrong(stack.build())
+    };
+    assert_eq!(with(Duration::MAX, false), None);
+    assert_eq!(with(60 * SECOND, false), None);
+    assert_eq!(with(15 * SECOND, false), Some("limit"));
+    assert_eq!(with(60 * SECOND, true), Some("limit"));
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub max: Option<Duration>,
     /// What a request gets whose caller says nothing; `None` for no deadline.
     pub default_limit: Option<Duration>,
+    /// The most time that any request can get: `max` where callers are heard, the lesser of the two where they say nothing; `None` if there is no most.
+    pub longest: Option<Duration>,
     /// Calls that were cut at their deadline so far.
     pub timeouts: u64,
     /// Calls under way.
@@ -41,6 +43,7 @@ impl DeadlineHandle {
             name: self.share.telemetry.name().to_owned(),
             max: finite(rules.max.get()),
             default_limit: finite(rules.default.get()),
+            longest: finite(rules.longest()),
             timeouts: self.share.timeouts(),
             in_flight: self.share.in_flight(),
         }

@@ -46,13 +46,19 @@ pub struct Builder<T, C> {
     default_limit: Duration,
     min_useful: Duration,
     margin: Duration,
+    /// Whether requests can say how much time they have.
+    can_say: bool,
     ignore_incoming: bool,
 }
 
 impl DeadlineLayer<(), ()> {
     /// For requests that carry no deadline on the wire: they get the [`default_limit`](Builder::default_limit), or what the task has.
     pub fn plain(name: impl Into<String>) -> Builder<Plain, Plain> {
-        Builder::new(name.into(), Plain::new(), Plain::new())
+        let builder = Builder::new(name.into(), Plain::new(), Plain::new());
+        Builder {
+            can_say: false,
+            ..builder
+        }
     }
 
     /// For HTTP and gRPC: deadlines in [`DeadlineHeaders`], calls that are over when their response body is.
@@ -117,6 +123,7 @@ impl<T, C> Builder<T, C> {
             default_limit: Duration::MAX,
             min_useful: Duration::ZERO,
             margin: Duration::ZERO,
+            can_say: true,
             ignore_incoming: false,
         }
     }
@@ -131,6 +138,7 @@ impl<T, C> Builder<T, C> {
             default_limit: self.default_limit,
             min_useful: self.min_useful,
             margin: self.margin,
+            can_say: self.can_say,
             ignore_incoming: self.ignore_incoming,
         }
     }
@@ -145,6 +153,7 @@ impl<T, C> Builder<T, C> {
             default_limit: self.default_limit,
             min_useful: self.min_useful,
             margin: self.margin,
+            can_say: true,
             ignore_incoming: self.ignore_incoming,
         }
     }
@@ -199,7 +208,7 @@ impl<T, C> Builder<T, C> {
             default: Span::new(self.default_limit),
             min_useful: self.min_useful,
             margin: self.margin,
-            ignore_incoming: self.ignore_incoming,
+            hears_callers: self.can_say && !self.ignore_incoming,
         };
         let telemetry = Telemetry::new(LAYER, &self.name);
         Ok(DeadlineLayer {

@@ -14,13 +14,24 @@ pub struct Rules {
     pub(crate) default: Span,
     pub(crate) min_useful: Duration,
     pub(crate) margin: Duration,
-    pub(crate) ignore_incoming: bool,
+    /// Whether what callers say counts, where they can say something.
+    pub(crate) hears_callers: bool,
 }
 
 impl Rules {
     /// Whether every call is refused: no time is left for any.
     pub(crate) fn refuse_all(&self) -> bool {
         self.max.get().is_zero()
+    }
+
+    /// The most that any request can get.
+    pub(crate) fn longest(&self) -> Duration {
+        let max = self.max.get();
+        if self.hears_callers {
+            max
+        } else {
+            max.min(self.default.get())
+        }
     }
 
     /// The terms of a call; none for a call that cannot be done in time.
@@ -45,10 +56,10 @@ impl Rules {
 
     /// How long this request may take.
     fn time<Req>(&self, carry: &impl Carry<Req>, request: &Req) -> Duration {
-        let given = if self.ignore_incoming {
-            None
-        } else {
+        let given = if self.hears_callers {
             carry.time_given(request)
+        } else {
+            None
         };
         given
             .map_or_else(

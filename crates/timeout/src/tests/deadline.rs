@@ -25,12 +25,16 @@ impl Carry<Option<Duration>> for InRequest {
 
 type Opening = crate::deadline::Builder<Plain, InRequest>;
 
+fn opening() -> Opening {
+    DeadlineLayer::plain("in").carry(InRequest)
+}
+
 /// How much time the inner service sees of a request that is given so much.
 async fn seen(
     build: impl FnOnce(Opening) -> Opening,
     given: Option<Duration>,
 ) -> Result<Option<Duration>, RejectionKind> {
-    let layer = build(DeadlineLayer::plain("in").carry(InRequest));
+    let layer = build(opening());
     let inner = service_fn(|_| async { Ok::<_, BoxError>(remaining()) });
     let service = layer.build().unwrap().layer(inner);
     service.oneshot(given).await.map_err(|error| kind(&error))
@@ -209,6 +213,22 @@ async fn rules_can_be_changed_while_the_layer_runs() {
     let snapshot = handle.snapshot();
     assert_eq!(snapshot.max, Some(2 * SECOND));
     assert_eq!(snapshot.default_limit, Some(3 * SECOND));
+}
+
+#[test]
+fn snapshot_tells_the_most_that_any_request_can_get() {
+    let of = |layer: Opening| layer.default_limit(3 * SECOND).build().unwrap();
+    let heard = of(opening());
+    assert_eq!(heard.handle().snapshot().longest, None);
+    heard.handle().set_max(9 * SECOND);
+    assert_eq!(heard.handle().snapshot().longest, Some(9 * SECOND));
+    let ignored = of(opening().ignore_incoming(true));
+    assert_eq!(ignored.handle().snapshot().longest, Some(3 * SECOND));
+    let plain = DeadlineLayer::plain("in").default_limit(3 * SECOND);
+    let plain = plain.build().unwrap().handle();
+    assert_eq!(plain.snapshot().longest, Some(3 * SECOND));
+    plain.set_max(SECOND);
+    assert_eq!(plain.snapshot().longest, Some(SECOND));
 }
 
 #[tokio::test(start_paused = true)]
