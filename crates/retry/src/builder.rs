@@ -89,6 +89,8 @@ impl<T, A, P> Builder<T, A, P> {
     }
 
     /// Gives up rather than begin an attempt with less than this left before the deadline or the total timeout. Default: zero.
+    ///
+    /// It must be below [`total_timeout`](Self::total_timeout), or there would never be a second attempt.
     pub const fn min_attempt_time(mut self, time: Duration) -> Self {
         self.min_attempt_time = time;
         self
@@ -211,6 +213,12 @@ impl<T, A, P> Builder<T, A, P> {
             && total != Duration::MAX
         {
             let option = "attempt_timeout";
+            return Err(InvalidConfig::new(option, "must be below total_timeout"));
+        }
+        if let Some(total) = total_timeout
+            && self.min_attempt_time >= total
+        {
+            let option = "min_attempt_time";
             return Err(InvalidConfig::new(option, "must be below total_timeout"));
         }
         let throttle = self

@@ -229,7 +229,7 @@ impl<T, L, C> Builder<T, L, C> {
     /// Makes the layer.
     ///
     /// # Errors
-    /// If `idle` is zero, which would cut every body that is not there at once; if the margin leaves nothing of a limit; or if `min_useful` is more than `body_limit` allows any call.
+    /// If `idle` is zero, which would cut every body that is not there at once; if the margin leaves nothing of a limit; or if `min_useful` is more than `body_limit` allows any call, or is about a deadline that is ignored.
     pub fn build(self) -> Result<TimeoutLayer<T, L, C>, InvalidConfig> {
         if self.idle.is_zero() {
             return Err(InvalidConfig::new("idle", "must be above zero"));
@@ -241,6 +241,10 @@ impl<T, L, C> Builder<T, L, C> {
         }
         if self.min_useful > self.body_limit {
             let reason = "must not be above body_limit";
+            return Err(InvalidConfig::new("min_useful", reason));
+        }
+        if self.ignore_deadline && !self.min_useful.is_zero() {
+            let reason = "is about the deadline that ignore_deadline ignores";
             return Err(InvalidConfig::new("min_useful", reason));
         }
         let limits = Limits {

@@ -257,6 +257,9 @@ fn option_that_cannot_work_is_an_error_at_build_time() {
     // One that is never first would never cut anything.
     let both = plain().attempt_timeout(SECOND).total_timeout(SECOND);
     assert_eq!(option(both), "attempt_timeout");
+    // So is an attempt that needs more time than there is: there would be no second one.
+    let both = plain().min_attempt_time(SECOND).total_timeout(SECOND);
+    assert_eq!(option(both), "min_attempt_time");
     assert_eq!(option(plain().throttle(0, 0.1)), "max_tokens");
     let config = crate::BudgetConfig::default().share(f64::NAN);
     assert_eq!(option(plain().budget(config)), "share");

@@ -193,7 +193,7 @@ impl<T, C> Builder<T, C> {
     /// Makes the layer.
     ///
     /// # Errors
-    /// If `max` or `default_limit` is less than `min_useful`, or zero: every request would be refused.
+    /// If `max` or `default_limit` is less than `min_useful`, or zero: every request would be refused; or if there is a margin for what callers say and nobody hears it.
     pub fn build(self) -> Result<DeadlineLayer<T, C>, InvalidConfig> {
         for (option, limit) in [("max", self.max), ("default_limit", self.default_limit)] {
             if limit.is_zero() {
@@ -203,12 +203,17 @@ impl<T, C> Builder<T, C> {
                 return Err(InvalidConfig::new(option, "must not be below min_useful"));
             }
         }
+        let hears_callers = self.can_say && !self.ignore_incoming;
+        if !hears_callers && !self.margin.is_zero() {
+            let reason = "is taken off what callers say, and they are not heard";
+            return Err(InvalidConfig::new("margin", reason));
+        }
         let rules = Rules {
             max: Span::new(self.max),
             default: Span::new(self.default_limit),
             min_useful: self.min_useful,
             margin: self.margin,
-            hears_callers: self.can_say && !self.ignore_incoming,
+            hears_callers,
         };
         let telemetry = Telemetry::new(LAYER, &self.name);
         Ok(DeadlineLayer {

@@ -116,6 +116,10 @@ fn configuration_that_cannot_work_names_its_option() {
         |layer| layer.body_limit(SECOND).min_useful(2 * SECOND),
         "min_useful",
     );
+    check(
+        |layer| layer.ignore_deadline(true).min_useful(SECOND),
+        "min_useful",
+    );
 
     type Opening = crate::deadline::Builder<Plain, Plain>;
     let check = |change: fn(Opening) -> Opening, option| {
@@ -125,6 +129,10 @@ fn configuration_that_cannot_work_names_its_option() {
     check(|layer| layer.max(Duration::ZERO), "max");
     check(|layer| layer.default_limit(Duration::ZERO), "default_limit");
     check(|layer| layer.max(SECOND).min_useful(2 * SECOND), "max");
+    check(|layer| layer.margin(SECOND), "margin");
+    let deaf = DeadlineLayer::plain("x").carry(Plain::new());
+    let deaf = deaf.margin(SECOND).ignore_incoming(true);
+    assert_eq!(deaf.build().unwrap_err().option(), "margin");
 }
 
 /// An error that cannot be turned into another.
