@@ -238,9 +238,10 @@ impl<D, R, C, B, O> ClientBuilder<D, R, C, B, O> {
     /// | option | what cannot be |
     /// |---|---|
     /// | `limit` | an attempt has as much time as the whole call |
+    /// | `idle` | a body may pause for as long as the whole call has |
     /// | `queue` | a call may wait for a slot for as long as it has in all, and the wait is not [`Duration::MAX`] |
     /// | `total_timeout` | the retry's own is not below that of the stack, or not above the `limit` of the timeout inside, as with `attempt_timeout` |
-    /// | `attempt_timeout` | the retry's own is not above the `limit` of the timeout inside: cut from outside of the circuit, a call that hangs never counts as a failure |
+    /// | `attempt_timeout` | the retry's own is not below the total timeout, or not above the `limit` of the timeout inside: cut from outside of the circuit, a call that hangs never counts as a failure |
     pub fn build(
         self,
     ) -> Result<ClientLayer<D::Layer, R::Layer, C::Layer, B::Layer, O::Layer>, InvalidConfig>

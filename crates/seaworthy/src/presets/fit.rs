@@ -12,6 +12,8 @@ pub struct Times {
     pub total: Option<Duration>,
     /// What the innermost timeout gives until the head of the response.
     pub limit: Option<Duration>,
+    /// How long the innermost timeout lets the body pause.
+    pub idle: Option<Duration>,
     /// How long a call waits for a slot.
     pub queue: Option<Duration>,
     /// What the retry gives an attempt.
@@ -35,9 +37,19 @@ impl Times {
             let reason = "must not let a call wait for as long as it has in all; Duration::MAX waits until then";
             return Err(InvalidConfig::new("queue", reason));
         }
+        if reaches(self.idle, self.total) {
+            let reason =
+                "must be below the total timeout, or the deadline, which would always come first";
+            return Err(InvalidConfig::new("idle", reason));
+        }
         if reaches(self.retry_total, self.total) {
             let reason = "must be below that of the stack, which would always come first";
             return Err(InvalidConfig::new("total_timeout", reason));
+        }
+        if reaches(self.retry_attempt, self.total) {
+            let reason =
+                "must be below the total timeout of the stack, which would always come first";
+            return Err(InvalidConfig::new("attempt_timeout", reason));
         }
         if reaches(self.limit, self.retry_total) {
             let reason = "must be above the limit of the timeout inside of the circuit breaker, or the first call that hangs is cut where the circuit does not see it";

@@ -189,7 +189,9 @@ impl<T, L, C> Part for TimeoutLayer<T, L, C> {
     }
 
     fn times(&self, times: &mut Times) {
-        times.limit = self.handle().snapshot().limit;
+        let seen = self.handle().snapshot();
+        times.limit = seen.limit;
+        times.idle = seen.idle;
     }
 }
 

@@ -159,6 +159,7 @@ impl<E, D, B, O> ServerBuilder<E, D, B, O> {
     /// | option | what cannot be |
     /// |---|---|
     /// | `limit` | the handler has as much time as any request can get: the deadline's `max`, or `default_limit` where callers say nothing, which then always comes first |
+    /// | `idle` | a body may pause for as long as that |
     /// | `queue` | a call may wait for a slot for as long as it has in all, and the wait is not [`Duration::MAX`] |
     pub fn build(self) -> Result<ServerLayer<E::Layer, D::Layer, B::Layer, O::Layer>, InvalidConfig>
     where

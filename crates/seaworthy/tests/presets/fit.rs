@@ -130,6 +130,23 @@ fn limits_of_the_retry_that_others_make_void_are_refused() {
     };
     assert_eq!(attempt(3 * SECOND), Some("attempt_timeout"));
     assert_eq!(attempt(4 * SECOND), None);
+    assert_eq!(attempt(9 * SECOND), None);
+    assert_eq!(attempt(10 * SECOND), Some("attempt_timeout"));
+}
+
+#[test]
+fn pause_as_long_as_the_call_is_refused() {
+    let with = |idle| {
+        let stack = client("gateway").plain();
+        wrong(stack.timeout(|it| it.idle(idle)).build())
+    };
+    assert_eq!(with(10 * SECOND), Some("idle"));
+    assert_eq!(with(9 * SECOND), None);
+    let around = server("payments")
+        .plain()
+        .deadline(|it| it.max(20 * SECOND));
+    let around = around.timeout(|it| it.idle(20 * SECOND));
+    assert_eq!(wrong(around.build()), Some("idle"));
 }
 
 #[test]
