@@ -49,6 +49,30 @@ async fn call_dropped_anywhere_is_abandoned_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn call_that_is_over_keeps_nothing_until_it_is_dropped() {
+    let request = Arc::new(());
+    let upstream = Upstream::new(|number, _: Arc<()>| async move {
+        match number {
+            1 => Ok(number),
+            _ => Err(Fault(number).into()),
+        }
+    });
+    let layer = plain().build().unwrap();
+    let mut service = layer.layer(upstream.view());
+    let mut answered = task::spawn(service.ready().await.unwrap().call(request.clone()));
+    assert_eq!(assert_ready!(answered.poll()).unwrap(), 1);
+    assert_eq!(Arc::strong_count(&request), 1);
+
+    // Nor one that ends where its next attempt cannot be made.
+    let mut failed = task::spawn(service.ready().await.unwrap().call(request.clone()));
+    assert_pending!(failed.poll());
+    upstream.set_pending(true);
+    tokio::time::advance(100 * MILLI).await;
+    assert_ready!(failed.poll()).unwrap_err();
+    assert_eq!(Arc::strong_count(&request), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn call_dropped_while_it_waits_for_readiness_is_abandoned_once() {
     let layer = plain().wait_for_ready(true).build().unwrap();
     let recorder = record(&layer.handle());

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tokio_test::{assert_pending, task};
 
 use super::*;
+use crate::{Tag, Tagged};
 
 #[tokio::test(start_paused = true)]
 async fn function_is_called_once_per_attempt() {
@@ -48,6 +49,7 @@ async fn function_follows_the_same_options() {
     let handle = plain().max_attempts(1).build().unwrap().handle();
     let result = handle.call(|| async { Err::<(), _>(Fault(9)) }).await;
     assert_eq!(fault(&*result.unwrap_err()), Some(9));
+    assert_eq!(handle.snapshot().gave_up, 0, "there was nothing to give up");
 
     let layer = plain().attempt_timeout(SECOND).max_attempts(2).build();
     let handle = layer.unwrap().handle();
@@ -60,6 +62,20 @@ async fn function_follows_the_same_options() {
     let handle = plain().budget(budget).build().unwrap().handle();
     let result = handle.call(|| async { Err::<(), _>(Fault(9)) }).await;
     assert_eq!(exhausted(&result.unwrap_err()), (1, Reason::Budget));
+}
+
+#[tokio::test(start_paused = true)]
+async fn function_takes_tokens_and_gives_them_back() {
+    let handle = plain().throttle(4, 0.5).build().unwrap().handle();
+    let tokens = || handle.snapshot().throttle_tokens;
+    let result = handle.call(|| async { Err::<(), _>(Fault(9)) }).await;
+    assert_eq!(exhausted(&result.unwrap_err()), (2, Reason::Throttled));
+    assert_eq!(tokens(), Some(2.0));
+    let never_sent = || async { Err::<(), _>(Tagged::new(Tag::NeverSent, Fault(9))) };
+    handle.call(never_sent).await.unwrap_err();
+    assert_eq!(tokens(), Some(1.0), "a free attempt costs none");
+    let result = handle.call(|| async { Ok::<_, Fault>(7) }).await;
+    assert_eq!((result.unwrap(), tokens()), (7, Some(1.5)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -129,6 +129,15 @@ async fn longest_limit_is_none() {
     assert_eq!(answer.unwrap(), 7);
 }
 
+/// There is no runtime that a timer could be of.
+#[test]
+fn longest_limit_needs_no_timer() {
+    let layer = plain().attempt_timeout(Duration::MAX).build().unwrap();
+    let hangs = Upstream::<u32, u32>::new(|_, _| std::future::pending());
+    let mut call = tokio_test::task::spawn(layer.layer(hangs).oneshot(7));
+    tokio_test::assert_pending!(call.poll());
+}
+
 #[tokio::test(start_paused = true)]
 async fn wait_is_never_longer_than_the_longest() {
     let layer = plain().max_delay(30 * MILLI).build().unwrap();

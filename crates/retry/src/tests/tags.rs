@@ -142,3 +142,25 @@ async fn telescoping_jitter_knows_the_draw_before() {
     // All the way to f(1), 1.928 times 100/1.4 ms, and no further; without the first draw it would be that twice.
     assert_eq!(waited.as_millis(), 137);
 }
+
+#[tokio::test(start_paused = true)]
+async fn free_attempt_does_not_come_between_two_waits() {
+    let upstream = Upstream::<u32, u32>::new(|number, _| async move {
+        let tag = match number {
+            2 => Tag::NeverSent,
+            _ => Tag::MaybeProcessed,
+        };
+        Err(Tagged::new(tag, Fault(number)).into())
+    });
+    let draws = Arc::new(Mutex::new(vec![0, 0, 0, u64::MAX]));
+    let layer = RetryLayer::plain("gateway")
+        .backoff(Backoff::default().jitter(crate::Jitter::Telescoping))
+        .draw(move || draws.lock().unwrap().pop().unwrap())
+        .build()
+        .unwrap();
+    let error = layer.layer(upstream.view()).oneshot(7).await.unwrap_err();
+    assert_eq!((exhausted(&error).0, upstream.calls()), (3, 4));
+    // As without it: the draw of the first wait is the one before the second.
+    let waited = error.downcast_ref::<Exhausted>().unwrap().waited();
+    assert_eq!(waited.as_millis(), 137);
+}
