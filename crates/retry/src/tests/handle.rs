@@ -65,6 +65,23 @@ async fn function_follows_the_same_options() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn function_spends_the_budget_when_it_is_called_again() {
+    let budget = crate::BudgetConfig::default().share(0.5).floor(0);
+    let handle = plain().budget(budget).build().unwrap().handle();
+    handle.call(|| async { Ok::<_, Fault>(7) }).await.unwrap();
+    let failing = || handle.call(|| async { Err::<(), _>(Fault(9)) });
+    let error = failing().await.unwrap_err();
+    assert_eq!(exhausted(&error), (2, Reason::Budget), "half of two calls");
+    // One that is not called again gives it back.
+    handle.call(|| async { Ok::<_, Fault>(7) }).await.unwrap();
+    let mut waiting = task::spawn(failing());
+    assert_pending!(waiting.poll());
+    assert_eq!(handle.snapshot().budget_remaining, Some(0.0));
+    drop(waiting);
+    assert_eq!(handle.snapshot().budget_remaining, Some(0.5));
+}
+
+#[tokio::test(start_paused = true)]
 async fn function_takes_tokens_and_gives_them_back() {
     let handle = plain().throttle(4, 0.5).build().unwrap().handle();
     let tokens = || handle.snapshot().throttle_tokens;

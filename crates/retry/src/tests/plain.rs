@@ -180,6 +180,18 @@ async fn local_refusal_is_tried_again_where_asked_after_the_time_it_names() {
     let before = Instant::now();
     assert_eq!(layer.layer(upstream.view()).oneshot(7).await.unwrap(), 7);
     assert_eq!(before.elapsed(), 5 * SECOND);
+
+    // A request that must not arrive twice has not arrived; of a failure nobody knows that.
+    let layer = plain().retry_if(|_: &u32| false).retry_unsent(true);
+    let layer = layer.retry_refusals(true).build().unwrap();
+    let upstream = Upstream::<u32, u32>::new(|number, _| async move {
+        match number {
+            1 => Err(rejection(RejectionKind::CircuitOpen, Some(SECOND))),
+            _ => Err(Fault(number).into()),
+        }
+    });
+    let error = layer.layer(upstream.view()).oneshot(7).await.unwrap_err();
+    assert_eq!((fault(&*error), upstream.calls()), (Some(2), 2));
 }
 
 #[tokio::test(start_paused = true)]

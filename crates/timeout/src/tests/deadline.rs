@@ -237,6 +237,9 @@ async fn function_is_cut_at_the_deadline() {
     let handle = layer.build().unwrap().handle();
     let error = handle.call(std::future::pending::<Result<(), BoxError>>);
     assert_eq!(kind(&error.await.unwrap_err()), RejectionKind::TimedOut);
+    // It is seen by what makes the future, too.
+    let seen = handle.call(|| std::future::ready(Ok::<_, BoxError>(remaining())));
+    assert_eq!(seen.await.unwrap(), Some(SECOND));
 }
 
 #[tokio::test(start_paused = true)]

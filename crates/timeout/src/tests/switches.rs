@@ -56,11 +56,20 @@ async fn observed_refusal_lets_the_call_run_to_its_end() {
 
 #[tokio::test(start_paused = true)]
 async fn observed_refusal_still_waits_for_the_inner_service() {
+    let ready = |test: &mut Test<Limited>| {
+        task::spawn(()).enter(|cx, _| test.service.poll_ready(cx).is_ready())
+    };
     let (mut test, handle) = Test::with(|layer| layer.limit(Duration::ZERO));
     handle.control().observe_only(true);
     test.inner.make_pending();
-    let ready = task::spawn(()).enter(|cx, _| test.service.poll_ready(cx).is_ready());
-    assert!(!ready);
+    assert!(!ready(&mut test));
+
+    let (mut test, handle) = Test::with(|layer| layer);
+    handle.control().observe_only(true);
+    test.inner.make_pending();
+    let deadline = in_time(SECOND);
+    advance(SECOND).await;
+    assert!(!sync_scope(deadline, || ready(&mut test)));
 }
 
 #[tokio::test(start_paused = true)]
