@@ -1,13 +1,14 @@
 //! The places of a stack: what stands in one until the stack is built, and afterwards.
 
+use std::any::Any;
 use std::hash::Hash;
 
-use seaworthy_bulkhead::{self as bulkhead, BulkheadHandle, BulkheadLayer};
+use seaworthy_bulkhead::{self as bulkhead, BulkheadGate, BulkheadHandle, BulkheadLayer};
 use seaworthy_circuit_breaker::{
     self as circuit_breaker, CircuitBreakerHandle, CircuitBreakerLayer,
 };
 use seaworthy_kit::keyed::{KeyedHandle, KeyedLayer};
-use seaworthy_kit::{Gate, InvalidConfig};
+use seaworthy_kit::{Gate, InvalidConfig, Share};
 use seaworthy_retry::{self as retry, RetryHandle, RetryLayer};
 use seaworthy_timeout::deadline::{self, DeadlineHandle};
 use seaworthy_timeout::{self as timeout, DeadlineLayer, TimeoutHandle, TimeoutLayer};
@@ -222,8 +223,17 @@ impl<T, C> Handled for DeadlineLayer<T, C> {
 }
 
 /// The metrics of a key are there when the key is.
-impl<G, T, K, F> Part for KeyedLayer<G, T, K, F> {
+impl<G: Gate, T, K: Hash + Eq + Clone, F> Part for KeyedLayer<G, T, K, F> {
     fn publish(&self) {}
+
+    fn times(&self, times: &mut Times) {
+        // Asked at run time which gate it is, so that a place may hold one of the user's too.
+        let gate: &dyn Any = &self.handle().overflow();
+        if let Some(bulkhead) = gate.downcast_ref::<Share<BulkheadGate>>() {
+            let bulkhead = BulkheadHandle::from(bulkhead.clone());
+            times.queue = bulkhead.snapshot().max_wait;
+        }
+    }
 }
 
 impl<G: Gate, T, K: Hash + Eq + Clone, F> Handled for KeyedLayer<G, T, K, F> {

@@ -1,5 +1,6 @@
 //! The numbers of a stack fit one another, and those that do not are refused by name.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use seaworthy::core::{Backoff, Previous};
@@ -103,6 +104,15 @@ fn wait_for_a_slot_as_long_as_the_call_is_refused() {
     assert_eq!(with(10 * SECOND), Some("queue"));
     assert_eq!(with(9 * SECOND), None);
     assert_eq!(with(Duration::MAX), None, "as long as the deadline allows");
+    let keyed = |wait| {
+        let stack = client("gateway").plain().bulkhead(|it| {
+            let it = it.queue(5, wait);
+            it.keyed::<u32, _>(NonZeroUsize::MIN, |tenant: &u32| *tenant)
+        });
+        wrong(stack.build())
+    };
+    assert_eq!(keyed(10 * SECOND), Some("queue"));
+    assert_eq!(keyed(9 * SECOND), None);
     let stack = server("payments").plain();
     let stack = stack
         .deadline(|it| it.max(20 * SECOND))
