@@ -245,6 +245,16 @@ async fn call_with_less_time_than_is_of_use_is_refused_and_any_other_is_evidence
 }
 
 #[tokio::test(start_paused = true)]
+async fn call_with_no_more_time_than_its_way_takes_is_refused() {
+    let (mut test, _) = Test::with(|layer| layer.margin(SECOND));
+    let mut late = sync_scope(in_time(SECOND), || test.call());
+    let error = assert_ready_err!(late.poll());
+    assert_eq!(kind(&error), RejectionKind::DeadlineExceeded);
+    let mut call = sync_scope(in_time(SECOND + MILLI), || test.call());
+    assert_pending!(call.poll());
+}
+
+#[tokio::test(start_paused = true)]
 async fn time_to_connect_is_limited_around_the_connector() {
     let connect = TimeoutLayer::plain("connect")
         .limit(SECOND)
