@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use seaworthy_core::{Deadline, Moment, Previous, RetryPolicy, Throttle};
+use seaworthy_core::{Moment, Previous, RetryPolicy, Throttle};
 use seaworthy_kit::budget::Counter;
 use seaworthy_kit::gate::NoWait;
 use seaworthy_kit::{
@@ -150,10 +150,7 @@ impl RetryGate {
         }
         if timer.is_none() {
             let limit = self.limit(progress).map(|(_, left)| left);
-            let deadline = deadline::current().filter(|it| *it != Deadline::NEVER);
-            // A deadline that has passed leaves nothing.
-            let left = deadline.map(|it| it.remaining(self.clock.now()).unwrap_or_default());
-            let Some(left) = limit.into_iter().chain(left).min() else {
+            let Some(left) = limit.into_iter().chain(deadline::remaining()).min() else {
                 return Poll::Pending;
             };
             timer.set(Some(tokio::time::sleep(left)));

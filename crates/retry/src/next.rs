@@ -33,7 +33,9 @@ impl RetryGate {
         let now = self.clock.now();
         let mut attempted = Attempted::new(progress.started.unwrap_or(now), now);
         attempted.attempts = progress.before.saturating_add(progress.attempts);
-        attempted.deadline = deadline::current().unwrap_or(Deadline::NEVER);
+        // What is left of it by its own clock, which need not be this layer's.
+        let left = deadline::remaining();
+        attempted.deadline = left.map_or(Deadline::NEVER, |left| Deadline::after(now, left));
         attempted.hint = hint;
         attempted.previous = progress.previous;
         attempted.unseen = unseen;

@@ -1,6 +1,7 @@
 //! Attempt timeout, total timeout, and the deadline that travels.
 
 use seaworthy_kit::deadline::{self, Deadline};
+use seaworthy_kit::testing::ManualClock;
 use seaworthy_kit::{Event, Rejection, RejectionKind, clock};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt};
@@ -102,6 +103,26 @@ async fn deadline_that_is_too_close_ends_the_call_at_once_with_its_failure() {
     let error = deadline::scope(in_time(250 * MILLI), call).await;
     assert_eq!(before.elapsed(), 100 * MILLI);
     assert_eq!(exhausted(&error.unwrap_err()), (2, Reason::Deadline));
+}
+
+/// The deadline is of tokio's time, whichever clock the layer has.
+#[tokio::test(start_paused = true)]
+async fn deadline_counts_by_its_own_clock() {
+    let clock = ManualClock::new();
+    let layer = plain().clock(clock.clock()).build().unwrap();
+    let upstream = failing();
+    let call = layer.layer(upstream.view()).oneshot(7);
+    let error = deadline::scope(in_time(50 * MILLI), call).await;
+    assert_eq!(fault(&*error.unwrap_err()), Some(1));
+
+    let layer = plain().clock(clock.clock()).wait_for_ready(true);
+    let mut service = layer.build().unwrap().layer(upstream.view());
+    let call = service.ready().await.unwrap().call(7);
+    upstream.set_pending(true);
+    let before = Instant::now();
+    let error = deadline::scope(in_time(3 * SECOND), call).await;
+    assert_eq!(exhausted(&error.unwrap_err()), (1, Reason::NotReady));
+    assert_eq!(before.elapsed(), 3 * SECOND);
 }
 
 #[tokio::test(start_paused = true)]
