@@ -330,14 +330,23 @@ async fn keys_have_queues_of_their_own_and_a_busy_one_is_not_forgotten() {
     assert_eq!((counts(&of(1)), counts(&of(2))), ((1, 1, 1), (1, 1, 0)));
     first.end();
     waiting.end();
-    of(2).set_limit(7).unwrap();
     other.end();
-    for stranger in 3..50 {
+}
+
+#[test]
+fn what_an_operator_set_for_a_key_is_not_forgotten() {
+    let layer = BulkheadLayer::plain("tenants")
+        .queue(1, Duration::from_secs(1))
+        .keyed(NonZeroUsize::new(4).unwrap(), |tenant: &u32| *tenant)
+        .unwrap();
+    let of = |tenant: u32| BulkheadHandle::from(layer.handle().get_or_make(&tenant));
+    of(1).set_limit(7).unwrap();
+    of(2).set_queue_limit(8).unwrap();
+    of(3).set_max_wait(Duration::from_secs(9));
+    for stranger in 4..50 {
         let _ = of(stranger);
     }
-    assert_eq!(
-        counts(&of(2)).0,
-        7,
-        "a limit that an operator set is not forgotten"
-    );
+    assert_eq!(of(1).snapshot().limit, 7);
+    assert_eq!(of(2).snapshot().queue_limit, 8);
+    assert_eq!(of(3).snapshot().max_wait, Some(Duration::from_secs(9)));
 }
