@@ -4,8 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use seaworthy_kit::testing::{Rejects, occupy};
-use seaworthy_kit::{BoxError, Rejection, RejectionKind, deadline};
+use seaworthy_kit::testing::{Recorder, Rejects, occupy};
+use seaworthy_kit::{BoxError, Event, Rejection, RejectionKind, deadline};
 use tokio::sync::oneshot;
 use tokio_test::task::{self, Spawn};
 use tokio_test::{assert_pending, assert_ready};
@@ -252,6 +252,17 @@ async fn lowered_limit_retires_slots_as_they_come_back() {
     handle.set_limit(2).unwrap();
     assert_eq!(handle.snapshot().available, 1);
     assert!(handle.set_limit(0).is_err());
+}
+
+#[test]
+fn changed_limit_is_told_and_an_impossible_one_changes_nothing() {
+    let handle = pool(1, 1);
+    let recorder = Recorder::new();
+    handle.subscribe(recorder.listener()).forever();
+    handle.set_limit(5).unwrap();
+    assert_eq!(handle.set_limit(0).unwrap_err().option(), "max_concurrent");
+    assert_eq!(recorder.events(), [Event::LimitChanged { limit: 5 }]);
+    assert_eq!(handle.snapshot().limit, 5);
 }
 
 #[test]

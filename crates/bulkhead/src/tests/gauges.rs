@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
-use seaworthy_kit::instruments::names::{IN_FLIGHT, LIMIT, QUEUE_DEPTH, QUEUE_WAIT};
+use seaworthy_kit::instruments::names::{IN_FLIGHT, LIMIT, QUEUE_DEPTH, QUEUE_WAIT, REFUSED};
 
 use super::*;
 
@@ -99,6 +99,29 @@ fn bulkhead_used_before_the_recorder_shows_itself_when_published() {
         let expected = expected.map(|(name, value)| ((name.to_owned(), None), value));
         assert_eq!(gauges(seen), BTreeMap::from(expected));
     });
+}
+
+#[test]
+fn refusals_that_cannot_be_are_not_published() {
+    let published = |handle: &BulkheadHandle| {
+        let mut kinds = Vec::new();
+        recorded(|seen| {
+            handle.publish();
+            for (key, ..) in seen.snapshot().into_vec() {
+                if key.key().name() == REFUSED {
+                    let mut labels = key.key().labels();
+                    let kind = labels.find(|label| label.key() == "error.type").unwrap();
+                    kinds.push(kind.value().to_owned());
+                }
+            }
+        });
+        kinds.sort();
+        kinds
+    };
+    let shed = BulkheadLayer::plain("pool").build().unwrap().handle();
+    assert_eq!(published(&shed), ["bulkhead_full"]);
+    let both = ["bulkhead_full", "queue_timeout"];
+    assert_eq!(published(&patient(1)), both);
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! The terms of a wait: its limits, what it says in the end, and when to come back.
 
 use seaworthy_core::Deadline;
-use seaworthy_kit::testing::Recorder;
-use seaworthy_kit::{Event, clock};
+use seaworthy_kit::clock;
 use tokio::time::advance;
 
 use super::*;
@@ -58,6 +57,10 @@ async fn longer_deadline_does_not_lengthen_the_wait() {
     advance(Duration::from_secs(1)).await;
     assert!(second.is_woken());
     assert_eq!(second.refusal().kind(), RejectionKind::QueueTimeout);
+    // Where both end at once, it is the caller who has no time left, and need not come back.
+    let third = within(Duration::from_secs(1), &handle);
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(third.refusal().kind(), RejectionKind::DeadlineExceeded);
 }
 
 #[tokio::test(start_paused = true)]
