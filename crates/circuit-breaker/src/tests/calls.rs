@@ -114,6 +114,55 @@ async fn idle_circuit_stays_open_and_its_snapshot_tells_that_it_is_due() {
 }
 
 #[tokio::test]
+async fn snapshot_tells_what_was_counted_and_where_that_opens_it() {
+    let clock = ManualClock::new();
+    let handle = CircuitBreakerLayer::plain("stock")
+        .slow_call_threshold(Duration::from_secs(1))
+        .slow_call_rate(1.0)
+        .minimum_calls(4)
+        .jitter(0.0)
+        .clock(clock.clock())
+        .build()
+        .unwrap()
+        .handle();
+    succeed(&handle).await.unwrap();
+    let late = handle.call(|| async {
+        clock.advance(Duration::from_secs(2));
+        Ok::<_, BoxError>(())
+    });
+    late.await.unwrap();
+    fail(&handle).await;
+    clock.advance(Duration::from_secs(7));
+    let counted = Snapshot {
+        name: "stock".to_owned(),
+        state: State::Closed,
+        failures: 1,
+        threshold: Some(2),
+        calls: 3,
+        slow_calls: 1,
+        last_failure: Some(Duration::from_secs(7)),
+        until: None,
+        trips: 0,
+        tripped_by: None,
+        admitted_share: None,
+        in_flight: 0,
+    };
+    assert_eq!(handle.snapshot(), counted);
+    fail(&handle).await;
+    let opened = Snapshot {
+        state: State::Open,
+        failures: 2,
+        calls: 4,
+        last_failure: Some(Duration::ZERO),
+        until: Some(Duration::from_secs(30)),
+        trips: 1,
+        tripped_by: Some(Cause::FailureRate),
+        ..counted
+    };
+    assert_eq!(handle.snapshot(), opened);
+}
+
+#[tokio::test]
 async fn panic_of_the_function_is_a_failure() {
     // failsafe and recloser record nothing for a call that panics.
     let clock = ManualClock::new();
