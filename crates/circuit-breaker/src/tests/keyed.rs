@@ -118,6 +118,25 @@ async fn place_of_a_circuit_comes_back_when_its_probe_succeeds_or_it_is_forgotte
 }
 
 #[tokio::test]
+async fn circuit_keeps_its_place_until_it_lets_every_call_pass() {
+    let clock = ManualClock::new();
+    let builder = fragile(&clock).recovery_ramp(Duration::from_secs(10));
+    let layer = keyed(builder.max_open_share(0.5), 2);
+    let handles = [0, 1].map(|key| circuit(&layer, key));
+    fail(&handles[0]).await;
+    assert!(succeed(&handles[0]).await.is_err());
+    clock.advance(Duration::from_secs(30));
+    succeed(&handles[0]).await.unwrap();
+    assert_eq!(handles[0].state(), State::Recovering);
+    fail(&handles[1]).await;
+    assert!(succeed(&handles[1]).await.is_ok(), "the place is taken");
+    clock.advance(Duration::from_secs(10));
+    succeed(&handles[0]).await.unwrap();
+    assert_eq!(handles[0].state(), State::Closed);
+    assert!(succeed(&handles[1]).await.is_err());
+}
+
+#[tokio::test]
 async fn host_that_died_with_its_circuit_open_makes_room() {
     let clock = ManualClock::new();
     let layer = keyed(fragile(&clock), 2);
