@@ -2,5 +2,6 @@
 
 mod fit;
 mod places;
+mod published;
 mod table;
 mod wire;

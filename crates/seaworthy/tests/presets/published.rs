@@ -1,0 +1,43 @@
+//! What a scrape shows of a stack that has seen no call.
+
+use metrics_util::debugging::DebuggingRecorder;
+use seaworthy::{client, kit, server};
+
+/// Which layers show how their calls ended.
+fn shown(publish: impl FnOnce()) -> Vec<String> {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    metrics::with_local_recorder(&recorder, publish);
+    let mut layers = Vec::new();
+    for (key, ..) in snapshotter.snapshot().into_vec() {
+        if key.key().name() == kit::instruments::names::CALLS {
+            let labels = key.key().labels();
+            let layer = labels.filter(|label| label.key() == "layer");
+            layers.extend(layer.map(|label| label.value().to_owned()));
+        }
+    }
+    layers.sort();
+    layers.dedup();
+    layers
+}
+
+#[test]
+fn every_layer_of_a_client_is_published() {
+    let stack = client("gateway").plain().build().unwrap();
+    let layers = shown(|| stack.publish());
+    let every = [
+        "bulkhead",
+        "circuit_breaker",
+        "deadline",
+        "retry",
+        "timeout",
+    ];
+    assert_eq!(layers, every);
+}
+
+#[test]
+fn every_layer_of_a_server_is_published() {
+    let stack = server("payments").plain().build().unwrap();
+    let layers = shown(|| stack.publish());
+    assert_eq!(layers, ["bulkhead", "deadline", "timeout"]);
+}
