@@ -102,6 +102,14 @@ async fn observed_function_is_called_once() {
     assert_eq!(fault(&*error), Some(9));
     assert!(Rejection::find(&*error).is_none());
     assert_eq!(recorder.count(|event| *event == gave_up("observed")), 1);
+
+    let empty = crate::BudgetConfig::default().share(0.5).floor(0);
+    let handle = plain().budget(empty).build().unwrap().handle();
+    let recorder = record(&handle);
+    handle.control().observe_only(true);
+    let result = handle.call(|| async { Err::<(), _>(Fault(9)) }).await;
+    assert_eq!(fault(&*result.unwrap_err()), Some(9));
+    assert_eq!(recorder.events(), [gave_up("budget"), FAILURE]);
 }
 
 #[tokio::test(start_paused = true)]

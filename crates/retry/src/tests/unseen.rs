@@ -264,4 +264,13 @@ async fn function_has_its_free_attempt_too() {
         }
     });
     assert_eq!(call.await.unwrap(), 2);
+    // It counts as none of the attempts.
+    let handle = plain().build().unwrap().handle();
+    let mut calls = 0;
+    let error = handle.call(|| {
+        calls += 1;
+        async { Err::<(), _>(refused()) }
+    });
+    assert_eq!(exhausted(&error.await.unwrap_err()), (3, Reason::Attempts));
+    assert_eq!(calls, 4);
 }
