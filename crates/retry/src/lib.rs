@@ -232,6 +232,8 @@
 //! # Prior art
 //! Full jitter is Brooker's (AWS, 2015); the budget is Finagle's, with a floor that accrues; throttling tokens, pushback and the free attempt are gRPC's (A6); replay with a cap is linkerd's; telescoping jitter is Polly's.
 //! RFC 9110, sections 9.2.2 and 10.2.3; RFC 9113, section 8.7.
+//!
+//! Absent on purpose: a list of all failures of a call (the last one is what there is to act upon, and `on_retry` hears of each), and more than one free attempt (where nobody listens, no call would ever end).
 
 use std::time::Duration;
 

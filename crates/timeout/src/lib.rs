@@ -187,6 +187,8 @@
 //!
 //! # Prior art
 //! gRPC's deadlines and `grpc-timeout` ([protocol](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md)); `x-envoy-expected-rq-timeout-ms` is Envoy's; to send durations and take a margin off them is userver's practice; arming the timer late is pingora's.
+//!
+//! Absent on purpose: a limit that leaves the call running when it is met (nothing polls it any more; what must go on is spawned), and one that is taken from how long calls usually take (to measure that is the work of an adaptive limit; [`min_useful`](Builder::min_useful) is told).
 
 mod layer;
 pub use layer::{Builder, TimeoutLayer};
