@@ -4,8 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use seaworthy_kit::testing::{Recorder, Rejects, occupy};
-use seaworthy_kit::{BoxError, Event, Rejection, RejectionKind, deadline};
+use seaworthy_kit::testing::{ManualClock, Recorder, Rejects, occupy};
+use seaworthy_kit::{BoxError, Event, Plain, Rejection, RejectionKind, deadline};
 use tokio::sync::oneshot;
 use tokio_test::task::{self, Spawn};
 use tokio_test::{assert_pending, assert_ready};
@@ -252,6 +252,24 @@ async fn lowered_limit_retires_slots_as_they_come_back() {
     handle.set_limit(2).unwrap();
     assert_eq!(handle.snapshot().available, 1);
     assert!(handle.set_limit(0).is_err());
+}
+
+/// Setters that change the type of the builder make a new one: nothing may get lost on the way.
+#[tokio::test(start_paused = true)]
+async fn setters_that_change_the_type_keep_what_was_set() {
+    let (clock, second) = (ManualClock::new(), Duration::from_secs(1));
+    let layer = BulkheadLayer::plain("pool").max_concurrent(2);
+    let layer = layer.clock(clock.clock()).queue(2, second);
+    let handle = layer.traffic(Plain::new()).build().unwrap().handle();
+    let snapshot = handle.snapshot();
+    assert_eq!(snapshot.name, "pool");
+    assert_eq!(snapshot.limit, 2);
+    assert_eq!((snapshot.queue_limit, snapshot.max_wait), (2, Some(second)));
+    // By its own clock the time of the one who waits is over.
+    let [first, _second, waiting] = [(); 3].map(|()| Call::start(&handle));
+    clock.advance(second);
+    first.end();
+    assert_eq!(waiting.refusal().kind(), RejectionKind::QueueTimeout);
 }
 
 #[test]

@@ -236,7 +236,7 @@ fn waker_may_hold_another_place_in_the_same_queue() {
 #[tokio::test(start_paused = true)]
 async fn slot_that_comes_between_two_looks_at_the_end_of_the_wait_is_kept() {
     // By the clock of the bulkhead no time passes; by the timer it does.
-    let stopped = seaworthy_kit::testing::ManualClock::new();
+    let stopped = ManualClock::new();
     let layer = BulkheadLayer::plain("pool").max_concurrent(1);
     let layer = layer
         .queue(1, Duration::from_secs(1))

@@ -1,5 +1,6 @@
 //! Which failures are tried again, how often, and what the caller gets.
 
+use seaworthy_kit::testing::ManualClock;
 use seaworthy_kit::{Event, Outcome, Rejection, RejectionKind};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt};
@@ -251,6 +252,58 @@ async fn callbacks_hear_of_each_wait_and_of_the_end() {
             "1 100ms Some(\"fault 1\")",
             "2 no attempt left Some(\"fault 2\")"
         ]
+    );
+}
+
+/// Setters that change the type of the builder make a new one: nothing may get lost on the way.
+#[tokio::test(start_paused = true)]
+async fn setters_that_change_the_type_keep_what_was_set() {
+    let change = |builder: Plain| {
+        let builder = builder.traffic(seaworthy_kit::Plain::new());
+        let builder = builder.replay(seaworthy_kit::Plain::new());
+        let builder = builder.retry_if(|_: &u32| true);
+        builder.retry_response(|_: &u32| false)
+    };
+    let retries = Arc::new(AtomicU32::new(0));
+    let counted = retries.clone();
+    let one_per_second = crate::BudgetConfig::default().share(0.0).floor(1);
+    let layer = RetryLayer::plain("gateway")
+        .max_attempts(2)
+        .backoff(Backoff::constant(SECOND))
+        .max_delay(30 * MILLI)
+        .attempt_timeout(2 * SECOND)
+        .total_timeout(9 * SECOND)
+        .budget(one_per_second)
+        .throttle(7, 0.5)
+        .retry_refusals(true)
+        .on_retry(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+        })
+        .clock(ManualClock::new().clock());
+    let layer = change(layer).build().unwrap();
+    let snapshot = layer.handle().snapshot();
+    assert_eq!(snapshot.name, "gateway");
+    assert_eq!(snapshot.max_attempts, 2);
+    assert_eq!(snapshot.attempt_timeout, Some(2 * SECOND));
+    assert_eq!(snapshot.total_timeout, Some(9 * SECOND));
+    assert_eq!(snapshot.throttle_tokens, Some(7.0));
+
+    let upstream = Upstream::<u32, u32>::new(|_, _| async {
+        Err(rejection(RejectionKind::CircuitOpen, None))
+    });
+    let before = Instant::now();
+    let call = || layer.layer(upstream.view()).oneshot(7);
+    assert_eq!(exhausted(&call().await.unwrap_err()).1, Reason::Attempts);
+    assert_eq!(before.elapsed(), 30 * MILLI);
+    assert_eq!(retries.load(Ordering::SeqCst), 1);
+    // The layer's clock stands still, and so does its budget.
+    tokio::time::advance(5 * SECOND).await;
+    assert_eq!(exhausted(&call().await.unwrap_err()).1, Reason::Budget);
+
+    let hasty = plain().min_attempt_time(SECOND).total_timeout(SECOND);
+    assert_eq!(
+        change(hasty).build().unwrap_err().option(),
+        "min_attempt_time"
     );
 }
 

@@ -144,6 +144,59 @@ fn configuration_that_cannot_work_names_its_option() {
     assert_eq!(deaf.build().unwrap_err().option(), "margin");
 }
 
+/// Setters that change the type of the builder make a new one: nothing may get lost on the way.
+#[test]
+fn setters_that_change_the_type_keep_what_was_set() {
+    type Set = fn(Builder<Plain>) -> Builder<Plain>;
+    let limits: Set = |it| it.limit(9 * SECOND).body_limit(8 * SECOND).idle(SECOND);
+    // Each is refused for a pair of options, both of which must still be there.
+    let wrong: [Set; 3] = [
+        |it| it.limit(SECOND).margin(SECOND),
+        |it| it.body_limit(SECOND).min_useful(2 * SECOND),
+        |it| it.ignore_deadline(true).min_useful(SECOND),
+    ];
+    macro_rules! check {
+        ($change:expr) => {
+            let snapshot = $change(limits(TimeoutLayer::plain("slow")));
+            let snapshot = snapshot.build().unwrap().handle().snapshot();
+            assert_eq!(snapshot.name, "slow");
+            assert_eq!(snapshot.limit, Some(9 * SECOND));
+            assert_eq!(snapshot.body_limit, Some(8 * SECOND));
+            assert_eq!(snapshot.idle, Some(SECOND));
+            for set in wrong {
+                assert!($change(set(TimeoutLayer::plain("slow"))).build().is_err());
+            }
+        };
+    }
+    check!(|it: Builder<Plain>| it.traffic(Plain::new()));
+    check!(|it: Builder<Plain>| it.limit_for(|_: &u32| None));
+    check!(|it: Builder<Plain>| it.propagate(Plain::new()));
+
+    macro_rules! check {
+        ($change:expr) => {
+            let layer = DeadlineLayer::plain("in").max(9 * SECOND);
+            let layer = $change(layer.default_limit(8 * SECOND));
+            let snapshot = layer.build().unwrap().handle().snapshot();
+            assert_eq!(snapshot.name, "in");
+            assert_eq!(snapshot.max, Some(9 * SECOND));
+            assert_eq!(snapshot.default_limit, Some(8 * SECOND));
+            let late = DeadlineLayer::plain("in")
+                .max(SECOND)
+                .min_useful(2 * SECOND);
+            assert!($change(late).build().is_err());
+            let deaf = DeadlineLayer::plain("in").ignore_incoming(true);
+            assert!($change(deaf.margin(SECOND)).build().is_err());
+        };
+    }
+    type Opening = crate::deadline::Builder<Plain, Plain>;
+    check!(|it: Opening| it.traffic(Plain::new()));
+    check!(|it: Opening| it.carry(Plain::new()));
+    // A carrier that is there stays one that may say something.
+    let heard = DeadlineLayer::plain("in").carry(Plain::new());
+    let heard = heard.traffic(Plain::new()).margin(SECOND).build();
+    assert!(heard.is_ok());
+}
+
 /// An error that cannot be turned into another.
 struct Poisoned;
 
