@@ -123,6 +123,20 @@ const MAX_CHAIN: usize = 64;
 // ===== impl Reason =====
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 10] = [
+        Self::Attempts,
+        Self::ServerSaysNo,
+        Self::HintTooLong,
+        Self::Deadline,
+        Self::TotalTime,
+        Self::Budget,
+        Self::Throttled,
+        Self::Body,
+        Self::NotReady,
+        Self::Observed,
+    ];
+
     /// The reason as metrics and events have it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use seaworthy_kit::{BoxError, Control, Plain, RejectionKind, Report, Settle, Share, Subscription};
 
 use crate::guard::{Guard, Shared};
-use crate::limits::{Limits, is_never};
+use crate::limits::{Limit, Limits, is_never};
 use crate::per_request::{Fixed, Untold};
 use crate::response::ResponseFuture;
 
@@ -90,6 +90,7 @@ impl TimeoutHandle {
     pub fn publish(&self) {
         let instruments = self.share.telemetry.instruments();
         instruments.publish(&[RejectionKind::DeadlineExceeded]);
+        instruments.publish_timeouts(&Limit::ALL.map(Limit::as_str));
     }
 
     /// Runs a function as one call under the limits: no service needed. An `Err` is a failure.

@@ -23,6 +23,9 @@ pub enum Limit {
 }
 
 impl Limit {
+    /// Every limit.
+    pub const ALL: [Self; 4] = [Self::Head, Self::Body, Self::Idle, Self::Deadline];
+
     /// The limit as metrics and events have it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

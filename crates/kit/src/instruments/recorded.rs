@@ -8,7 +8,7 @@ use metrics::{Counter, Key, Label, Level, Metadata, Recorder, Unit};
 
 use self::handle::{Handle, Remembered, is_real, with_recorder};
 use super::{Event, Outcome, names, outcome_name};
-use crate::RejectionKind;
+use crate::{Reason, RejectionKind};
 
 static METADATA: Metadata<'static> = Metadata::new("seaworthy", Level::INFO, Some(module_path!()));
 
@@ -60,9 +60,19 @@ impl Instruments {
         with_recorder(|recorder| self.publish_to(recorder, refusals));
     }
 
-    /// Registers the counter of retries, for a layer that makes some.
+    /// Registers the counters of a layer that retries: attempts beyond the first, and calls given up, for each reason.
     pub fn publish_retries(&self) {
         with_recorder(|recorder| self.retries.add(recorder, 0));
+        for reason in Reason::ALL {
+            self.count(names::GAVE_UP, &[("reason", reason.as_str())], 0);
+        }
+    }
+
+    /// Registers the counters of calls that are cut short, for a layer with those limits.
+    pub fn publish_timeouts(&self, limits: &[&'static str]) {
+        for limit in limits {
+            self.count(names::TIMEOUTS, &[("limit", limit)], 0);
+        }
     }
 
     /// Whether a recorder hears: what a layer works out only for its gauges, it need not before.
@@ -161,9 +171,13 @@ impl Instruments {
 
     /// Counts something rare enough that its key is made each time.
     fn add(&self, name: &'static str, more: &[(&'static str, &'static str)]) {
+        self.count(name, more, 1);
+    }
+
+    fn count(&self, name: &'static str, more: &[(&'static str, &'static str)], times: u64) {
         let key = key(name, &self.labels, more);
         with_recorder(|recorder| {
-            recorder.register_counter(&key, &METADATA).increment(1);
+            recorder.register_counter(&key, &METADATA).increment(times);
         });
     }
 

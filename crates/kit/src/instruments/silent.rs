@@ -23,6 +23,9 @@ impl Instruments {
     /// Does nothing.
     pub const fn publish_retries(&self) {}
 
+    /// Does nothing.
+    pub const fn publish_timeouts(&self, _: &[&'static str]) {}
+
     /// Nobody does.
     #[must_use]
     pub const fn are_heard(&self) -> bool {

@@ -8,6 +8,7 @@ use seaworthy_kit::{BoxError, Control, Plain, RejectionKind, Report, Settle, Sha
 use super::Rules;
 use crate::guard::{Guard, Shared};
 use crate::handle::finite;
+use crate::limits::Limit;
 use crate::response::ResponseFuture;
 
 /// A view of one layer's rules: cheap to clone, valid for as long as anybody holds it.
@@ -87,6 +88,7 @@ impl DeadlineHandle {
     pub fn publish(&self) {
         let instruments = self.share.telemetry.instruments();
         instruments.publish(&[RejectionKind::DeadlineExceeded]);
+        instruments.publish_timeouts(&[Limit::Deadline.as_str()]);
     }
 
     /// Runs a function inside of the deadline that a request gets whose caller says nothing: no service needed. An `Err` is a failure.

@@ -140,6 +140,11 @@ impl CircuitConfig {
 
     fn slow_rate(&self) -> Result<Option<Ratio>, InvalidConfig> {
         match (self.slow_call_rate, self.slow_call_threshold) {
+            // Every call takes longer than nothing: a healthy circuit would open.
+            (_, Some(Duration::ZERO)) => Err(InvalidConfig::new(
+                "slow_call_threshold",
+                "must be above zero",
+            )),
             (Some(_), None) => Err(InvalidConfig::new(
                 "slow_call_rate",
                 "needs a slow_call_threshold",

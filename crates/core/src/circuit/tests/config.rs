@@ -15,6 +15,10 @@ fn impossible_options_are_refused_by_name() {
             "slow_call_rate",
             ok().slow_call_rate(1.5).slow_call_threshold(SECOND),
         ),
+        (
+            "slow_call_threshold",
+            ok().slow_call_threshold(Duration::ZERO),
+        ),
         ("window_calls", ok().window_calls(0)),
         ("window_calls", ok().window_calls(8193)),
         ("window_time", ok().window_time(SECOND, 0)),

@@ -175,6 +175,21 @@ fn panic_of_a_recorder_is_contained() {
 }
 
 #[test]
+fn what_may_be_cut_short_or_given_up_is_published_at_zero() {
+    let seen = Seen::during(|| {
+        let telemetry = telemetry();
+        telemetry.instruments().publish_retries();
+        telemetry.instruments().publish_timeouts(&["head", "idle"]);
+    });
+    let gave_up = seen.of(names::GAVE_UP);
+    assert_eq!(gave_up.len(), Reason::ALL.len());
+    let timeouts = seen.of(names::TIMEOUTS);
+    let named = |limit| format!("{}{{{OWN},limit={limit}}}", names::TIMEOUTS);
+    assert_eq!(timeouts, [(named("head"), 0.0), (named("idle"), 0.0)]);
+    assert!(gave_up.iter().all(|(_, times)| *times == 0.0));
+}
+
+#[test]
 fn published_layer_is_seen_before_its_first_call() {
     let telemetry = telemetry();
     telemetry.instruments().set_circuit_state(2);
