@@ -37,7 +37,7 @@ pub struct KeyedHandle<G, K> {
 /// A bounded map from keys to gates.
 ///
 /// A gate is made when its key is first seen.
-/// When there is no room, the key that was not used for longest is forgotten, by the second-chance rule, if no call holds its gate and the gate may be forgotten.
+/// When there is no room, the key that was not used for longest is forgotten, by the second-chance rule, if no call holds its gate, nobody has switched it and the gate may be forgotten.
 /// If there is none such, the new key shares one overflow gate with all others that found no room: neither unlimited memory nor a way around the limit.
 struct Map<G, K> {
     shards: Box<[Mutex<Shard<G, K>>]>,
@@ -313,20 +313,35 @@ impl<G: Gate, K: Hash + Eq + Clone> Shard<G, K> {
     fn forget_one(&mut self, max_looks: usize) -> bool {
         // Twice round is enough to find a gate that was only saved by its second chance; the bound keeps one call from paying for a large map of busy gates.
         for _ in 0..(2 * self.order.len()).min(max_looks) {
-            let Some(key) = self.order.pop_front() else {
+            // It has its next place before it is looked at: a key that panics when it is compared must not lose it, or nobody would ever forget it.
+            if !self.order.is_empty() {
+                self.order.rotate_left(1);
+            }
+            let Some(key) = self.order.back() else {
                 return false;
             };
-            let Some(kept) = self.gates.get_mut(&key) else {
+            let Some(kept) = self.gates.get_mut(key) else {
+                self.order.pop_back();
                 continue;
             };
             let second_chance = std::mem::take(&mut kept.used);
-            if !second_chance && kept.share.in_flight() == 0 && kept.share.is_forgettable() {
-                self.gates.remove(&key);
+            if !second_chance && kept.is_forgettable() {
+                self.gates.remove(key);
+                self.order.pop_back();
                 return true;
             }
-            self.order.push_back(key);
         }
         false
+    }
+}
+
+// ===== impl Kept =====
+
+impl<G: Gate> Kept<G> {
+    /// Whether a new gate could take this one's place: what an operator has switched on it would be lost, such as that it drains.
+    fn is_forgettable(&self) -> bool {
+        let share = &self.share;
+        share.in_flight() == 0 && share.control().is_normal() && share.is_forgettable()
     }
 }
 

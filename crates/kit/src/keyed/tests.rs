@@ -129,6 +129,30 @@ fn key_that_is_refusing_is_not_forgotten() {
     assert!(!known(&layer).contains(&1));
 }
 
+/// Or a flood of other keys would undo what an operator did: a drained key would take calls again.
+#[test]
+fn key_that_an_operator_has_switched_is_not_forgotten() {
+    let switches: [fn(&Share<Limit>); 2] = [
+        |share| drop(share.drain()),
+        |share| share.control().observe_only(true),
+    ];
+    for switch in switches {
+        let layer = layer(2);
+        let switched = find(&layer, 1);
+        switch(&switched);
+        for key in 2..100 {
+            find(&layer, key);
+        }
+        assert!(find(&layer, 1).same(&switched), "it was forgotten");
+        switched.control().resume();
+        switched.control().observe_only(false);
+        for key in 2..100 {
+            find(&layer, key);
+        }
+        assert!(!find(&layer, 1).same(&switched), "it is kept for ever");
+    }
+}
+
 #[test]
 fn forgotten_key_starts_afresh() {
     let layer = layer(1);
@@ -183,6 +207,62 @@ fn panic_while_a_gate_is_made_takes_no_room() {
         let _ = layer.handle().get_or_make(&key);
     }
     assert_eq!(layer.handle().len(), 2);
+}
+
+thread_local! {
+    /// Whether keys of this thread panic when they are compared.
+    static BROKEN: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// A key of a user whose `Eq` may panic, and which all have one hash.
+#[derive(Clone, Debug)]
+struct Fragile(u32);
+
+impl PartialEq for Fragile {
+    fn eq(&self, other: &Self) -> bool {
+        if BROKEN.get() {
+            std::panic::resume_unwind(Box::new("as a broken key might"));
+        }
+        self.0 == other.0
+    }
+}
+
+impl Eq for Fragile {}
+
+impl Hash for Fragile {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        0_u8.hash(state);
+    }
+}
+
+/// A key that dropped out of the order, and not out of the map, would keep its room for ever.
+#[test]
+fn panic_while_keys_are_compared_takes_no_room() {
+    let max_keys = NonZeroUsize::new(4).unwrap();
+    let layer: KeyedLayer<_, _, Fragile, _> =
+        KeyedLayer::new(Plain::new(), max_keys, |key: &u32| Fragile(*key), |_| {
+            Limit::new(1)
+        });
+    let handle = layer.handle();
+    for key in 0..4 {
+        let _ = handle.get_or_make(&Fragile(key));
+    }
+    for place in 0..8 {
+        BROKEN.set(true);
+        let shard = &layer.keyed.map.shards[0];
+        let forgotten = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.forget_one(MAX_LOOKS)
+        }));
+        BROKEN.set(false);
+        assert!(forgotten.is_err(), "{place}: the keys were compared");
+    }
+    let overflow = handle.overflow();
+    for key in 4..100 {
+        assert!(!handle.get_or_make(&Fragile(key)).same(&overflow), "{key}");
+        assert_eq!(handle.len(), 4);
+    }
+    assert_eq!(handle.all().len(), 4);
 }
 
 #[test]
