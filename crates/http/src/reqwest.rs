@@ -10,7 +10,7 @@ use seaworthy_core::Hint;
 use seaworthy_kit::verdict::classify_error;
 use seaworthy_kit::{
     Attempt, Attempts, BoxError, Classify, ClassifyFn, Judge, Rejection, Replay, Settle, Traffic,
-    Verdict,
+    Verdict, causes,
 };
 
 use crate::body::GuardedBody;
@@ -266,20 +266,8 @@ impl Judge<Response> for ReqwestReplay {
 
 /// reqwest's own error, however deeply layers wrapped it.
 fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a ::reqwest::Error> {
-    let mut next = Some(error);
-    // A chain that is a circle must not become a hang.
-    for _ in 0..MAX_CHAIN {
-        let error = next?;
-        if let Some(error) = error.downcast_ref() {
-            return Some(error);
-        }
-        next = error.source();
-    }
-    None
+    causes(error).find_map(|error| error.downcast_ref())
 }
-
-/// Far deeper than any stack of layers.
-const MAX_CHAIN: usize = 64;
 
 impl fmt::Debug for KeptReqwest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

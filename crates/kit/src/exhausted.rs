@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use seaworthy_core::GiveUp;
 
-use crate::BoxError;
+use crate::{BoxError, causes};
 
 /// A call that failed more than once, or that failed and must not be tried again by anybody: the budget is used up, or the server said so.
 ///
@@ -87,16 +87,7 @@ impl Exhausted {
     /// The `Exhausted` in an error or in its source chain.
     #[must_use]
     pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
-        let mut next = Some(error);
-        // A chain that is a circle must not become a hang.
-        for _ in 0..MAX_CHAIN {
-            let error = next?;
-            if let Some(exhausted) = error.downcast_ref() {
-                return Some(exhausted);
-            }
-            next = error.source();
-        }
-        None
+        causes::find(error)
     }
 }
 
@@ -116,9 +107,6 @@ impl Error for Exhausted {
         Some(&*self.source)
     }
 }
-
-/// Far deeper than any stack of layers and clients.
-const MAX_CHAIN: usize = 64;
 
 // ===== impl Reason =====
 

@@ -2,6 +2,9 @@
 
 pub use seaworthy_core::{InvalidConfig, Moment, Outcome};
 
+mod causes;
+pub use causes::causes;
+
 mod rejection;
 pub use rejection::{BoxError, Rejection, RejectionKind};
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::causes;
 use crate::gate::Refusal;
 
 /// The error type of every layer, as tower has it.
@@ -199,16 +200,7 @@ impl Rejection {
     /// The rejection in an error or in its source chain, however deeply other layers and clients wrapped it.
     #[must_use]
     pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
-        let mut next = Some(error);
-        // A chain that is a circle would be a bug of its author; it must not become a hang of ours.
-        for _ in 0..MAX_CHAIN {
-            let error = next?;
-            if let Some(rejection) = error.downcast_ref::<Self>() {
-                return Some(rejection);
-            }
-            next = error.source();
-        }
-        None
+        causes::find(error)
     }
 }
 
@@ -241,9 +233,6 @@ impl fmt::Display for Rejection {
 }
 
 impl Error for Rejection {}
-
-/// Far deeper than any stack of layers and clients; see [`Rejection::find`].
-const MAX_CHAIN: usize = 64;
 
 #[cfg(test)]
 mod tests {

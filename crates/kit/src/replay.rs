@@ -5,7 +5,7 @@ use std::io;
 
 use seaworthy_core::Hint;
 
-use crate::{BoxError, Plain, Rejection};
+use crate::{BoxError, Plain, Rejection, causes};
 
 /// Makes the requests of further attempts.
 ///
@@ -210,24 +210,8 @@ pub fn has_cause(
     error: &(dyn Error + 'static),
     is_it: impl Fn(&(dyn Error + 'static)) -> bool,
 ) -> bool {
-    let mut next = Some(error);
-    // As in `Rejection::find`: a chain that is a circle must not become a hang.
-    for _ in 0..MAX_CHAIN {
-        let Some(error) = next else { return false };
-        if is_it(error) {
-            return true;
-        }
-        next = match error.downcast_ref::<io::Error>() {
-            // The source of an I/O error that wraps another is the source of that one, which so would be skipped.
-            Some(error) => error.get_ref().map(|inner| inner as _),
-            None => error.source(),
-        };
-    }
-    false
+    causes(error).any(is_it)
 }
-
-/// Far deeper than any stack of layers and clients.
-const MAX_CHAIN: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::BoxError;
+use crate::{BoxError, causes};
 
 /// What the maker of an error knows about sending its call again.
 ///
@@ -44,21 +44,9 @@ impl Tag {
     /// The outermost tag in the error's source chain, itself included.
     #[must_use]
     pub fn find(error: &(dyn Error + 'static)) -> Option<Self> {
-        let mut next = Some(error);
-        // As in `Rejection::find`: a chain that is a circle must not become a hang.
-        for _ in 0..MAX_CHAIN {
-            let error = next?;
-            if let Some(tagged) = error.downcast_ref::<Tagged>() {
-                return Some(tagged.tag);
-            }
-            next = error.source();
-        }
-        None
+        causes::find(error).map(|tagged: &Tagged| tagged.tag)
     }
 }
-
-/// Far deeper than any stack of layers and clients.
-const MAX_CHAIN: usize = 64;
 
 // ===== impl Tagged =====
 
@@ -110,25 +98,5 @@ mod tests {
         assert_eq!(bare.to_string(), "connection refused");
         let untagged: BoxError = "connection refused".into();
         assert_eq!(Tag::find(&*untagged), None);
-    }
-
-    #[derive(Debug)]
-    struct Circle;
-
-    impl fmt::Display for Circle {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("circle")
-        }
-    }
-
-    impl Error for Circle {
-        fn source(&self) -> Option<&(dyn Error + 'static)> {
-            Some(self)
-        }
-    }
-
-    #[test]
-    fn chain_that_is_a_circle_ends() {
-        assert_eq!(Tag::find(&Circle), None);
     }
 }

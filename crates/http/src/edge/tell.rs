@@ -1,26 +1,19 @@
 //! What an error and its causes say, in one line.
 
-use seaworthy_kit::BoxError;
+use seaworthy_kit::{BoxError, causes};
 
 /// The texts of the error and of its causes, from the outside in; what an error repeats of its cause is said once.
 pub(super) fn tell(error: &BoxError) -> String {
     let mut told = error.to_string();
-    let mut cause = error.source();
-    // A chain that is a circle must not become a hang.
-    for _ in 0..MAX_CHAIN {
-        let Some(error) = cause else { break };
-        let text = error.to_string();
+    for cause in causes(&**error).skip(1) {
+        let text = cause.to_string();
         if !told.ends_with(&text) {
             told.push_str(": ");
             told.push_str(&text);
         }
-        cause = error.source();
     }
     told
 }
-
-/// Far deeper than any stack of layers and clients.
-const MAX_CHAIN: usize = 64;
 
 #[cfg(test)]
 mod tests {
