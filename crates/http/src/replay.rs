@@ -19,15 +19,16 @@ use recording::Recording;
 /// How much of a body is kept by default: 64 KiB.
 ///
 /// Linkerd keeps as much: it holds nearly every request that is not an upload, and 1,000 retryable
-/// calls at once cost at most 64 MiB.
+/// calls at once keep at most 64 MiB of data.
 pub const DEFAULT_CAP: usize = 64 * 1024;
 
 /// Makes `body` replayable: the body of the first attempt, and the handle that makes those of the
 /// next.
 ///
 /// At most `cap` bytes of data are kept, and the trailers.
-/// Kept data is shared with the attempt by reference count, never copied: each frame costs a handle
-/// of 32 bytes, and may keep a larger buffer alive that it was cut out of.
+/// Kept data is shared with the attempt by reference count, which may keep a larger buffer alive
+/// that it was cut out of; only short frames of a body that has many are copied, lest each of them
+/// keeps such a buffer.
 /// A body that says at the start that it is longer than `cap` is passed through, and nothing of it
 /// is kept; one that is over at the start costs nothing at all.
 ///

@@ -69,10 +69,8 @@ mod tests {
     /// As connectors and streams wrap what they get.
     #[test]
     fn what_an_io_error_wraps_is_found() {
-        let rejection: BoxError = Box::new(Rejection::new(
-            RejectionKind::CircuitOpen,
-            "gateway".into(),
-        ));
+        let rejection: BoxError =
+            Box::new(Rejection::new(RejectionKind::CircuitOpen, "gateway".into()));
         let exhausted = Exhausted::new(
             3,
             std::time::Duration::ZERO,

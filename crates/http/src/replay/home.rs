@@ -69,7 +69,8 @@ impl<B> Live<B> {
     /// The original is over: what was read of it is all there is.
     ///
     /// Published here and not on drop, because a connection may hold on to a finished body.
-    pub(super) fn complete(self) {
+    pub(super) fn complete(mut self) {
+        self.recording.seal();
         if let Some(home) = self.home {
             // There is one original and it ends once.
             let _ = home.complete.set(self.recording);
@@ -83,7 +84,8 @@ impl<B> Live<B> {
         }
     }
 
-    pub(super) fn hand_back(self) {
+    pub(super) fn hand_back(mut self) {
+        self.recording.seal();
         if let Some(home) = self.home {
             let mut waiting = home.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             *waiting = Some((self.body, self.recording));

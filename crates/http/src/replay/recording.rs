@@ -1,18 +1,31 @@
 //! What has been read of a body.
 
+use std::mem;
+
 use bytes::Bytes;
 use http::HeaderMap;
 
 /// Data in the order in which it was read, and the trailers, if they have been read.
 ///
 /// The first chunk has a place of its own, because most bodies are one chunk and so need no list.
+///
+/// Chunks are shared with whoever read them, and each keeps all of the buffer alive that it was cut out of: for hyper that is 8 KiB or more.
+/// So after the first few of them, short ones are copied together: a stranger could send a body of single bytes otherwise, and 64 KiB of it would keep half a gigabyte.
 #[derive(Default)]
 pub(super) struct Recording {
     first: Option<Bytes>,
     rest: Vec<Bytes>,
+    /// Short chunks that follow; no chunk before they are [sealed](Self::seal).
+    short: Vec<u8>,
     bytes: u64,
     trailers: Option<HeaderMap>,
 }
+
+/// So many chunks are shared however short they are: most bodies have no more, and pay for no copy.
+pub(super) const SHARED: usize = 8;
+
+/// A chunk as long as this is always shared: it is half of hyper's smallest buffer, so what it keeps alive is little more than itself.
+pub(super) const SHORT: usize = 4096;
 
 // ===== impl Recording =====
 
@@ -25,8 +38,19 @@ impl Recording {
         self.bytes += chunk.len() as u64;
         if self.first.is_none() {
             self.first = Some(chunk);
+        } else if chunk.len() < SHORT && self.chunks() >= SHARED {
+            self.short.extend_from_slice(&chunk);
         } else {
+            self.seal();
             self.rest.push(chunk);
+        }
+    }
+
+    /// Makes one chunk of the short ones that were read last: whoever reads the recording finds all of it in chunks.
+    pub(super) fn seal(&mut self) {
+        if !self.short.is_empty() {
+            self.short.shrink_to_fit();
+            self.rest.push(mem::take(&mut self.short).into());
         }
     }
 

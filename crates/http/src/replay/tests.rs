@@ -1,14 +1,16 @@
 //! One attempt after another on a scripted body.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use http::HeaderMap;
 use http_body_util::combinators::{BoxBody, UnsyncBoxBody};
-use http_body_util::{Empty, Full};
+use http_body_util::{Empty, Full, StreamBody};
 
+use super::recording::{SHARED, SHORT};
 use super::*;
 
 mod model;
@@ -237,6 +239,62 @@ fn chunks_are_shared_and_not_copied() {
     let sent = chunk(&mut first);
     let again = chunk(&mut handle.again().unwrap());
     assert_eq!(sent.as_ptr(), again.as_ptr());
+}
+
+/// What a body of many short frames would keep alive otherwise: for each of them the buffer that the connection was read into.
+#[test]
+fn short_chunks_do_not_keep_their_buffers() {
+    let buffer = Arc::new(vec![b'x'; 8192]);
+    let frames = (0..1000).map({
+        let buffer = buffer.clone();
+        move |place| {
+            let frame = Bytes::from_owner(Buffer(buffer.clone())).slice(place..=place);
+            Ok::<_, Infallible>(Frame::data(frame))
+        }
+    });
+    let body = StreamBody::new(futures_util::stream::iter(frames));
+    let (handle, mut first) = replayable(body, 1000);
+    while let Poll::Ready(Some(_)) = poll(&mut first) {}
+    drop(first);
+    let kept = Arc::strong_count(&buffer) - 1;
+    assert_eq!(kept, SHARED, "buffers that are kept");
+    let mut second = handle.again().unwrap();
+    assert_eq!(second.recording().unwrap().chunks(), SHARED + 1);
+    assert_eq!(text(&mut second), "x".repeat(1000));
+}
+
+/// A part of a connection's buffer.
+struct Buffer(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+#[test]
+fn long_and_short_chunks_stay_in_order() {
+    let long = |byte| Step::Data(vec![byte; SHORT]);
+    let steps = || {
+        let shared = std::iter::repeat_n(data("."), SHARED);
+        let middle = [data("a"), data("b"), long(b'c'), data("d"), long(b'e')];
+        shared.chain(middle).chain([data("f"), data("g"), Trailers])
+    };
+    let dots = ".".repeat(SHARED);
+    let whole = format!("{dots}ab{}d{}fg", "c".repeat(SHORT), "e".repeat(SHORT));
+    for read in 0..SHARED + 8 {
+        let (handle, mut first) = replayable(script(steps()), 4 * SHORT);
+        for _ in 0..read {
+            assert!(poll(&mut first).is_ready());
+        }
+        drop(first);
+        let mut second = handle.again().unwrap();
+        assert_eq!(all(&mut second), (whole.clone(), Some(trailers())));
+        drop(second);
+        let mut third = handle.again().unwrap();
+        assert_eq!(third.size_hint().exact(), Some(whole.len() as u64));
+        assert_eq!(all(&mut third), (whole.clone(), Some(trailers())));
+    }
 }
 
 #[test]

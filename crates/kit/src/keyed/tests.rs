@@ -239,10 +239,12 @@ impl Hash for Fragile {
 #[test]
 fn panic_while_keys_are_compared_takes_no_room() {
     let max_keys = NonZeroUsize::new(4).unwrap();
-    let layer: KeyedLayer<_, _, Fragile, _> =
-        KeyedLayer::new(Plain::new(), max_keys, |key: &u32| Fragile(*key), |_| {
-            Limit::new(1)
-        });
+    let layer: KeyedLayer<_, _, Fragile, _> = KeyedLayer::new(
+        Plain::new(),
+        max_keys,
+        |key: &u32| Fragile(*key),
+        |_| Limit::new(1),
+    );
     let handle = layer.handle();
     for key in 0..4 {
         let _ = handle.get_or_make(&Fragile(key));

@@ -7,6 +7,7 @@ use std::task::Poll;
 use http_body::Body;
 use proptest::prelude::*;
 
+use super::recording::{SHARED, SHORT};
 use super::script::Step::{self, Data, Trailers};
 use super::script::{Hint, Script, script, trailers};
 use super::{ReplayBody, poll, replayable};
@@ -77,11 +78,13 @@ impl Attempt {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        4 => prop::collection::vec(any::<u8>(), 0..6).prop_map(Data),
+        6 => prop::collection::vec(any::<u8>(), 0..6).prop_map(Data),
+        // Kept in another way than short ones.
+        1 => (any::<u8>(), SHORT - 1..SHORT + 2).prop_map(|(byte, len)| Data(vec![byte; len])),
         1 => Just(Step::Pending),
     ];
     let end = prop_oneof![3 => Just(None), 2 => Just(Some(Trailers)), 1 => Just(Some(Step::Error))];
-    (prop::collection::vec(step, 0..8), end).prop_map(|(mut steps, end)| {
+    (prop::collection::vec(step, 0..2 * SHARED), end).prop_map(|(mut steps, end)| {
         steps.extend(end);
         steps
     })
@@ -108,8 +111,8 @@ proptest! {
         steps in steps(),
         hint in hint(),
         tells_end: bool,
-        cap in 0..24_usize,
-        ops in prop::collection::vec(op(), 0..80),
+        cap in prop_oneof![0..24_usize, 0..6 * SHORT],
+        ops in prop::collection::vec(op(), 0..120),
     ) {
         let body = Script { hint, tells_end, ..script(steps.clone()) };
         let probe = Arc::clone(&body.probe);
