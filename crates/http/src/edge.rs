@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderValue, RETRY_AFTER};
-use http::{Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, RETRY_AFTER};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use seaworthy_kit::{Attempts, BoxError, Exhausted, Rejection, RejectionKind, Tag};
@@ -44,7 +44,7 @@ use tell::tell;
 /// | timed out, deadline exceeded | 504 | DEADLINE_EXCEEDED |
 /// | not a rejection | 500, or what [`otherwise`](Self::otherwise) says | INTERNAL, or that status as gRPC maps it |
 ///
-/// HTTP requests get an RFC 9457 problem document, gRPC requests (by their `content-type`) a trailers-only response.
+/// HTTP requests get an RFC 9457 problem document (HEAD only its length), gRPC requests (by their `content-type`) a trailers-only response.
 /// Rejections carry `Retry-After`, or `RetryInfo` in gRPC: rounded up, at least one second, which is also what is said where nobody knows.
 /// What is not to be tried again (an [`Exhausted`], an error tagged [`DoNotRetry`](Tag::DoNotRetry)) carries [`Attempts`] in its extensions, and over gRPC a pushback of -1.
 /// The response keeps the [`Rejection`] in its extensions: a layer further out still knows a local refusal from an answer of the dependency.
@@ -76,6 +76,7 @@ struct Edge<F> {
 #[derive(Clone, Copy)]
 struct Caller {
     grpc: bool,
+    head: bool,
     http1: bool,
 }
 
@@ -276,6 +277,7 @@ impl Caller {
     fn of<B>(request: &Request<B>) -> Self {
         Self {
             grpc: grpc::is_grpc(request.headers()),
+            head: request.method() == Method::HEAD,
             http1: request.version() <= Version::HTTP_11,
         }
     }
@@ -293,6 +295,11 @@ impl<F: Otherwise> Edge<F> {
                 let headers = response.headers_mut();
                 headers.insert(GRPC_RETRY_PUSHBACK_MS.clone(), stop);
             }
+        }
+        if caller.head {
+            // The fields of an answer to GET without its content, which hyper would send over HTTP/2.
+            let length = std::mem::take(response.body_mut()).len();
+            response.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
         response.map(EdgeBody::own)
     }

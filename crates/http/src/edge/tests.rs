@@ -176,6 +176,61 @@ async fn client_is_told_what_failed() {
     assert!(body.contains(&said), "{body}");
 }
 
+/// hyper sends what it is given over HTTP/2, and a client resets the stream then.
+#[tokio::test]
+async fn answer_to_head_has_the_length_of_the_document_and_no_body() {
+    let errors: [fn() -> BoxError; 2] = [
+        || rejection(RejectionKind::CircuitOpen, None),
+        || "cable cut".into(),
+    ];
+    for error in errors {
+        let length = text(answer(error(), false).await).await.len();
+        let mut error = Some(error());
+        let inner = service_fn(move |_: Request<()>| {
+            std::future::ready(Err::<Response<Empty<Bytes>>, _>(error.take().unwrap()))
+        });
+        let head = Request::head("/").body(()).unwrap();
+        let service = RespondLayer::new().layer(inner);
+        let response = service.oneshot(head).await.unwrap();
+        assert_eq!(response.headers()["content-length"], length.to_string());
+        assert!(response.body().is_end_stream());
+        assert_eq!(text(response).await, "");
+    }
+}
+
+/// A name is the user's, and may hold what no header and no JSON text may.
+#[tokio::test]
+async fn name_of_a_layer_breaks_out_of_nothing() {
+    let name = "a\r\nx-admin: 1\0\"}\u{e4}\u{2028}%0d";
+    let error = || -> BoxError {
+        let rejection = Rejection::new(RejectionKind::CircuitOpen, Arc::from(name));
+        Box::new(Exhausted::new(
+            2,
+            Duration::ZERO,
+            seaworthy_kit::Reason::Attempts,
+            rejection.into(),
+        ))
+    };
+    let layer = RespondLayer::in_client().name_layers(true);
+    let response = answer_with(layer, error(), false).await;
+    assert!(!response.headers().contains_key("x-admin"));
+    let problem: serde_json::Value = serde_json::from_str(&text(response).await).unwrap();
+    assert_eq!(problem["layer"], name);
+    assert!(problem["detail"].as_str().unwrap().contains(name));
+
+    let response = answer_with(layer, error(), true).await;
+    assert!(!response.headers().contains_key("x-admin"));
+    let message = response.headers()["grpc-message"].as_bytes();
+    assert!(message.is_ascii() && !message.contains(&b'\r'));
+    assert!(grpc::decode_message(message).contains(name));
+    assert!(
+        response
+            .extensions()
+            .get::<Rejection>()
+            .is_some_and(|rejection| rejection.layer() == name)
+    );
+}
+
 #[tokio::test]
 async fn draining_closes_an_http1_connection() {
     let response = answer(rejection(RejectionKind::Draining, None), false).await;
