@@ -10,7 +10,7 @@ use http::response::Parts;
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use seaworthy_kit::verdict::{classify_error, classify_rejection};
-use seaworthy_kit::{BoxError, Classify, ErrorsAsFailures, Rejection, Settle, Traffic, Verdict};
+use seaworthy_kit::{BoxError, Classify, ErrorsAsFailures, Settle, Traffic, Verdict};
 
 use crate::body::GuardedBody;
 use crate::classify::hinted;
@@ -73,19 +73,26 @@ where
     type Response<G: Settle> = Response<GuardedBody<B, G, Rest<C::ClassifyEos>>>;
 
     fn finish<G: Settle>(&self, response: Response<B>, guard: G) -> Self::Response<G> {
-        let (verdict, eos) = match response.extensions().get::<Rejection>() {
-            Some(rejection) => (classify_rejection(rejection), None),
+        let refused = response.extensions().get().map(classify_rejection);
+        let (verdict, eos) = match refused {
+            Some(verdict) => (verdict, None),
             None => {
                 let made = make::made(&response).unwrap_or(&self.classifier);
                 match made.clone().classify_response(&response) {
                     ClassifiedResponse::Ready(Ok(())) => (Verdict::SUCCESS, None),
-                    ClassifiedResponse::Ready(Err(_)) => (Verdict::FAILURE, None),
+                    // A trailers-only response of gRPC has its details here.
+                    ClassifiedResponse::Ready(Err(_)) => (failure(Some(response.headers())), None),
                     ClassifiedResponse::RequiresEos(eos) => (Verdict::LATER, Some(eos)),
                 }
             }
         };
         let (head, body) = response.into_parts();
-        let verdict = hinted(verdict, &head);
+        // What a refusal says is not the dependency's word.
+        let verdict = if refused.is_some() {
+            verdict
+        } else {
+            hinted(verdict, &head)
+        };
         let eos = Mutex::new(eos);
         let body = GuardedBody::new(body, guard, Rest { eos }, verdict);
         Response::from_parts(head, body)
@@ -119,9 +126,14 @@ impl<E: ClassifyEos> Classify<Parts, HeaderMap> for Rest<E> {
         };
         match eos.classify_eos(trailers) {
             Ok(()) => Verdict::SUCCESS,
-            Err(_) => Verdict::FAILURE.with_retry_after(trailers.and_then(grpc::retry_delay)),
+            Err(_) => failure(trailers),
         }
     }
+}
+
+/// A failure, with what the details of its gRPC status say about when to come back.
+fn failure(fields: Option<&HeaderMap>) -> Verdict {
+    Verdict::FAILURE.with_retry_after(fields.and_then(grpc::retry_delay))
 }
 
 impl<E> fmt::Debug for Rest<E> {

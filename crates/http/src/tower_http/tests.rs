@@ -14,7 +14,7 @@ use futures_util::stream;
 use http::StatusCode;
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, StreamBody};
-use seaworthy_kit::RejectionKind;
+use seaworthy_kit::{Rejection, RejectionKind};
 use tower::{ServiceExt, service_fn};
 
 use super::*;
@@ -175,6 +175,13 @@ async fn hints_are_read_beside_the_classifier() {
     let end = Ok(Frame::trailers(response.headers().clone()));
     let verdict = judge(GrpcErrorsAsFailures::new(), Response::builder(), vec![end]).await;
     assert_eq!(verdict, Verdict::FAILURE.with_retry_after(after(9)));
+    let mut head = Response::builder();
+    head.headers_mut()
+        .unwrap()
+        .extend(response.headers().clone());
+    let verdict = judge(GrpcErrorsAsFailures::new(), head, vec![]).await;
+    let trailers_only = Verdict::FAILURE.with_retry_after(after(9));
+    assert_eq!(verdict, trailers_only);
 }
 
 #[test]
@@ -195,6 +202,9 @@ fn errors_fail_and_refusals_are_ignored() {
     let record = Record::default();
     let mut response = Response::new(Empty::<Bytes>::new());
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    // As the edge does it; that wait is its own word, not the dependency's.
+    let wait = http::HeaderValue::from_static("1");
+    response.headers_mut().insert("retry-after", wait);
     let refusal = rejected(RejectionKind::BulkheadFull);
     response.extensions_mut().insert(refusal);
     drop(traffic.finish(response, record.guard()));
