@@ -200,3 +200,6 @@ impl<B: fmt::Debug, G: Settle, C> fmt::Debug for GuardedBody<B, G, C> {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests;
