@@ -13,6 +13,8 @@ const URL: &str = "http://gateway.test/v1/charges?id=7";
 
 fn request(method: Method) -> Request {
     let mut request = Request::new(method, URL.parse().unwrap());
+    *request.timeout_mut() = Some(std::time::Duration::from_secs(3));
+    *request.version_mut() = http::Version::HTTP_2;
     request
         .headers_mut()
         .insert("x-trace", HeaderValue::from_static("7"));
@@ -29,6 +31,15 @@ fn streamed(body: &'static str) -> Request {
 async fn read(mut request: Request) -> Bytes {
     let body = request.body_mut().take().unwrap();
     body.collect().await.unwrap().to_bytes()
+}
+
+/// That of [`request`].
+fn assert_same_head(again: &Request) {
+    assert_eq!(again.url().as_str(), URL);
+    assert_eq!(again.method(), Method::PUT);
+    assert_eq!(again.timeout(), Some(&std::time::Duration::from_secs(3)));
+    assert_eq!(again.version(), http::Version::HTTP_2);
+    assert_eq!(again.headers()["x-trace"], "7");
 }
 
 fn response(status: u16, body: &'static str) -> Response {
@@ -73,6 +84,34 @@ async fn response_keeps_its_url_and_head_and_is_over_with_its_body() {
     assert_eq!(*seen.0.lock().unwrap(), [Outcome::Success]);
 }
 
+#[tokio::test]
+async fn response_loses_nothing_of_its_head_on_the_way() {
+    #[derive(Clone, PartialEq, Debug)]
+    struct Noted(u32);
+
+    let answer = http::Response::builder()
+        .status(206)
+        .version(http::Version::HTTP_2)
+        .url(URL.parse().unwrap())
+        .header("set-cookie", "a=1")
+        .header("set-cookie", "b=2")
+        .header("content-encoding", "gzip")
+        .extension(Noted(7))
+        .body("zipped")
+        .unwrap();
+    let guarded = Reqwest::new().finish(answer.into(), Guard(Seen::default(), false));
+    let guarded = Reqwest::new().finish(guarded, Guard(Seen::default(), false));
+    assert_eq!(guarded.status(), 206);
+    assert_eq!(guarded.version(), http::Version::HTTP_2);
+    assert_eq!(guarded.url().as_str(), URL);
+    let cookies = guarded.headers().get_all("set-cookie").iter();
+    assert_eq!(cookies.collect::<Vec<_>>(), ["a=1", "b=2"]);
+    assert_eq!(guarded.extensions().get(), Some(&Noted(7)));
+    assert_eq!(guarded.content_length(), Some(6));
+    // What is left encoded is not decoded by a second look at its headers.
+    assert_eq!(guarded.bytes().await.unwrap(), "zipped");
+}
+
 #[test]
 fn server_error_is_a_failure_even_if_it_is_not_read() {
     let seen = Seen::default();
@@ -95,13 +134,10 @@ async fn guards_of_two_layers_settle_both() {
 async fn body_in_memory_is_sent_again_whatever_its_size() {
     let mut long = request(Method::PUT);
     *long.body_mut() = Some(vec![7; 100_000].into());
-    *long.timeout_mut() = Some(std::time::Duration::from_secs(3));
     let replay = ReqwestReplay::new().attempt_header(HeaderName::from_static("x-attempt"));
     let (first, kept) = replay.keep(long);
     let again = replay.again(&mut kept.unwrap(), Attempt::new(2)).unwrap();
-    assert_eq!(again.url().as_str(), URL);
-    assert_eq!(again.timeout(), first.timeout());
-    assert_eq!(again.headers()["x-trace"], "7");
+    assert_same_head(&again);
     assert_eq!(again.headers()["x-attempt"], "2");
     assert_eq!(read(first).await, read(again).await);
 }
@@ -112,7 +148,11 @@ async fn streamed_body_is_sent_again_up_to_the_cap() {
     let mut kept = kept.unwrap();
     assert_eq!(read(first).await, "amount=99");
     let again = ReqwestReplay::new().again(&mut kept, Attempt::new(2));
-    assert_eq!(read(again.unwrap()).await, "amount=99");
+    let again = again.expect("read to its end");
+    assert_same_head(&again);
+    let length = http_body::Body::size_hint(again.body().unwrap()).exact();
+    assert_eq!(length, Some(9), "framed as the first attempt was");
+    assert_eq!(read(again).await, "amount=99");
 
     let short = ReqwestReplay::new().max_body(4);
     let (first, kept) = short.keep(streamed("amount=99"));
