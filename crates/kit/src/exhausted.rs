@@ -173,3 +173,39 @@ impl fmt::Display for Reason {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_machine_says_keeps_its_name() {
+        for (why, reason) in [
+            (GiveUp::Attempts, "attempts"),
+            (GiveUp::ServerSaysNo, "server_says_no"),
+            (GiveUp::HintTooLong, "hint_too_long"),
+            (GiveUp::DeadlineTooClose, "deadline"),
+            (GiveUp::TotalTime, "total_time"),
+            (GiveUp::Budget, "budget"),
+        ] {
+            assert_eq!(Reason::from(why).as_str(), reason);
+        }
+    }
+
+    #[test]
+    fn message_counts_the_attempts_and_leaves_the_cause_to_the_source() {
+        let gave_up = |attempts| {
+            let error = Exhausted::new(attempts, Duration::ZERO, Reason::Budget, "reset".into());
+            assert_eq!(error.source().unwrap().to_string(), "reset");
+            error.to_string()
+        };
+        assert_eq!(
+            gave_up(1),
+            "gave up after 1 attempt: retry budget exhausted"
+        );
+        assert_eq!(
+            gave_up(3),
+            "gave up after 3 attempts: retry budget exhausted"
+        );
+    }
+}

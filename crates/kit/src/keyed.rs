@@ -148,6 +148,8 @@ impl<G, K, F> fmt::Debug for Keyed<G, K, F> {
 
 impl<G: Gate, K: Hash + Eq + Clone> KeyedHandle<G, K> {
     /// The gate of a key, if the key is known.
+    ///
+    /// Once the key is forgotten to make room for others, this is no longer its gate: ask again rather than keep it.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<Share<G>> {
         let shard = self.map.lock(self.map.index(key));
@@ -155,6 +157,8 @@ impl<G: Gate, K: Hash + Eq + Clone> KeyedHandle<G, K> {
     }
 
     /// The gate of a key, made if the key is new: to force or drain a key that has seen no call.
+    ///
+    /// A key that is switched so is not forgotten; of one that is not, see [`get`](Self::get).
     #[must_use]
     pub fn get_or_make(&self, key: &K) -> Share<G> {
         self.map.find(key.clone(), Share::clone)

@@ -302,6 +302,24 @@ mod tests {
     }
 
     #[test]
+    fn each_question_is_answered_for_each_kind() {
+        for kind in RejectionKind::ALL {
+            let expected = match kind {
+                RejectionKind::BulkheadFull
+                | RejectionKind::QueueTimeout
+                | RejectionKind::RateLimited
+                | RejectionKind::Shed => (true, false, false),
+                RejectionKind::TimedOut | RejectionKind::DeadlineExceeded => (false, true, false),
+                RejectionKind::CircuitOpen => (false, false, true),
+                RejectionKind::Draining => (false, false, false),
+            };
+            let it = Rejection::new(kind, "gateway".into());
+            let answers = (it.is_overload(), it.is_timeout(), it.is_open());
+            assert_eq!(answers, expected, "{kind}");
+        }
+    }
+
+    #[test]
     fn index_is_the_position_in_all() {
         for (position, kind) in RejectionKind::ALL.into_iter().enumerate() {
             assert_eq!(kind.index(), position);

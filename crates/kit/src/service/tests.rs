@@ -163,6 +163,17 @@ fn kept_refusal_is_enforced_once() {
 }
 
 #[test]
+fn kept_refusal_is_forgotten_when_readiness_is_asked_again() {
+    let mut test = Test::new(1);
+    let closed = Closed::new(&test.share);
+    assert!(test.poll_ready().is_ready(), "ready to refuse");
+    drop(closed);
+    assert!(test.poll_ready().is_ready(), "ready to call");
+    assert!(test.call().poll().is_pending());
+    assert_eq!(test.remote.counts().calls, 1);
+}
+
+#[test]
 fn clone_does_not_inherit_a_kept_refusal() {
     let mut test = Test::new(1);
     let closed = Closed::new(&test.share);
