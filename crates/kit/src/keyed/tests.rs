@@ -339,6 +339,30 @@ fn keys_that_refuse_survive_a_flood_of_others_from_many_threads() {
     assert_eq!(layer.handle().len(), 50, "the others have the room");
 }
 
+/// The bound is one for all shards: a shard whose keys all refuse must not turn newcomers away for that.
+#[test]
+fn newcomer_takes_room_from_another_shard() {
+    let layer = layer(2 * KEYS_PER_SHARD);
+    let map = &layer.keyed.map;
+    assert_eq!(map.shards.len(), 2);
+    let all = 0..2 * KEYS_PER_SHARD as u32;
+    let (here, elsewhere): (Vec<_>, Vec<_>) = all.partition(|key| map.index(key) == 0);
+    assert!(!elsewhere.is_empty(), "keys are spread");
+    for key in here.iter().chain(&elsewhere) {
+        find(&layer, *key);
+    }
+    for key in &here {
+        find(&layer, *key).limit.store(0, Ordering::SeqCst);
+    }
+    let newcomer = (1_000..).find(|key| map.index(key) == 0).unwrap();
+    let overflow = layer.handle().overflow();
+    assert!(!find(&layer, newcomer).same(&overflow));
+    let known = known(&layer);
+    assert_eq!(known.len(), 2 * KEYS_PER_SHARD);
+    assert!(known.contains(&newcomer));
+    assert!(here.iter().all(|key| known.contains(key)), "they refuse");
+}
+
 #[test]
 fn map_full_of_keys_that_refuse_gives_newcomers_the_overflow_gate() {
     let layer = layer(10);

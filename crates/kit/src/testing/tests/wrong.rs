@@ -165,6 +165,8 @@ fn random_interleavings_leave_nothing_behind() {
         Bug::ForgetsWhatItKept,
         Bug::DropsInSilence,
         Bug::FreesWhenReady,
+        Bug::KeepsTheInner,
+        Bug::ReportsTwice,
     ] {
         finds(bug, sheds, interleave);
     }
