@@ -1,5 +1,8 @@
 //! A counting gate, immediate and waiting, and layers of them, for the kit's own tests.
 
+mod detached;
+pub(crate) use detached::DetachedLayer;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

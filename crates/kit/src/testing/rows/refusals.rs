@@ -86,7 +86,8 @@ where
         drop(future);
         drop((service, clone));
         self.assert_nothing_violated();
-        assert_eq!(self.held(), 0);
+        self.remote.make_ready();
+        self.assert_freed();
     }
 
     /// It is not held against the dependency by layers further out.

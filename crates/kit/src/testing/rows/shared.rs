@@ -1,7 +1,7 @@
 //! Shared state: one layer value is one state, however many services it makes.
 
 use crate::testing::rig::Rig;
-use crate::testing::subject::Subjected;
+use crate::testing::subject::{OnDrop, Subjected};
 
 impl<L, Req, Res> Rig<'_, L, Req, Res>
 where
@@ -30,9 +30,11 @@ where
         assert_eq!(self.held(), 2);
         first.answer(self.subject.response());
         drop(one);
+        self.turn();
         assert_eq!(self.held(), 1);
         second.answer(self.subject.response());
         drop(other);
+        self.turn();
         assert_eq!(self.held(), 0);
     }
 
@@ -47,8 +49,13 @@ where
             assert_eq!(self.held(), 2 * count);
         }
         drop(service);
-        while let Some(call) = calls.pop() {
-            drop(call);
+        while let Some((future, exchange)) = calls.pop() {
+            drop(future);
+            if self.subject.on_drop == OnDrop::detaches {
+                assert_eq!(self.held(), calls.len() + 1, "a detached call goes on");
+                exchange.answer(self.subject.response());
+                self.turn();
+            }
             assert_eq!(self.held(), calls.len());
         }
     }

@@ -3,7 +3,7 @@
 use tokio_test::task;
 
 use crate::testing::rig::Rig;
-use crate::testing::subject::{Rejects, Subjected};
+use crate::testing::subject::{OnDrop, Rejects, Subjected};
 use crate::{Rejection, RejectionKind};
 
 impl<L, Req, Res> Rig<'_, L, Req, Res>
@@ -16,7 +16,7 @@ where
     pub fn drain_waits_for_the_running_calls(&mut self) {
         let mut service = self.service();
         let (mut one, first) = self.start(&mut service);
-        let (other, _second) = self.start(&mut service.clone());
+        let (other, second) = self.start(&mut service.clone());
         let mut drain = task::spawn(self.subject.drain(&self.layer));
         assert!(drain.poll().is_pending(), "two calls run");
         self.assert_drains();
@@ -24,6 +24,11 @@ where
         self.drive_to_success(&mut one);
         assert!(drain.poll().is_pending(), "one call runs");
         drop(other);
+        if self.subject.on_drop == OnDrop::detaches {
+            assert!(drain.poll().is_pending(), "the dropped call goes on");
+            second.answer(self.subject.response());
+            self.turn();
+        }
         assert!(drain.is_woken(), "the end of the last call wakes the drain");
         assert!(drain.poll().is_ready());
         self.assert_drains();

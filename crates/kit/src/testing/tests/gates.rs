@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::gate::Gate;
 use crate::keyed::KeyedLayer;
-use crate::testing::fixtures::{Closed, DeferredLayer, GatedLayer, Limit, Queue};
+use crate::testing::fixtures::{Closed, DeferredLayer, DetachedLayer, GatedLayer, Limit, Queue};
 use crate::testing::{Recorder, Rejects, conformance, occupy};
 use crate::{Plain, RejectionKind, Share};
 
@@ -64,6 +64,24 @@ mod deferred {
         readiness: always,
         errors: unchanged,
         on_drop: cancels,
+        held: |layer| layer.0.running.load(Ordering::SeqCst).max(layer.0.in_flight()),
+        events: |layer, recorder| listen(&layer.0, recorder),
+        refuses: |layer| Closed::new(&layer.0),
+        rejects: Rejects::with(RejectionKind::BulkheadFull, "pool").says_when(),
+        drains: |layer| layer.0.drain(),
+        observes: |layer, on| layer.0.control().observe_only(on),
+        meddles: |layer, draw| meddle(&layer.0, draw),
+    }
+}
+
+mod detached {
+    use super::*;
+
+    conformance! {
+        layer: || DetachedLayer(Share::new(Limit::new(8))),
+        readiness: always,
+        errors: unchanged,
+        on_drop: detaches,
         held: |layer| layer.0.running.load(Ordering::SeqCst).max(layer.0.in_flight()),
         events: |layer, recorder| listen(&layer.0, recorder),
         refuses: |layer| Closed::new(&layer.0),

@@ -158,6 +158,23 @@ rows! {
 }
 
 #[test]
+fn layer_that_cancels_does_not_pass_for_one_that_detaches() {
+    fn detaches(bug: Bug) -> Toys {
+        let (readiness, errors) = (Readiness::inner, Errors::unchanged);
+        let layer = move || Toy::sheds(bug, 8);
+        Subject::new(layer, || 1, || 2, readiness, errors, OnDrop::detaches)
+            .held(held)
+            .drains(Toy::drain)
+    }
+    finds(Bug::None, detaches, |toys| {
+        run(toys, |rig| rig.every_running_call_is_counted());
+    });
+    finds(Bug::None, detaches, |toys| {
+        run(toys, |rig| rig.drain_waits_for_the_running_calls());
+    });
+}
+
+#[test]
 fn random_interleavings_leave_nothing_behind() {
     interleave(&sheds(Bug::None));
     interleave(&queues_narrowly(Bug::None));
