@@ -173,6 +173,26 @@ mod tests {
     }
 
     #[test]
+    fn grpc_that_is_busy_says_when_to_come_back() {
+        let wait = Some(Duration::from_secs(9));
+        for (status, expected) in [
+            (GrpcStatus::Unavailable, wait),
+            (GrpcStatus::ResourceExhausted, wait),
+            (GrpcStatus::Internal, None),
+        ] {
+            let response = grpc::TrailersOnly::new(status)
+                .retry_delay(Duration::from_secs(9))
+                .into_response::<()>();
+            let head = response.into_parts().0;
+            let classifier = DefaultClassifier::new();
+            let expected = Verdict::FAILURE.with_retry_after(expected);
+            assert_eq!(classifier.classify(Ok(&head)), expected, "{status}");
+            let trailers = Some(&head.headers);
+            assert_eq!(classifier.classify_end(trailers), expected, "{status}");
+        }
+    }
+
+    #[test]
     fn grpc_without_a_status_waits_for_the_trailers_and_fails_without_them() {
         let open = judge(200, &[("content-type", "application/grpc")]);
         assert_eq!(open, Verdict::LATER);

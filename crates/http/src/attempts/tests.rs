@@ -49,6 +49,19 @@ async fn server_is_told_the_attempt_where_asked() {
     assert!(!again.headers().contains_key(&GRPC_PREVIOUS_RPC_ATTEMPTS));
 }
 
+/// As after a connection that was refused: the server has seen none yet.
+#[tokio::test]
+async fn first_attempt_made_again_goes_out_as_it_came() {
+    let replay = HttpReplay::new().attempt_header(HeaderName::from_static("x-attempt"));
+    let mut call = Request::new(Empty::<Bytes>::new());
+    call.headers_mut()
+        .insert("content-type", HeaderValue::from_static("application/grpc"));
+    let (_first, kept) = replay.keep(call);
+    let again = replay.again(&mut kept.unwrap(), Attempt::new(1)).unwrap();
+    assert_eq!(again.headers().len(), 1);
+    assert!(again.extensions().is_empty());
+}
+
 #[tokio::test]
 async fn grpc_server_is_told_how_many_attempts_went_before() {
     let mut call = Request::new(Empty::<Bytes>::new());

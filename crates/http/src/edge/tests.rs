@@ -237,6 +237,15 @@ async fn draining_closes_an_http1_connection() {
     assert_eq!(response.headers()["connection"], "close");
     let response = answer(rejection(RejectionKind::Draining, None), true).await;
     assert!(response.headers().get("connection").is_none());
+    let inner = service_fn(async |_: Request<()>| {
+        Err::<Response<Empty<Bytes>>, _>(rejection(RejectionKind::Draining, None))
+    });
+    let mut over_http2 = request(false);
+    *over_http2.version_mut() = Version::HTTP_2;
+    let service = RespondLayer::new().layer(inner);
+    let response = service.oneshot(over_http2).await.unwrap();
+    assert_eq!(response.status(), 503);
+    assert!(response.headers().get("connection").is_none());
 }
 
 #[tokio::test]
@@ -289,7 +298,8 @@ impl Body for Breaks {
         if std::mem::take(&mut self.1) {
             return Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(b"x")))));
         }
-        Poll::Ready(self.0.take().map(Err))
+        let error = self.0.take();
+        Poll::Ready(Some(Err(error.unwrap_or_else(|| "again".into()))))
     }
 }
 
@@ -341,6 +351,21 @@ async fn message_of_a_broken_grpc_body_is_for_clients_only() {
 async fn broken_http_body_fails() {
     let error = broken(false).await.unwrap_err();
     assert!(Rejection::find(&*error).is_some());
+}
+
+#[tokio::test]
+async fn broken_body_has_nothing_more() {
+    for grpc in [false, true] {
+        let breaks = Breaks(Some("cable cut".into()), false);
+        let mut body = EdgeBody::inner(breaks, grpc, false);
+        assert!(!body.is_end_stream());
+        assert_eq!(body.size_hint().exact(), None);
+        let last = body.frame().await.expect("its end is told");
+        assert_eq!(last.is_ok_and(|frame| frame.is_trailers()), grpc);
+        assert!(body.is_end_stream());
+        assert_eq!(body.size_hint().exact(), Some(0));
+        assert!(body.frame().await.is_none());
+    }
 }
 
 #[tokio::test]

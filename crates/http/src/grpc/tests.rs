@@ -264,6 +264,9 @@ fn retry_delay_is_found_among_other_details() {
         status(&[any(RETRY_INFO_URL, &negative)]),
         Some(Duration::ZERO)
     );
+    // A second more than the format allows.
+    let too_long = [0x0a, 7, 0x08, 0x81, 0xbc, 0xae, 0xce, 0x97, 0x09];
+    assert_eq!(status(&[any(RETRY_INFO_URL, &too_long)]), None);
     let too_many_nanos = [0x0a, 6, 0x10, 0x80, 0x94, 0xeb, 0xdc, 0x03];
     assert_eq!(status(&[any(RETRY_INFO_URL, &too_many_nanos)]), None);
 }

@@ -173,7 +173,42 @@ fn error_that_is_no_transport_error_is_final() {
     let replay = ReqwestReplay::new();
     let status = response(503, "").error_for_status().unwrap_err();
     assert!(!replay.is_transient_error(&status.into()));
+    let builder = ::reqwest::Client::new().get("no url").build().unwrap_err();
+    assert!(!replay.is_transient_error(&builder.into()));
     assert!(replay.is_transient_error(&"connection reset".into()));
+}
+
+#[test]
+fn first_attempt_made_again_goes_out_as_it_came() {
+    let replay = ReqwestReplay::new().attempt_header(HeaderName::from_static("x-attempt"));
+    let (_, kept) = replay.keep(request(Method::PUT));
+    let again = replay.again(&mut kept.unwrap(), Attempt::new(1)).unwrap();
+    assert_same_head(&again);
+    assert_eq!(again.headers().len(), 1);
+}
+
+/// Finds no host.
+struct NoHost;
+
+impl ::reqwest::dns::Resolve for NoHost {
+    fn resolve(&self, _: ::reqwest::dns::Name) -> ::reqwest::dns::Resolving {
+        Box::pin(async { Err("no such host".into()) })
+    }
+}
+
+/// However it failed, and whoever wrapped the error.
+#[tokio::test]
+async fn request_without_a_connection_was_never_sent() {
+    let client = ::reqwest::Client::builder()
+        .dns_resolver(Arc::new(NoHost))
+        .no_proxy()
+        .build()
+        .unwrap();
+    let error = client.execute(request(Method::PUT)).await.unwrap_err();
+    let replay = ReqwestReplay::new();
+    assert!(!replay.was_never_sent(&"reset".into()));
+    let error = std::io::Error::other(error).into();
+    assert!(replay.was_never_sent(&error) && replay.is_transient_error(&error));
 }
 
 #[test]
