@@ -49,6 +49,21 @@ async fn server_is_told_the_attempt_where_asked() {
     assert!(!again.headers().contains_key(&GRPC_PREVIOUS_RPC_ATTEMPTS));
 }
 
+#[test]
+fn attempt_of_the_sender_is_heeded_only_where_asked() {
+    let name = HeaderName::from_static("x-attempt");
+    let mut call = request(Method::PUT, "");
+    call.headers_mut()
+        .insert(&name, HeaderValue::from_static("3"));
+    let careless = HttpReplay::new().attempt_header(name);
+    assert_eq!(careless.attempt(&call), None);
+    let heeding = careless.heed_attempts(true);
+    assert_eq!(heeding.attempt(&call), Some(Attempt::new(3)));
+    // A retry further out in this process knows better than a header.
+    call.extensions_mut().insert(Attempt::new(2));
+    assert_eq!(heeding.attempt(&call), Some(Attempt::new(2)));
+}
+
 /// As after a connection that was refused: the server has seen none yet.
 #[tokio::test]
 async fn first_attempt_made_again_goes_out_as_it_came() {

@@ -305,13 +305,13 @@ impl Body for Breaks {
 
 async fn broken(grpc: bool) -> Result<http_body_util::Collected<Bytes>, BoxError> {
     let late = rejection(RejectionKind::TimedOut, None);
-    broken_with(RespondLayer::new(), late, grpc).await
+    broken_with(RespondLayer::new(), late, [grpc, grpc]).await
 }
 
 async fn broken_with(
     layer: RespondLayer,
     error: BoxError,
-    grpc: bool,
+    [asks_grpc, grpc]: [bool; 2],
 ) -> Result<http_body_util::Collected<Bytes>, BoxError> {
     let mut error = Some(error);
     let inner = service_fn(move |_: Request<()>| {
@@ -323,7 +323,7 @@ async fn broken_with(
         std::future::ready(Ok::<_, BoxError>(response))
     });
     let service = layer.layer(inner);
-    let response = service.oneshot(request(grpc)).await.unwrap();
+    let response = service.oneshot(request(asks_grpc)).await.unwrap();
     response.into_body().collect().await
 }
 
@@ -339,7 +339,7 @@ async fn message_of_a_broken_grpc_body_is_for_clients_only() {
         (RespondLayer::new(), "the response broke off"),
         (RespondLayer::in_client(), "cable cut"),
     ] {
-        let collected = broken_with(layer, "cable cut".into(), true).await;
+        let collected = broken_with(layer, "cable cut".into(), [true, true]).await;
         let collected = collected.unwrap();
         let trailers = collected.trailers().unwrap();
         assert_eq!(trailers["grpc-status"], "13");
@@ -351,6 +351,10 @@ async fn message_of_a_broken_grpc_body_is_for_clients_only() {
 async fn broken_http_body_fails() {
     let error = broken(false).await.unwrap_err();
     assert!(Rejection::find(&*error).is_some());
+    for only_one_is_grpc in [[true, false], [false, true]] {
+        let broken = broken_with(RespondLayer::new(), "cable cut".into(), only_one_is_grpc);
+        assert!(broken.await.is_err(), "{only_one_is_grpc:?}");
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ fn headers(headers: &[(&'static str, &'static str)]) -> HeaderMap {
         .collect()
 }
 
-fn grpc(more: &[(&'static str, &'static str)]) -> HeaderMap {
+fn of_grpc_with(more: &[(&'static str, &'static str)]) -> HeaderMap {
     let mut all = vec![("content-type", "application/grpc")];
     all.extend(more);
     headers(&all)
@@ -34,23 +34,45 @@ fn only_answers_that_say_not_now_are_transient() {
 fn grpc_status_of_a_trailers_only_response_decides() {
     for code in 0..=16_u8 {
         let code = code.to_string().leak();
-        let head = grpc(&[("grpc-status", code)]);
+        let head = of_grpc_with(&[("grpc-status", code)]);
         assert_eq!(is_transient(StatusCode::OK, &head), code == "14", "{code}");
     }
-    assert!(!is_transient(StatusCode::OK, &grpc(&[])), "it has begun");
     assert!(
-        is_transient(StatusCode::SERVICE_UNAVAILABLE, &grpc(&[])),
+        !is_transient(StatusCode::OK, &of_grpc_with(&[])),
+        "it has begun"
+    );
+    assert!(
+        is_transient(StatusCode::SERVICE_UNAVAILABLE, &of_grpc_with(&[])),
         "a proxy on the way"
     );
 }
 
 #[test]
 fn exhausted_resource_needs_a_word_about_when() {
-    let with = |pushback| grpc(&[("grpc-status", "8"), ("grpc-retry-pushback-ms", pushback)]);
+    let with =
+        |pushback| of_grpc_with(&[("grpc-status", "8"), ("grpc-retry-pushback-ms", pushback)]);
     assert!(is_transient(StatusCode::OK, &with("100")));
     assert_eq!(hint(&with("100")), Hint::After(Duration::from_millis(100)));
     assert_eq!(hint(&with("-1")), Hint::Never);
     assert_eq!(hint(&with("soon")), Hint::Never);
+    // No is a word, too: the retries end because the server says so, and the caller's are told.
+    assert!(is_transient(StatusCode::OK, &with("-1")));
+    assert!(!is_transient(
+        StatusCode::OK,
+        &of_grpc_with(&[("grpc-status", "8")])
+    ));
+}
+
+#[test]
+fn details_of_a_status_say_when_unless_a_pushback_does() {
+    let response = grpc::TrailersOnly::new(GrpcStatus::ResourceExhausted)
+        .retry_delay(Duration::from_secs(9))
+        .into_response::<()>();
+    let mut head = response.headers().clone();
+    assert!(is_transient(StatusCode::OK, &head));
+    assert_eq!(hint(&head), Hint::After(Duration::from_secs(9)));
+    head.insert("grpc-retry-pushback-ms", 100.into());
+    assert_eq!(hint(&head), Hint::After(Duration::from_millis(100)));
 }
 
 #[test]
@@ -77,7 +99,7 @@ fn idempotent_methods_and_keys_may_be_repeated() {
     }
     let key = headers(&[("idempotency-key", "\"8e03978e\"")]);
     assert!(is_repeatable(&Method::POST, &key));
-    assert!(!is_repeatable(&Method::POST, &grpc(&[])));
+    assert!(!is_repeatable(&Method::POST, &of_grpc_with(&[])));
 }
 
 #[test]
@@ -87,7 +109,7 @@ fn description_names_the_status() {
         describe(status, &HeaderMap::new()),
         "HTTP status 503 Service Unavailable"
     );
-    let head = grpc(&[("grpc-status", "14")]);
+    let head = of_grpc_with(&[("grpc-status", "14")]);
     assert_eq!(describe(StatusCode::OK, &head), "gRPC status UNAVAILABLE");
 }
 
@@ -104,10 +126,13 @@ fn failure_is_more_than_what_is_transient() {
         let status = StatusCode::from_u16(code).unwrap();
         assert_eq!(is_failure(status, &none), expected, "{code}");
     }
-    let of_grpc = |status| is_failure(StatusCode::OK, &grpc(&[("grpc-status", status)]));
+    let of_grpc = |status| is_failure(StatusCode::OK, &of_grpc_with(&[("grpc-status", status)]));
     assert!(!of_grpc("0"));
     assert!(of_grpc("3") && of_grpc("14"));
-    assert!(!is_failure(StatusCode::OK, &grpc(&[])), "it is yet to come");
+    assert!(
+        !is_failure(StatusCode::OK, &of_grpc_with(&[])),
+        "it is yet to come"
+    );
 }
 
 #[test]
@@ -123,7 +148,7 @@ fn attempt_of_the_sender_is_read_strictly() {
     let twice = headers(&[("x-attempt", "2"), ("x-attempt", "3")]);
     assert_eq!(attempt(&twice, None), None, "nobody asked for it");
 
-    let told = |value| grpc(&[("grpc-previous-rpc-attempts", value)]);
+    let told = |value| of_grpc_with(&[("grpc-previous-rpc-attempts", value)]);
     assert_eq!(attempt(&told("2"), None), Some(Attempt::new(3)));
     assert_eq!(attempt(&told("-2"), Some(&name)), None);
     let not_grpc = headers(&[("grpc-previous-rpc-attempts", "2")]);
@@ -146,7 +171,7 @@ proptest::proptest! {
         let Ok(value) = http::HeaderValue::from_bytes(&value) else {
             return Ok(());
         };
-        let mut head = grpc(&[]);
+        let mut head = of_grpc_with(&[]);
         head.insert(GRPC_PREVIOUS_RPC_ATTEMPTS.clone(), value.clone());
         let name = HeaderName::from_static("x-attempt");
         head.insert(name.clone(), value);

@@ -118,6 +118,46 @@ fn layer_built_and_used_before_the_recorder_is_not_silent() {
     assert!(seen.of(names::QUEUE_DEPTH).is_empty(), "it was never set");
 }
 
+/// Counts what is registered with it.
+#[derive(Default)]
+struct Registry(AtomicUsize);
+
+impl metrics::Recorder for Registry {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+/// A handle of the stand-in that was kept would be in the way of the one to keep.
+#[test]
+fn handles_are_made_once_also_by_a_layer_that_was_used_before_the_recorder() {
+    let telemetry = telemetry();
+    let used = || {
+        telemetry.ended(Outcome::Success);
+        telemetry.instruments().set_in_flight(1);
+    };
+    used();
+    let registry = Registry::default();
+    metrics::with_local_recorder(&registry, || (0..5).for_each(|_| used()));
+    assert_eq!(registry.0.load(Ordering::Relaxed), 2);
+}
+
 /// A recorder that panics whatever it is asked.
 struct Broken(#[expect(dead_code, reason = "a recorder without a size is the stand-in")] u8);
 
