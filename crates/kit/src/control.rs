@@ -62,6 +62,15 @@ impl Control {
         100 - (self.word.load(Ordering::Relaxed) & LENIENT) as u8
     }
 
+    pub(crate) fn switch_as(&self, other: &Self) {
+        let word = other.word.load(Ordering::Relaxed);
+        self.word.store(word, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_switched_as(&self, other: &Self) -> bool {
+        self.word.load(Ordering::Relaxed) == other.word.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn start_drain(&self) {
         self.word.fetch_or(DRAINING, Ordering::Relaxed);
     }

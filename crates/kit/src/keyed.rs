@@ -10,9 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use tower_layer::Layer;
 
+use crate::control::Control;
 use crate::deferred::{Deferred, Source};
 use crate::gate::Gate;
 use crate::share::{Held, Share};
+
+mod switches;
 
 /// A layer with one gate for each key.
 ///
@@ -37,7 +40,7 @@ pub struct KeyedHandle<G, K> {
 /// A bounded map from keys to gates.
 ///
 /// A gate is made when its key is first seen.
-/// When there is no room, the key that was not used for longest is forgotten, by the second-chance rule, if no call holds its gate, nobody has switched it and the gate may be forgotten.
+/// When there is no room, the key that was not used for longest is forgotten, by the second-chance rule, if no call holds its gate, nobody has switched it alone and the gate may be forgotten.
 /// If there is none such, the new key shares one overflow gate with all others that found no room: neither unlimited memory nor a way around the limit.
 struct Map<G, K> {
     shards: Box<[Mutex<Shard<G, K>>]>,
@@ -47,6 +50,8 @@ struct Map<G, K> {
     seats: AtomicUsize,
     make: Box<dyn Fn(Option<&K>) -> G + Send + Sync>,
     overflow: Share<G>,
+    /// What is switched for all keys, and so for each that is yet to come.
+    control: Control,
 }
 
 struct Shard<G, K> {
@@ -231,6 +236,7 @@ impl<G: Gate, K: Hash + Eq + Clone> Map<G, K> {
             seats: AtomicUsize::new(0),
             overflow: Share::new(make(None)),
             make,
+            control: Control::new(),
         }
     }
 
@@ -260,6 +266,7 @@ impl<G: Gate, K: Hash + Eq + Clone> Map<G, K> {
             return then(&self.overflow);
         };
         let share = Share::new((self.make)(Some(&key)));
+        share.control().switch_as(&self.control);
         let result = then(&share);
         shard.order.push_back(key.clone());
         shard.gates.insert(key, Kept { share, used: false });
@@ -273,7 +280,9 @@ impl<G: Gate, K: Hash + Eq + Clone> Map<G, K> {
         let free = self
             .seats
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-        let found = free.is_ok() || shard.forget_one(MAX_LOOKS) || self.forget_one_elsewhere(index);
+        let found = free.is_ok()
+            || shard.forget_one(MAX_LOOKS, &self.control)
+            || self.forget_one_elsewhere(index);
         // Not `then_some`: a seat that was only thought of must not be given back.
         found.then(|| Seat {
             seats: &self.seats,
@@ -286,10 +295,10 @@ impl<G: Gate, K: Hash + Eq + Clone> Map<G, K> {
         let (before, from) = self.shards.split_at(index);
         let mut others = from[1..].iter().chain(before);
         others.any(|shard| match shard.try_lock() {
-            Ok(mut shard) => shard.forget_one(MAX_LOOKS_ELSEWHERE),
-            Err(TryLockError::Poisoned(poisoned)) => {
-                poisoned.into_inner().forget_one(MAX_LOOKS_ELSEWHERE)
-            }
+            Ok(mut shard) => shard.forget_one(MAX_LOOKS_ELSEWHERE, &self.control),
+            Err(TryLockError::Poisoned(poisoned)) => poisoned
+                .into_inner()
+                .forget_one(MAX_LOOKS_ELSEWHERE, &self.control),
             Err(TryLockError::WouldBlock) => false,
         })
     }
@@ -314,7 +323,7 @@ impl Drop for Seat<'_> {
 
 impl<G: Gate, K: Hash + Eq + Clone> Shard<G, K> {
     /// Makes room for one key; `false` if every gate that was looked at is in use.
-    fn forget_one(&mut self, max_looks: usize) -> bool {
+    fn forget_one(&mut self, max_looks: usize, control: &Control) -> bool {
         // Twice round is enough to find a gate that was only saved by its second chance; the bound keeps one call from paying for a large map of busy gates.
         for _ in 0..(2 * self.order.len()).min(max_looks) {
             // It has its next place before it is looked at: a key that panics when it is compared must not lose it, or nobody would ever forget it.
@@ -329,7 +338,7 @@ impl<G: Gate, K: Hash + Eq + Clone> Shard<G, K> {
                 continue;
             };
             let second_chance = std::mem::take(&mut kept.used);
-            if !second_chance && kept.is_forgettable() {
+            if !second_chance && kept.is_forgettable(control) {
                 self.gates.remove(key);
                 self.order.pop_back();
                 return true;
@@ -342,10 +351,10 @@ impl<G: Gate, K: Hash + Eq + Clone> Shard<G, K> {
 // ===== impl Kept =====
 
 impl<G: Gate> Kept<G> {
-    /// Whether a new gate could take this one's place: what an operator has switched on it would be lost, such as that it drains.
-    fn is_forgettable(&self) -> bool {
+    /// Whether a new gate could take this one's place: what an operator has switched on this one alone would be lost, such as that it drains.
+    fn is_forgettable(&self, control: &Control) -> bool {
         let share = &self.share;
-        share.in_flight() == 0 && share.control().is_normal() && share.is_forgettable()
+        share.in_flight() == 0 && share.control().is_switched_as(control) && share.is_forgettable()
     }
 }
 

@@ -254,7 +254,7 @@ fn panic_while_keys_are_compared_takes_no_room() {
         let shard = &layer.keyed.map.shards[0];
         let forgotten = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.forget_one(MAX_LOOKS)
+            shard.forget_one(MAX_LOOKS, &layer.keyed.map.control)
         }));
         BROKEN.set(false);
         assert!(forgotten.is_err(), "{place}: the keys were compared");
