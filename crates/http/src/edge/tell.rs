@@ -3,6 +3,8 @@
 use seaworthy_kit::{BoxError, causes};
 
 /// The texts of the error and of its causes, from the outside in; what an error repeats of its cause is said once.
+///
+/// Cut where it gets long: it may be a header, which peers refuse above some 16 KiB, and the whole answer with it.
 pub(super) fn tell(error: &BoxError) -> String {
     let mut told = error.to_string();
     for cause in causes(&**error).skip(1) {
@@ -12,8 +14,16 @@ pub(super) fn tell(error: &BoxError) -> String {
             told.push_str(&text);
         }
     }
+    if told.len() > LONGEST {
+        let end = (0..=LONGEST).rev().find(|&at| told.is_char_boundary(at));
+        told.truncate(end.unwrap_or_default());
+        told.push('…');
+    }
     told
 }
+
+/// In bytes. Every one may take three when it is percent-encoded, and gRPC's details have the text once more.
+const LONGEST: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -43,5 +53,20 @@ mod tests {
         let tcp = Says("tcp: cable cut", Some(Box::new(cut)));
         let given_up = Says("gave up", Some(Box::new(tcp)));
         assert_eq!(tell(&given_up.into()), "gave up: tcp: cable cut");
+    }
+
+    #[test]
+    fn long_text_is_cut_between_two_characters() {
+        for text in ["ü".repeat(2000), format!("a{}", "ü".repeat(2000))] {
+            let told = tell(&text.into());
+            assert!(told.ends_with('…'));
+            assert!(
+                (LONGEST..LONGEST + 4).contains(&told.len()),
+                "{}",
+                told.len()
+            );
+        }
+        let just = "a".repeat(LONGEST);
+        assert_eq!(tell(&just.clone().into()), just);
     }
 }
