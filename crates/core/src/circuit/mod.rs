@@ -26,7 +26,7 @@
 //! - All counts are tagged with the generation that wrote them, and those of another one read as empty: a transition clears nothing, and a thread that slept through one spoils nothing.
 //!
 //! Time, leases and counts live in words of their own.
-//! What is said about the order of their loads and stores in comments is explored by loom in `tests/loom_circuit.rs`.
+//! What is said about the order of their loads and stores in comments is explored by loom in `tests/loom_circuit`.
 //!
 //! # What a call costs
 //! Admission in the closed state is one load.

@@ -1,0 +1,114 @@
+//! The half-open state: leases that are taken, returned, and lost.
+
+use super::*;
+
+#[test]
+fn probes_never_exceed_the_limit_and_one_of_them_enters() {
+    for limit in [1, 2] {
+        explore(2, move || {
+            let circuit = tripped(brittle().half_open_max_calls(limit));
+            let threads: Vec<_> = (0..2)
+                .map(|_| {
+                    let circuit = Arc::clone(&circuit);
+                    thread::spawn(move || circuit.try_admit(|| at(10)))
+                })
+                .collect();
+            let mut probes = vec![circuit.try_admit(|| at(10))];
+            probes.extend(threads.into_iter().map(|thread| thread.join().unwrap()));
+            for refusal in probes.iter().filter_map(|probe| probe.as_ref().err()) {
+                assert_eq!(refusal.why, Why::HalfOpen);
+            }
+            let probes: Vec<_> = probes.into_iter().flatten().collect();
+            assert_eq!(probes.len(), limit as usize);
+            assert_eq!(
+                probes
+                    .iter()
+                    .filter(|probe| probe.transition().is_some())
+                    .count(),
+                1
+            );
+            assert!(
+                probes
+                    .iter()
+                    .all(|probe| probe.generation() == circuit.generation())
+            );
+        });
+    }
+}
+
+#[test]
+fn dropped_probe_returns_its_slot_once() {
+    explore(3, || {
+        let (circuit, probe) = probing(brittle());
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || settle(&circuit, probe, Outcome::Abandoned, 11))
+        };
+        let early = circuit.try_admit(|| at(11));
+        assert!(thread.join().unwrap().is_none());
+        let late = circuit.try_admit(|| at(11));
+        assert!(early.is_ok() != late.is_ok(), "one slot, one probe");
+    });
+}
+
+#[test]
+fn lease_is_reissued_or_settled_but_not_both() {
+    explore(3, || {
+        let (circuit, probe) = probing(brittle().probe_lease(5 * SECOND));
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || settle(&circuit, probe, Outcome::Success, 20))
+        };
+        // Its lease is over, so its slot is taken, unless it reports first.
+        let admitted = circuit.try_admit(|| at(20));
+        let closed = thread.join().unwrap();
+        match (admitted, closed) {
+            (Ok(call), Some(_)) => assert!(!call.is_probe(), "admitted once it was closed"),
+            (Ok(call), None) => assert!(call.is_probe()),
+            (Err(refusal), Some(_)) => assert_eq!(refusal.why, Why::HalfOpen),
+            (Err(_), None) => panic!("neither settled nor reissued"),
+        }
+    });
+}
+
+#[test]
+fn reservation_that_slept_through_a_transition_takes_no_newer_slot() {
+    explore(3, || {
+        let (circuit, probe) = probing(brittle().half_open_max_calls(2).success_threshold(2));
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || circuit.try_admit(|| at(40)))
+        };
+        settle(&circuit, probe, Outcome::Failure, 11).expect("any failure reopens");
+        let mut probes = vec![circuit.try_admit(|| at(40))];
+        probes.push(thread.join().unwrap());
+        probes.extend([(); 2].map(|()| circuit.try_admit(|| at(40))));
+        let newest = circuit.generation();
+        let out = probes
+            .iter()
+            .flatten()
+            .filter(|probe| probe.generation() == newest);
+        assert_eq!(
+            out.count(),
+            2,
+            "as many probes as slots, none of them robbed"
+        );
+    });
+}
+
+#[test]
+fn exactly_as_many_slots_return_as_the_verdict_still_needs() {
+    explore(3, || {
+        let (circuit, one) = probing(brittle().half_open_max_calls(2).success_threshold(3));
+        let other = circuit.try_admit(|| at(10)).unwrap();
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || settle(&circuit, one, Outcome::Success, 11))
+        };
+        assert!(settle(&circuit, other, Outcome::Success, 11).is_none());
+        assert!(thread.join().unwrap().is_none());
+        let last = circuit.try_admit(|| at(11)).expect("one more is needed");
+        assert!(circuit.try_admit(|| at(11)).is_err(), "and no other");
+        assert!(settle(&circuit, last, Outcome::Success, 11).is_some());
+    });
+}

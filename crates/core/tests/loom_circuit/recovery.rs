@@ -1,0 +1,65 @@
+//! The way back along a ramp.
+
+use super::*;
+
+/// One that began to recover at second eleven, for ten seconds.
+fn recovering() -> Arc<Circuit> {
+    let (circuit, probe) = probing(brittle().recovery_ramp(10 * SECOND));
+    let moved = settle(&circuit, probe, Outcome::Success, 11).expect("one success is enough");
+    assert_eq!(moved.to, State::Recovering);
+    circuit
+}
+
+#[test]
+fn first_call_of_a_recovery_passes_alone() {
+    explore(3, || {
+        let circuit = recovering();
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || circuit.try_admit(|| at(11)).is_ok())
+        };
+        let mine = circuit.try_admit(|| at(11)).is_ok();
+        assert!(
+            mine != thread.join().unwrap(),
+            "nothing is earned yet but the first call"
+        );
+    });
+}
+
+#[test]
+fn end_of_a_recovery_has_one_winner() {
+    explore(3, || {
+        let circuit = recovering();
+        let calls = [(); 2].map(|()| circuit.try_admit(|| at(21)).unwrap());
+        let threads = calls.map(|call| {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || settle(&circuit, call, Outcome::Success, 21))
+        });
+        let winners = threads
+            .into_iter()
+            .filter_map(|thread| thread.join().unwrap());
+        assert_eq!(winners.count(), 1);
+        assert_eq!(circuit.state(), State::Closed);
+    });
+}
+
+#[test]
+fn trip_is_not_lost_to_the_end_of_a_recovery() {
+    explore(3, || {
+        let circuit = recovering();
+        let early = circuit.try_admit(|| at(11)).unwrap();
+        let late = circuit.try_admit(|| at(21)).unwrap();
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || settle(&circuit, late, Outcome::Success, 21))
+        };
+        // A moment before its end, by this thread's clock.
+        let tripped = settle(&circuit, early, Outcome::Failure, 20).expect("one failure is enough");
+        let ended = thread.join().unwrap();
+        assert_eq!(circuit.state(), State::Open);
+        match ended {
+            Some(ended) => assert_eq!((ended.to, tripped.from), (State::Closed, State::Closed)),
+            None => assert_eq!(tripped.from, State::Recovering),
+        }
+    });
+}

@@ -1,0 +1,78 @@
+//! Transitions: each has one winner, and no other undoes it.
+
+use super::*;
+
+#[test]
+fn trip_has_one_winner() {
+    explore(3, || {
+        let circuit = build(brittle());
+        let calls = [(); 2].map(|()| circuit.try_admit(|| at(0)).unwrap());
+        let threads = calls.map(|call| {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || settle(&circuit, call, Outcome::Failure, 0))
+        });
+        let winners = threads
+            .into_iter()
+            .filter_map(|thread| thread.join().unwrap())
+            .count();
+        assert_eq!(winners, 1);
+        assert_eq!(circuit.until(), Some(at(10)));
+        assert_eq!(circuit.snapshot(|| at(0)).trips, 1);
+    });
+}
+
+#[test]
+fn verdict_of_the_probes_has_one_winner() {
+    explore(3, || {
+        let (circuit, one) = probing(brittle().half_open_max_calls(2));
+        let other = circuit.try_admit(|| at(10)).unwrap();
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || settle(&circuit, one, Outcome::Failure, 11))
+        };
+        let mine = settle(&circuit, other, Outcome::Success, 11);
+        let theirs = thread.join().unwrap();
+        let moved = mine.or(theirs).expect("one of the two decides");
+        assert!(mine.is_none() || theirs.is_none());
+        assert_eq!(circuit.state(), moved.to);
+    });
+}
+
+#[test]
+fn time_of_an_earlier_opening_is_never_believed() {
+    explore(3, || {
+        let (circuit, probe) = probing(brittle());
+        // Open again at second 15, until 25; the first opening ended at 10.
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || settle(&circuit, probe, Outcome::Failure, 15))
+        };
+        let refusal = circuit
+            .try_admit(|| at(15))
+            .expect_err("the probe is out, or has failed");
+        match refusal.why {
+            Why::Open => assert!(refusal.until.is_none_or(|until| until == at(25))),
+            _ => assert_eq!(refusal.why, Why::HalfOpen),
+        }
+        if let Some(until) = circuit.until() {
+            assert_eq!(until, at(25));
+        }
+        assert!(thread.join().unwrap().is_some());
+        assert_eq!(circuit.until(), Some(at(25)));
+    });
+}
+
+#[test]
+fn order_is_not_undone_by_a_trip() {
+    explore(3, || {
+        let circuit = build(brittle());
+        let call = circuit.try_admit(|| at(0)).unwrap();
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || settle(&circuit, call, Outcome::Failure, 0))
+        };
+        assert!(circuit.force_open().is_some());
+        thread.join().unwrap();
+        assert_eq!(circuit.state(), State::ForcedOpen);
+    });
+}
