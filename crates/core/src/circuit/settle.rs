@@ -71,6 +71,10 @@ impl Circuit {
             None
         };
         let generation = admission.generation();
+        if word.generation() != generation {
+            // Another thread ended the recovery otherwise, and this call is late.
+            return None;
+        }
         let lease = admission.lease;
         let hint = settlement.retry_after;
         let moved = match (self.mark(settlement), &lease) {
@@ -109,7 +113,7 @@ impl Circuit {
         }
     }
 
-    /// Closes a recovering circuit whose ramp is over; if another thread did, `word` is what that made of it.
+    /// Closes a recovering circuit whose ramp is over; if another thread moved it first, `word` is what that made of it.
     fn end_recovery(&self, word: &mut Word, now: Moment) -> Option<Transition> {
         if !self.ramp.as_ref().is_none_or(|ramp| ramp.is_over(now)) {
             return None;
@@ -121,7 +125,6 @@ impl Circuit {
                 Some(transition(recovering, closed, Cause::RampOver, None))
             }
             Err(seen) => {
-                // Of another generation, it does not take what this call says, and needs no care here.
                 *word = seen;
                 None
             }

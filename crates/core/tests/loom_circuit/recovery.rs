@@ -63,3 +63,39 @@ fn trip_is_not_lost_to_the_end_of_a_recovery() {
         }
     });
 }
+
+#[test]
+fn failure_that_ends_a_recovery_opens_no_circuit_that_is_open() {
+    explore(3, || {
+        let circuit = recovering();
+        let early = circuit.try_admit(|| at(11)).unwrap();
+        let late = circuit.try_admit(|| at(21)).unwrap();
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || settle(&circuit, late, Outcome::Failure, 21))
+        };
+        let mine = settle(&circuit, early, Outcome::Failure, 20);
+        let theirs = thread.join().unwrap();
+        let openings = [mine, theirs].into_iter().flatten();
+        assert_eq!(openings.filter(|moved| moved.to == State::Open).count(), 1);
+        assert_eq!(circuit.snapshot(|| at(21)).state, State::Open);
+    });
+}
+
+#[test]
+fn call_of_a_recovery_that_an_order_ended_counts_nowhere() {
+    explore(3, || {
+        let circuit = recovering();
+        let call = circuit.try_admit(|| at(21)).unwrap();
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || settle(&circuit, call, Outcome::Failure, 21))
+        };
+        circuit.reset();
+        let moved = thread.join().unwrap();
+        // Before the order it opened the circuit, and the order closed it; after it, it is late.
+        assert_eq!(circuit.state(), State::Closed, "{moved:?}");
+        let level = circuit.snapshot(|| at(21)).consecutive_failures.unwrap();
+        assert_eq!(level.count, 0);
+    });
+}
