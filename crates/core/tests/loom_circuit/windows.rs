@@ -120,3 +120,43 @@ fn bucket_of_a_later_lap_is_never_evicted() {
         assert!((1..=counts.calls).contains(&counts.failures), "{counts:?}");
     });
 }
+
+/// Two failures that only together break a rule: whichever is counted last must see the other.
+fn check_that_the_second_failure_trips(config: CircuitConfig, seconds: [u32; 2]) {
+    explore(3, move || {
+        let circuit = build(config);
+        let [one, other] = [(); 2].map(|()| circuit.try_admit(|| at(0)).unwrap());
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || settle(&circuit, one, Outcome::Failure, seconds[0]))
+        };
+        let mine = settle(&circuit, other, Outcome::Failure, seconds[1]);
+        let theirs = thread.join().unwrap();
+        assert_eq!([mine, theirs].into_iter().flatten().count(), 1);
+        assert_eq!(circuit.state(), State::Open);
+    });
+}
+
+fn no_rule() -> CircuitConfig {
+    CircuitConfig::new().failure_rate(None)
+}
+
+#[test]
+fn second_failure_in_a_row_trips_whoever_counts_it() {
+    check_that_the_second_failure_trips(no_rule().consecutive_failures(2), [0, 0]);
+    check_that_the_second_failure_trips(no_rule().leaky_count(2), [0, 0]);
+}
+
+#[test]
+fn second_failure_in_a_window_of_calls_trips_whoever_counts_it() {
+    check_that_the_second_failure_trips(no_rule().window_calls(2).failure_count(2), [0, 0]);
+    let rate = CircuitConfig::new().window_calls(4).minimum_calls(2);
+    check_that_the_second_failure_trips(rate.failure_rate(1.0), [0, 0]);
+}
+
+#[test]
+fn second_failure_in_a_window_of_time_trips_also_across_two_buckets() {
+    let config = no_rule().window_time(2 * SECOND, 2).failure_count(2);
+    check_that_the_second_failure_trips(config, [1, 1]);
+    check_that_the_second_failure_trips(config, [1, 2]);
+}

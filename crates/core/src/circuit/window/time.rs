@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::{Counts, Mark};
 use crate::Moment;
 use crate::moment::nanos;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// The most buckets: a verdict reads three words of each.
 pub(in super::super) const MAX_BUCKETS: u32 = 256;
@@ -92,7 +92,12 @@ impl TimeWindow {
         let counted = self.add(&bucket.calls, place, generation, &current)
             && (!mark.failed || self.add(&bucket.failures, place, generation, &current))
             && (!mark.slow || self.add(&bucket.slow, place, generation, &current));
-        (counted && mark.is_bad()).then(|| self.counts(generation, now))
+        (counted && mark.is_bad()).then(|| {
+            // Two bad calls that are booked into two buckets at once write one and read the other.
+            // Without this neither need see the other, and a rule that they break together would not trip; with it the later one sees both.
+            fence(Ordering::SeqCst);
+            self.counts(generation, now)
+        })
     }
 
     /// The counts of `generation` in the window that ends now.
