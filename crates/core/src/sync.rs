@@ -8,7 +8,11 @@ pub(crate) use core::sync::atomic;
 pub(crate) use core::hint::spin_loop as relax;
 
 #[cfg(seaworthy_loom)]
-pub(crate) use loom::{sync::atomic, thread::yield_now as relax};
+pub(crate) mod explored;
+#[cfg(seaworthy_loom)]
+pub(crate) use explored as atomic;
+#[cfg(seaworthy_loom)]
+pub(crate) use loom::thread::yield_now as relax;
 
 #[cfg(all(test, not(seaworthy_loom)))]
 pub(crate) mod counted;

@@ -76,3 +76,22 @@ fn order_is_not_undone_by_a_trip() {
         assert_eq!(circuit.state(), State::ForcedOpen);
     });
 }
+
+#[test]
+fn models_ask_before_and_after_what_another_thread_does() {
+    // Of loom itself: without `sync/explored.rs` it never runs the asking thread last, and models of this kind prove nothing.
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let answers = std::sync::Arc::clone(&seen);
+    explore(3, move || {
+        let circuit = tripped(brittle());
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || circuit.reset())
+        };
+        let is_admitted = circuit.try_admit(|| at(5)).is_ok();
+        answers.lock().unwrap().push(is_admitted);
+        thread.join().unwrap();
+    });
+    let seen = seen.lock().unwrap();
+    assert!(seen.contains(&true) && seen.contains(&false));
+}
