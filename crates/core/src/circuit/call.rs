@@ -265,6 +265,10 @@ const TRIPS: [Cause; 9] = [
     Cause::ProbeSlowCallRate,
 ];
 
+/// A cause in an atomic, below its generation.
+const PACKED_BITS: u32 = 4;
+const PACKED_MASK: u64 = (1 << PACKED_BITS) - 1;
+
 impl Cause {
     /// Every cause, in the order of [`index`](Self::index).
     pub const ALL: [Self; 14] = [
@@ -290,15 +294,22 @@ impl Cause {
         self as usize
     }
 
-    /// The cause of a trip as a number that an atomic can keep; zero is none.
-    pub(super) fn pack(self) -> u64 {
+    /// The cause of a trip and the generation that began with it, as a number that an atomic can keep; zero is none.
+    pub(super) fn pack(self, generation: u64) -> u64 {
         let position = TRIPS.iter().position(|cause| *cause == self);
-        position.map_or(0, |position| position as u64 + 1)
+        position.map_or(0, |position| {
+            generation << PACKED_BITS | (position as u64 + 1)
+        })
     }
 
     pub(super) fn unpack(bits: u64) -> Option<Self> {
-        let position = usize::try_from(bits).ok()?.checked_sub(1)?;
+        let position = ((bits & PACKED_MASK) as usize).checked_sub(1)?;
         TRIPS.get(position).copied()
+    }
+
+    /// The generation that began with a trip; a generation has 53 bits, so that none is lost.
+    pub(super) const fn packed_generation(bits: u64) -> u64 {
+        bits >> PACKED_BITS
     }
 
     /// The cause as a label: lowercase, words joined by `_`.

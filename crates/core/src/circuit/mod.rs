@@ -111,7 +111,7 @@ pub struct Circuit {
     /// When the circuit last opened, and until when. Written only by who made it `Opening`, before it is `Open`.
     opened_at: AtomicU64,
     until: AtomicU64,
-    /// What opened it, packed; written with the two above, and zero before the first time.
+    /// What opened it, with the generation that began so; written with the two above, and zero before the first time.
     tripped_by: AtomicU64,
     /// The generation whose counts opened it; written with the above.
     counted_in: AtomicU64,

@@ -143,8 +143,7 @@ impl Circuit {
             return None;
         }
         if mark.failed {
-            self.last_failure
-                .store(clock.now().as_nanos(), Ordering::Relaxed);
+            self.failed_at(clock.now());
         }
         let generation = word.generation();
         let current = || self.word().generation() == generation;
@@ -176,7 +175,7 @@ impl Circuit {
             return None;
         }
         if mark.failed {
-            self.last_failure.store(now.as_nanos(), Ordering::Relaxed);
+            self.failed_at(now);
         }
         let current = || self.word().generation() == generation;
         match self.probes.count(lease, mark, generation, current)? {
@@ -192,6 +191,11 @@ impl Circuit {
             }
             Verdict::Reopen(cause) => self.trip(word, cause, hint, now, draw),
         }
+    }
+
+    fn failed_at(&self, now: Moment) {
+        // Swapped for the same reason as `tripped_by`.
+        self.last_failure.swap(now.as_nanos(), Ordering::Relaxed);
     }
 
     /// Opens the circuit from `word`; `None` if another thread moved it first.
@@ -220,7 +224,9 @@ impl Circuit {
         // From here to the last store the circuit is ours alone, and nothing may panic.
         self.opened_at.store(now.as_nanos(), Ordering::Release);
         self.until.store(until.as_nanos(), Ordering::Release);
-        self.tripped_by.store(cause.pack(), Ordering::Release);
+        // Swapped, not stored: a reset takes the last one away at the same time, and loom does not order a store and a swap as a processor does.
+        let tripped_by = cause.pack(opening.generation());
+        self.tripped_by.swap(tripped_by, Ordering::Release);
         if word.kind() != Kind::HalfOpen {
             self.counted_in.store(word.generation(), Ordering::Release);
         }

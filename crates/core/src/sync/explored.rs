@@ -52,6 +52,10 @@ impl AtomicU64 {
         self.value.store(value, order);
     }
 
+    pub(crate) fn swap(&self, value: u64, order: Ordering) -> u64 {
+        self.value.swap(value, order)
+    }
+
     pub(crate) fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
         self.value.fetch_add(value, order)
     }

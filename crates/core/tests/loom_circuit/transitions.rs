@@ -95,3 +95,72 @@ fn models_ask_before_and_after_what_another_thread_does() {
     let seen = seen.lock().unwrap();
     assert!(seen.contains(&true) && seen.contains(&false));
 }
+
+#[test]
+fn close_has_one_winner_also_with_more_successes_than_needed() {
+    for ramp in [None, Some(10 * SECOND)] {
+        explore(3, move || {
+            let config = brittle().half_open_max_calls(2).recovery_ramp(ramp);
+            let (circuit, one) = probing(config);
+            let other = circuit.try_admit(|| at(10)).unwrap();
+            let thread = {
+                let circuit = Arc::clone(&circuit);
+                thread::spawn(move || settle(&circuit, one, Outcome::Success, 11))
+            };
+            let mine = settle(&circuit, other, Outcome::Success, 11);
+            let theirs = thread.join().unwrap();
+            assert!(mine.is_some() != theirs.is_some());
+            let share = circuit.snapshot(|| at(16)).admitted_share;
+            assert_eq!(share, ramp.map(|_| 0.5), "it began at second eleven");
+        });
+    }
+}
+
+#[test]
+fn reopening_has_one_winner() {
+    explore(3, || {
+        let (circuit, one) = probing(brittle().half_open_max_calls(2));
+        let other = circuit.try_admit(|| at(10)).unwrap();
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || settle(&circuit, one, Outcome::Failure, 11))
+        };
+        let mine = settle(&circuit, other, Outcome::Failure, 11);
+        let theirs = thread.join().unwrap();
+        assert!(mine.is_some() != theirs.is_some());
+        assert_eq!(circuit.snapshot(|| at(11)).trips, 2);
+    });
+}
+
+#[test]
+fn order_given_twice_has_one_winner() {
+    explore(3, || {
+        let circuit = build(brittle());
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || circuit.force_open())
+        };
+        let mine = circuit.force_open();
+        let theirs = thread.join().unwrap();
+        assert!(mine.is_some() != theirs.is_some());
+        assert_eq!(circuit.generation(), 1);
+    });
+}
+
+#[test]
+fn reset_forgets_nothing_that_came_after_it() {
+    explore(3, || {
+        let circuit = tripped(brittle());
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || circuit.reset())
+        };
+        if let Ok(call) = circuit.try_admit(|| at(5)) {
+            settle(&circuit, call, Outcome::Failure, 5).expect("the first failure trips");
+        }
+        thread.join().unwrap().expect("it was open");
+        let is_open = circuit.state() == State::Open;
+        assert_eq!(circuit.tripped_by().is_some(), is_open);
+        assert_eq!(circuit.last_failure(), is_open.then_some(at(5)));
+    });
+}

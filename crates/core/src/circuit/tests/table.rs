@@ -296,10 +296,13 @@ fn every_cause_of_a_trip_is_kept_as_it_is() {
     let trips = (1..).map_while(Cause::unpack);
     assert_eq!(trips.clone().count(), 9);
     for (number, cause) in (1..).zip(trips) {
-        assert_eq!(cause.pack(), number);
+        let packed = cause.pack(u64::MAX >> 11);
+        assert_eq!(packed & 0b1111, number);
+        assert_eq!(Cause::packed_generation(packed), u64::MAX >> 11);
+        assert_eq!(Cause::unpack(packed), Some(cause));
     }
     assert_eq!(Cause::unpack(0), None);
-    assert_eq!(Cause::Reset.pack(), 0);
+    assert_eq!(Cause::Reset.pack(7), 0);
 }
 
 #[test]
