@@ -236,4 +236,32 @@ fn resize_races_with_release_and_acquire() {
     });
 }
 
+/// Somebody's time is over while the slot that they wait for comes free.
+#[test]
+fn slot_released_as_the_only_waiter_expires_is_free() {
+    model(|| {
+        let bulkhead = Bulkhead::new(1, 1);
+        let running = bulkhead.slots.try_acquire().expect("free");
+        let until = Moment::from_nanos(1);
+        let entered = bulkhead.locked(|queue, woken| {
+            let payload = || Arc::new(Notify::new());
+            queue.enter(&bulkhead.slots, NOW, until, payload, |w| woken.push(w))
+        });
+        let Ok(Entered::Queued(ticket)) = entered else {
+            panic!("the slot is taken and the queue empty");
+        };
+        // In time by its own clock.
+        let releaser = spawn(&bulkhead, |bulkhead| bulkhead.release(running));
+        bulkhead.locked(|queue, woken| queue.expire(&bulkhead.slots, until, |w| woken.push(w)));
+        match bulkhead.locked(|queue, _| queue.claim(ticket)) {
+            Claim::Slot(slot) => bulkhead.release(slot),
+            Claim::Expired => {}
+            Claim::Waiting(_) => panic!("its time is over"),
+        }
+        releaser.join().expect("no panic");
+        bulkhead.assert_idle();
+        assert!(bulkhead.slots.try_acquire().is_ok(), "nothing leaked");
+    });
+}
+
 const NOW: Moment = Moment::ORIGIN;
