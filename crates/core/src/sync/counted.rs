@@ -1,4 +1,4 @@
-//! The language's atomics, but each write is counted: a test can show that a path only reads.
+//! The language's atomics, but each load and each write is counted: a test can show that a path only reads, and how little.
 
 extern crate std;
 
@@ -9,7 +9,15 @@ use std::thread_local;
 pub(crate) use atomic::{AtomicU32, AtomicUsize, Ordering, fence};
 
 thread_local! {
+    static LOADS: Cell<u64> = const { Cell::new(0) };
     static WRITES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How often `run` loads, in this thread.
+pub(crate) fn loads(run: impl FnOnce()) -> u64 {
+    let before = LOADS.get();
+    run();
+    LOADS.get() - before
 }
 
 /// How many writes `run` tries, in this thread. A compare-and-swap that fails counts too: it takes the cache line all the same.
@@ -32,6 +40,7 @@ impl AtomicU64 {
     }
 
     pub(crate) fn load(&self, order: Ordering) -> u64 {
+        LOADS.set(LOADS.get() + 1);
         self.0.load(order)
     }
 

@@ -1,11 +1,27 @@
 //! A circuit that is well is only read: threads that share it must not take its words from each other.
 
 use super::*;
-use crate::sync::atomic::writes;
+use crate::sync::atomic::{loads, writes};
 
 /// Writes of so many calls from beginning to end.
 fn writes_of(calls: usize, test: &Test, outcome: Outcome) -> u64 {
     writes(|| test.calls(calls, outcome))
+}
+
+#[test]
+fn closed_circuit_admits_with_one_load() {
+    let test = Test::new(CircuitConfig::new().leaky_count(5).window_time(SECOND, 10));
+    let ask: [fn(&Circuit) -> bool; 4] = [
+        |circuit| circuit.try_admit(|| unreachable!("no clock")).is_ok(),
+        |circuit| circuit.check(|| unreachable!("no clock")).is_ok(),
+        |circuit| circuit.admit_closed().is_some(),
+        |circuit| circuit.is_closed(),
+    ];
+    for ask in ask {
+        let (mut admits, mut written) = (false, 0);
+        let loaded = loads(|| written = writes(|| admits = ask(&test.circuit)));
+        assert_eq!((admits, loaded, written), (true, 1, 0));
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod config;
 mod half_open;
 mod healthy;
 mod model;
+mod panics;
 mod ramp;
 mod random;
 mod table;
