@@ -13,6 +13,12 @@ mod tests;
 
 /// The wait before each retry: constant or growing, with the jitter that keeps clients from coming back together.
 ///
+/// ```text
+///   retry 0 ─────▶ retry 1 ────────▶ retry 2 ─────▶ ··· ─▶ retry n ─────▶ ···
+///   base           base · factor     base · factor²        cap, and never more
+///    ╰──────────────┴─────────────────┴──── jitter draws ───┴──▶ the wait
+/// ```
+///
 /// Before retry `n`, the first being 0, and with a random number from 0 to 1 called `r`:
 ///
 /// | jitter | wait |

@@ -159,16 +159,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn tightening_never_extends(limits in prop::collection::vec(any::<u64>(), 0..20), now: u64) {
+        fn tightening_never_extends(
+            // Each with the time of the look that follows, in any order.
+            limits in prop::collection::vec((any::<u64>(), any::<u64>()), 0..20),
+            now: u64,
+        ) {
             let now = Moment::from_nanos(now);
             let mut deadline = Deadline::never();
-            for &limit in &limits {
+            let mut earliest = u64::MAX;
+            for (limit, then) in limits {
                 let before = deadline;
                 deadline = deadline.tighten(Deadline::at(Moment::from_nanos(limit)));
                 prop_assert!(deadline <= before);
                 prop_assert!(!before.is_over(now) || deadline.is_over(now));
+                earliest = earliest.min(limit);
+                let left = match earliest {
+                    u64::MAX => Some(Duration::MAX),
+                    earliest => earliest.checked_sub(then).filter(|&left| left > 0).map(Duration::from_nanos),
+                };
+                prop_assert_eq!(deadline.remaining(Moment::from_nanos(then)), left);
             }
-            let earliest = limits.iter().copied().min().unwrap_or(u64::MAX);
             prop_assert_eq!(deadline.moment().as_nanos(), earliest);
             prop_assert_eq!(deadline.is_over(now), earliest != u64::MAX && earliest <= now.as_nanos());
         }

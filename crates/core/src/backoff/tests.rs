@@ -202,6 +202,38 @@ proptest! {
     }
 
     #[test]
+    fn jittered_waits_agree_with_their_formulas(
+        base in 0..10_000_000_000_u64,
+        factor in 1..5_u32,
+        extra in 0..1_000_000_000_000_u64,
+        draws in prop::collection::vec(any::<u64>(), 1..40),
+    ) {
+        let cap = base + extra;
+        for jitter in [Jitter::Full, Jitter::Equal, Jitter::Decorrelated] {
+            let backoff =
+                exponential(Duration::from_nanos(base), f64::from(factor), Duration::from_nanos(cap))
+                    .jitter(jitter);
+            let mut previous = Previous::default();
+            for (number, &draw) in (0..).zip(&draws) {
+                let got = backoff.delay(number, previous, draw);
+                let d = model(base, factor, cap, number) as f64;
+                let r = draw as f64 / 2.0_f64.powi(64);
+                let expected = match jitter {
+                    Jitter::Full => d * r,
+                    Jitter::Equal => d / 2.0 + d / 2.0 * r,
+                    _ => {
+                        let before = previous.wait.as_nanos().max(u128::from(base));
+                        let most = (3 * before).min(u128::from(cap));
+                        base as f64 + (most - u128::from(base)) as f64 * r
+                    }
+                };
+                prop_assert!((got.as_nanos() as f64 - expected).abs() < 1.5, "{:?}: {:?} {}", jitter, got, expected);
+                previous = Previous { wait: got, draw };
+            }
+        }
+    }
+
+    #[test]
     fn nothing_overflows_and_nothing_exceeds_the_cap(
         (one, other) in (any_duration(), any_duration()),
         factor in prop_oneof![1.0..4.0_f64, Just(f64::MAX), Just(1.0)],

@@ -8,6 +8,7 @@ mod model;
 mod panics;
 mod ramp;
 mod random;
+mod stress;
 mod table;
 mod window;
 
