@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::model::{Model, Options, Pass, TICK};
 use super::*;
 use crate::circuit::{Cause, Why};
+use crate::sync::atomic::Ordering;
 
 const MS: u64 = 1_000_000;
 
@@ -139,8 +140,15 @@ struct Pair {
 
 impl Pair {
     fn new(options: Options) -> Self {
+        Self::begin_at(options, 0)
+    }
+
+    /// One that has been through so many generations.
+    fn begin_at(options: Options, generation: u64) -> Self {
         let circuit = Circuit::try_new(config(&options)).expect("the options make sense");
-        let model = Model::new(options.clone());
+        circuit.state.store(generation << 11, Ordering::Relaxed);
+        let mut model = Model::new(options.clone());
+        model.generation = generation;
         Self {
             options,
             circuit,
@@ -305,6 +313,21 @@ proptest! {
         ops in prop::collection::vec((op(), any::<u64>()), 1..150),
     ) {
         let mut pair = Pair::new(options);
+        for (op, draw) in ops {
+            pair.apply(op, draw);
+            pair.compare();
+        }
+    }
+
+    #[test]
+    fn circuit_does_so_too_where_the_tags_of_its_words_start_over(
+        options in options(),
+        // The tags of slots, totals, tally, ring and counts.
+        bits in prop::sample::select(&[14, 22, 28, 34, 40][..]),
+        before in 0..8_u64,
+        ops in prop::collection::vec((op(), any::<u64>()), 1..100),
+    ) {
+        let mut pair = Pair::begin_at(options, (1 << bits) - before);
         for (op, draw) in ops {
             pair.apply(op, draw);
             pair.compare();
