@@ -121,6 +121,24 @@ fn bucket_of_a_later_lap_is_never_evicted() {
     });
 }
 
+#[test]
+fn look_at_a_bucket_that_is_taken_over_never_shows_more_failures_than_calls() {
+    explore(3, || {
+        let circuit = build(CircuitConfig::new().window_time(2 * SECOND, 2));
+        circuit.force_closed();
+        let [one, other] = [(); 2].map(|()| circuit.try_admit(|| at(0)).unwrap());
+        settle(&circuit, one, Outcome::Failure, 1);
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            // Seconds one and three share a bucket of this window.
+            thread::spawn(move || settle(&circuit, other, Outcome::Failure, 3))
+        };
+        let counts = circuit.snapshot(|| at(1)).counts;
+        assert!(counts.failures <= counts.calls, "{counts:?}");
+        thread.join().unwrap();
+    });
+}
+
 /// Two failures that only together break a rule: whichever is counted last must see the other.
 fn check_that_the_second_failure_trips(config: CircuitConfig, seconds: [u32; 2]) {
     explore(3, move || {

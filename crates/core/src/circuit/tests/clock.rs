@@ -129,6 +129,19 @@ fn time_window_believes_a_clock_that_jumps_back_by_a_window() {
 }
 
 #[test]
+fn long_time_window_takes_a_step_back_within_it_for_a_step() {
+    let test = Test::new(CircuitConfig::new().window_time(600 * SECOND, 10));
+    test.call(Outcome::Failure);
+    // More than a minute, and less than the window.
+    test.now.set(test.now.get() - 500 * SECOND);
+    test.call(Outcome::Failure);
+    assert_eq!(test.circuit.snapshot(|| test.read()).counts.failures, 2);
+    test.now.set(test.now.get() - 101 * SECOND);
+    test.call(Outcome::Failure);
+    assert_eq!(test.circuit.snapshot(|| test.read()).counts.failures, 1);
+}
+
+#[test]
 fn circuit_works_at_the_end_of_time() {
     let test = Test::new(brittle().window_time(SECOND, 10).failure_rate(0.5));
     test.now.set(Moment::NEVER);
