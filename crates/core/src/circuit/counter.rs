@@ -87,3 +87,17 @@ impl Counter {
         }
     }
 }
+
+#[cfg(all(test, not(seaworthy_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn count_at_its_end_stays_there_and_in_its_generation() {
+        let counter = Counter(AtomicU64::new(7 << COUNT_BITS | COUNT_MASK));
+        assert_eq!(counter.raise(7, || true), Some(MAX_COUNT));
+        assert_eq!((counter.get(7), counter.get(8)), (MAX_COUNT, 0));
+        counter.lower(7);
+        assert_eq!(counter.get(7), MAX_COUNT - 1);
+    }
+}

@@ -33,6 +33,10 @@ fn impossible_options_are_refused_by_name() {
         ("leaky_count", ok().leaky_count(u32::MAX)),
         ("recovery_timeout", ok().recovery_timeout(Duration::ZERO)),
         (
+            "recovery_timeout",
+            ok().recovery_timeout(Duration::from_nanos(999_999)),
+        ),
+        (
             "max_recovery_timeout",
             ok().max_recovery_timeout(29 * SECOND),
         ),

@@ -232,3 +232,27 @@ fn read(cell: &AtomicU64, tag: u64) -> u64 {
         0
     }
 }
+
+#[cfg(all(test, not(seaworthy_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_bucket_counts_on_as_full() {
+        let window = TimeWindow::new(Duration::from_secs(1), 1);
+        let mark = Mark {
+            failed: true,
+            slow: false,
+            abandoned: false,
+        };
+        let record = || window.record(mark, 7, Moment::ORIGIN, || true);
+        record();
+        let calls = &window.buckets[0].calls;
+        calls.store(
+            calls.load(Ordering::Relaxed) | COUNT_MASK,
+            Ordering::Relaxed,
+        );
+        let counts = record().expect("a bad call is told what there is");
+        assert_eq!((counts.calls, counts.failures), (COUNT_MASK, 2));
+    }
+}
