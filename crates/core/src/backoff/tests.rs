@@ -138,6 +138,14 @@ fn cap_comes_before_the_jitter() {
 }
 
 #[test]
+fn cap_that_no_float_can_tell_is_kept_all_the_same() {
+    // The nearest float is one nanosecond more.
+    let cap = Duration::from_nanos((1 << 53) + 3);
+    let backoff = exponential(Duration::from_nanos(1), 2.0, cap).jitter(Jitter::Telescoping);
+    assert!(backoff.delay(1000, after(Duration::ZERO), u64::MAX) <= cap);
+}
+
+#[test]
 fn zero_base_never_waits() {
     for jitter in JITTERS {
         let backoff = exponential(Duration::ZERO, f64::MAX, MILLI).jitter(jitter);

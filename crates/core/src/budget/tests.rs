@@ -34,9 +34,14 @@ fn configuration_that_cannot_work_is_refused() {
     for wrong in [-0.1, 100.1, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         assert_eq!(option(config.share(wrong)), "share", "{wrong}");
     }
-    assert_eq!(option(config.floor(u32::MAX)), "floor");
+    assert_eq!(option(config.floor(1_000_001)), "floor");
     assert_eq!(option(config.share(0.0).floor(0)), "share");
-    for wrong in [Duration::ZERO, Duration::from_millis(9), Duration::MAX] {
+    let hour = Duration::from_secs(3600);
+    for wrong in [
+        Duration::ZERO,
+        Duration::from_nanos(9_999_999),
+        hour + Duration::from_nanos(1),
+    ] {
         assert_eq!(option(config.window(wrong)), "window", "{wrong:?}");
     }
     for right in [
@@ -44,6 +49,9 @@ fn configuration_that_cannot_work_is_refused() {
         config.share(0.0),
         config.floor(0),
         config.share(100.0),
+        config.floor(1_000_000),
+        config.window(Duration::from_millis(10)),
+        config.window(hour),
     ] {
         assert!(Budget::try_new(right).is_ok());
     }
