@@ -97,6 +97,28 @@ fn reservation_that_slept_through_a_transition_takes_no_newer_slot() {
 }
 
 #[test]
+fn result_of_an_older_trial_takes_nothing_from_a_newer_one() {
+    explore(3, || {
+        let (circuit, one) = probing(brittle().half_open_max_calls(2).success_threshold(2));
+        let other = circuit.try_admit(|| at(10)).unwrap();
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || settle(&circuit, one, Outcome::Success, 11))
+        };
+        if settle(&circuit, other, Outcome::Failure, 11).is_none() {
+            // Both are counted, and the other thread is about to reopen.
+            assert!(thread.join().unwrap().is_some());
+            return;
+        }
+        let probes = [(); 2].map(|()| circuit.try_admit(|| at(40)).expect("two slots"));
+        let moved = probes.map(|probe| settle(&circuit, probe, Outcome::Success, 41));
+        thread.join().unwrap();
+        assert_eq!(moved[0], None);
+        assert_eq!(moved[1].map(|moved| moved.to), Some(State::Closed));
+    });
+}
+
+#[test]
 fn exactly_as_many_slots_return_as_the_verdict_still_needs() {
     explore(3, || {
         let (circuit, one) = probing(brittle().half_open_max_calls(2).success_threshold(3));

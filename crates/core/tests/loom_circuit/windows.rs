@@ -62,6 +62,24 @@ fn outcome_of_an_older_generation_is_never_counted_in_a_newer_one() {
 }
 
 #[test]
+fn outcome_of_an_older_generation_is_never_counted_in_a_newer_window_of_time() {
+    explore(3, || {
+        let circuit = build(CircuitConfig::new().window_time(2 * SECOND, 2));
+        let call = circuit.try_admit(|| at(0)).unwrap();
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || settle(&circuit, call, Outcome::Failure, 0))
+        };
+        circuit.reset();
+        let newer = circuit.try_admit(|| at(0)).unwrap();
+        settle(&circuit, newer, Outcome::Failure, 0);
+        thread.join().unwrap();
+        let counts = circuit.snapshot(|| at(0)).counts;
+        assert_eq!((counts.calls, counts.failures), (1, 1));
+    });
+}
+
+#[test]
 fn leaky_count_loses_no_step() {
     explore(3, || {
         let circuit = build(brittle().consecutive_failures(None).leaky_count(9));
