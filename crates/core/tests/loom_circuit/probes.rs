@@ -134,3 +134,41 @@ fn exactly_as_many_slots_return_as_the_verdict_still_needs() {
         assert!(settle(&circuit, last, Outcome::Success, 11).is_some());
     });
 }
+
+#[test]
+fn entrance_that_slept_through_a_trial_takes_no_newer_slot() {
+    explore(3, || {
+        let circuit = tripped(brittle());
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            // It finds the circuit open for the first time, or the trial of that time, or the second one.
+            thread::spawn(move || circuit.try_admit(|| at(35)))
+        };
+        let first = circuit.try_admit(|| at(10));
+        let reopened = first.map(|probe| settle(&circuit, probe, Outcome::Failure, 11));
+        if let Ok(Some(_)) = reopened
+            && let Ok(probe) = circuit.try_admit(|| at(35))
+        {
+            let closed = settle(&circuit, probe, Outcome::Success, 36);
+            assert_eq!(closed.map(|moved| moved.to), Some(State::Closed));
+        }
+        let _theirs = thread.join().unwrap();
+    });
+}
+
+#[test]
+fn slot_spent_while_another_thread_enters_stays_spent() {
+    explore(3, || {
+        let circuit = tripped(brittle().half_open_max_calls(2).success_threshold(2));
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || circuit.try_admit(|| at(10)).is_ok())
+        };
+        let probe = circuit.try_admit(|| at(10)).expect("one of two slots");
+        settle(&circuit, probe, Outcome::Success, 11);
+        let mine = [(); 2].map(|()| circuit.try_admit(|| at(11)).is_ok());
+        let theirs = thread.join().unwrap();
+        let out = mine.iter().filter(|admitted| **admitted).count();
+        assert_eq!(out + usize::from(theirs), 1, "two probes, two results");
+    });
+}

@@ -99,3 +99,68 @@ fn call_of_a_recovery_that_an_order_ended_counts_nowhere() {
         assert_eq!(level.count, 0);
     });
 }
+
+#[test]
+fn who_sees_a_recovery_knows_when_it_began() {
+    explore(3, || {
+        let (circuit, probe) = probing(brittle().recovery_ramp(10 * SECOND));
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || settle(&circuit, probe, Outcome::Success, 11))
+        };
+        let share = circuit.snapshot(|| at(16)).admitted_share;
+        assert!(share.is_none() || share == Some(0.5), "{share:?}");
+        thread.join().unwrap();
+    });
+}
+
+/// Goes from a recovery through a trip into the next recovery, which begins at second 24.
+fn recover_again(circuit: &Circuit, call: Admission) {
+    settle(circuit, call, Outcome::Failure, 13).expect("one failure is enough");
+    let probe = circuit.try_admit(|| at(23)).expect("its time is over");
+    settle(circuit, probe, Outcome::Success, 24).expect("one success is enough");
+}
+
+#[test]
+fn beginning_of_a_recovery_is_not_overwritten_by_one_that_slept() {
+    explore(2, || {
+        let config = brittle().half_open_max_calls(2);
+        let (circuit, one) = probing(config.recovery_ramp(10 * SECOND));
+        let other = circuit.try_admit(|| at(10)).unwrap();
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || settle(&circuit, one, Outcome::Success, 11))
+        };
+        if settle(&circuit, other, Outcome::Success, 12).is_some() {
+            let call = circuit.try_admit(|| at(12)).expect("the first one passes");
+            recover_again(&circuit, call);
+            thread.join().unwrap();
+            assert_eq!(circuit.snapshot(|| at(29)).admitted_share, Some(0.5));
+        }
+    });
+}
+
+#[test]
+fn call_that_slept_through_a_recovery_leaves_the_credit_of_the_next() {
+    explore(3, || {
+        let circuit = recovering();
+        let call = circuit.try_admit(|| at(11)).expect("the first one passes");
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || circuit.try_admit(|| at(20)))
+        };
+        recover_again(&circuit, call);
+        let mut admitted = vec![circuit.try_admit(|| at(24)), circuit.try_admit(|| at(24))];
+        admitted.push(thread.join().unwrap());
+        let newest = circuit.generation();
+        let passed = admitted
+            .iter()
+            .flatten()
+            .filter(|admission| admission.generation() == newest);
+        assert_eq!(
+            passed.count(),
+            1,
+            "nothing is earned yet but the first call"
+        );
+    });
+}

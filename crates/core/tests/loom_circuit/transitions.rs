@@ -164,3 +164,28 @@ fn reset_forgets_nothing_that_came_after_it() {
         assert_eq!(circuit.last_failure(), is_open.then_some(at(5)));
     });
 }
+
+#[test]
+fn times_of_an_opening_belong_to_its_generation() {
+    explore(3, || {
+        let circuit = tripped(brittle());
+        let thread = {
+            let circuit = Arc::clone(&circuit);
+            thread::spawn(move || {
+                let probe = circuit.try_admit(|| at(10)).expect("its time is over");
+                settle(&circuit, probe, Outcome::Failure, 15);
+            })
+        };
+        let seen = circuit.snapshot(|| at(15));
+        let times = (seen.opened_at, seen.until);
+        match (seen.state, seen.trips) {
+            (State::Open, 1) => assert_eq!(times, (Some(at(0)), Some(at(10)))),
+            // Opened, or about to be: then nobody knows the times yet.
+            (State::Open, 2) if seen.until.is_some() => {
+                assert_eq!(times, (Some(at(15)), Some(at(25))));
+            }
+            _ => assert_eq!(times, (None, None)),
+        }
+        thread.join().unwrap();
+    });
+}
