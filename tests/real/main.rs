@@ -24,6 +24,7 @@ mod restart;
 mod retries;
 mod sharing;
 mod storm;
+mod stress;
 mod switches;
 mod upgrades;
 mod uploads;
