@@ -1,6 +1,7 @@
 //! Every interleaving of a few threads around `Slots` and its queue, driven as a shell drives them.
 #![cfg(seaworthy_loom)]
 
+use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use loom::sync::{Arc, Mutex, Notify};
 use loom::thread;
@@ -13,6 +14,8 @@ struct Bulkhead {
     queue: Mutex<Queue<Arc<Notify>>>,
     /// Counted beside the machine, so that the machine does not judge itself.
     inside: AtomicUsize,
+    /// What the only slot is the right to touch: loom tells if the next holder need not see what the last one did.
+    work: UnsafeCell<()>,
 }
 
 impl Bulkhead {
@@ -21,6 +24,7 @@ impl Bulkhead {
             slots: Slots::try_new(max_concurrent).expect("valid limit"),
             queue: Mutex::new(Queue::try_new(max_queue).expect("valid queue")),
             inside: AtomicUsize::new(0),
+            work: UnsafeCell::new(()),
         })
     }
 
@@ -68,6 +72,11 @@ impl Bulkhead {
         let others = self.inside.fetch_add(1, SeqCst);
         assert!(others < limit, "{others} others are running");
         self.inside.fetch_sub(1, SeqCst);
+        self.release(slot);
+    }
+
+    fn work(&self, slot: Slot) {
+        self.work.with_mut(|_| ());
         self.release(slot);
     }
 
@@ -233,6 +242,43 @@ fn resize_races_with_release_and_acquire() {
         releaser.join().expect("no panic");
         bulkhead.assert_idle();
         assert_eq!(bulkhead.slots.occupancy().limit, 1);
+    });
+}
+
+#[test]
+fn next_holder_sees_what_the_last_one_did() {
+    model(|| {
+        let bulkhead = Bulkhead::new(1, 0);
+        let attempt = |bulkhead: &Bulkhead| {
+            if let Ok(slot) = bulkhead.slots.try_acquire() {
+                bulkhead.work(slot);
+            }
+        };
+        let other = spawn(&bulkhead, attempt);
+        attempt(&bulkhead);
+        other.join().expect("no panic");
+    });
+}
+
+#[test]
+fn newcomer_sees_what_was_done_in_a_slot_that_a_waiter_gave_up() {
+    model(|| {
+        let bulkhead = Bulkhead::new(1, 1);
+        let running = bulkhead.slots.try_acquire().expect("free");
+        let waker = Arc::new(Notify::new());
+        let Ok(Entered::Queued(ticket)) = bulkhead.enter(&waker) else {
+            panic!("the slot is taken and the queue empty");
+        };
+        let releaser = spawn(&bulkhead, |bulkhead| bulkhead.work(running));
+        let newcomer = spawn(&bulkhead, |bulkhead| {
+            if let Ok(slot) = bulkhead.slots.try_acquire() {
+                bulkhead.work(slot);
+            }
+        });
+        bulkhead.cancel(ticket);
+        releaser.join().expect("no panic");
+        newcomer.join().expect("no panic");
+        bulkhead.assert_idle();
     });
 }
 
