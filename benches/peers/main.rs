@@ -82,8 +82,7 @@ fn main() {
         }
     }
     let text = format!("[\n{}\n]\n", json.join(",\n"));
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/peers.json");
-    std::fs::write(path, text).expect("target/ can be written");
+    std::fs::write(chart::target().join("peers.json"), text).expect("target/ can be written");
 }
 
 /// One object of `target/peers.json`. None of the names needs an escape.

@@ -165,7 +165,7 @@
 //! One layer value for two dependencies would therefore make one circuit of them.
 //!
 //! A keyed layer has one map of circuits in the same way.
-//! An idle key takes about 800 bytes and itself, with the default window; a window of `n` calls takes `n` / 10 words.
+//! An idle key takes about 900 bytes and itself, with the default window; a window of `n` calls takes `n` / 10 words.
 //! When the map is full, the key that was not used for longest makes room: one whose circuit is closed, or was due for a probe long ago that nobody made.
 //! What a closed circuit has counted is then forgotten, so give the map room for the keys that are in use.
 //!

@@ -129,3 +129,26 @@ async fn drain_ends_whatever_the_threads_do() {
         assert_eq!(share.in_flight(), 0);
     }
 }
+
+#[test]
+fn counters_of_two_clones_lie_on_lines_of_their_own() {
+    let parent = Share::new(());
+    let mut clones: Vec<_> = (0..16).map(|_| parent.clone()).collect();
+    let mut held = Vec::new();
+    let mut lines: Vec<usize> = clones
+        .iter_mut()
+        .map(|clone| {
+            drop(clone.hold());
+            let own = clone.hold();
+            // The counts of an `Arc` lie in front of its value.
+            let line = Arc::as_ptr(own.local()).addr() / 64;
+            held.push(own);
+            line
+        })
+        .collect();
+    lines.sort_unstable();
+    assert!(
+        lines.windows(2).all(|pair| pair[1] - pair[0] >= 2),
+        "{lines:?}"
+    );
+}
