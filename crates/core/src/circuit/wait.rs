@@ -133,6 +133,11 @@ mod tests {
     }
 
     #[test]
+    fn hint_of_next_to_nothing_is_a_wait_all_the_same() {
+        assert_eq!(wait(None).asked(Some(Duration::from_nanos(1))), MIN_WAIT);
+    }
+
+    #[test]
     fn hint_prolongs_up_to_the_cap_and_never_shortens() {
         let wait = wait(None);
         assert_eq!(wait.after(0, 0, Some(SECOND)), 30 * SECOND);

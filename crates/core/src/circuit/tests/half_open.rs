@@ -32,6 +32,24 @@ fn probes_are_limited_and_checking_reserves_nothing() {
 }
 
 #[test]
+fn refusal_says_when_the_first_lease_ends() {
+    let config = CircuitConfig::new().half_open_max_calls(2);
+    let test = due(config.probe_lease(5 * SECOND));
+    let _first = test.admit().unwrap();
+    let end = test.now.get() + 5 * SECOND;
+    test.advance(SECOND);
+    let _second = test.admit().unwrap();
+    let refusal = test.admit().unwrap_err();
+    let until = refusal.until.unwrap();
+    // In steps of about a millisecond, rounded up.
+    assert!(
+        until >= end && until.since(end) < Duration::from_millis(2),
+        "{refusal:?}"
+    );
+    assert_eq!(test.circuit.check(|| test.read()), Err(refusal));
+}
+
+#[test]
 fn dropped_probe_returns_its_slot_and_gives_no_verdict() {
     for outcome in [Outcome::Abandoned, Outcome::Ignored] {
         let test = due(CircuitConfig::new().half_open_max_calls(1));

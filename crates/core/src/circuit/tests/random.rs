@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::model::{Model, Options, Pass, TICK};
 use super::*;
 use crate::circuit::{Cause, Why};
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{Ordering, writes};
 
 const MS: u64 = 1_000_000;
 
@@ -241,7 +241,14 @@ impl Pair {
         let (outcome, slow) = (settlement.outcome, settlement.slow);
         let settlement = settlement.retry_after(hint.map(Duration::from_nanos));
         let now = self.moment();
-        let transition = self.circuit.settle(admission, settlement, || now, || draw);
+        let changes_nothing = self.circuit.is_settled(&admission);
+        let mut transition = None;
+        let written = writes(|| {
+            transition = self.circuit.settle(admission, settlement, || now, || draw);
+        });
+        if changes_nothing && outcome == Outcome::Success && !slow {
+            assert_eq!((written, transition), (0, None));
+        }
         let before = self.model.state;
         let moved = self.model.settle(pass, outcome, slow, hint, self.now);
         assert_eq!(transition.map(|transition| transition.to), moved);
