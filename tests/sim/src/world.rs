@@ -4,7 +4,9 @@ use std::f64::consts::TAU;
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use seaworthy::kit::clock;
+use tokio::runtime::Runtime;
+use tokio::time::{Instant, advance, sleep_until};
 
 /// Seconds since the beginning of a run.
 ///
@@ -21,9 +23,23 @@ pub struct World {
 #[derive(Clone, Debug)]
 pub struct Chance(fastrand::Rng);
 
+thread_local! {
+    /// All runs of a thread have one runtime: the layers count moments from the first time that anybody asked, and a second runtime would stand at another place in their windows each time, by what was spent in between.
+    static TIME: Time = Time::start();
+}
+
+/// A runtime whose time is paused, and when that was.
+struct Time {
+    runtime: Runtime,
+    start: Instant,
+}
+
+/// Runs begin at a whole multiple of this, which holds the windows of all layers: it makes no difference what ran before.
+const EPOCH: Duration = Duration::from_secs(3600);
+
 /// Runs an experiment in a world of its own.
 ///
-/// The layers draw from the thread's generator, which is seeded too: a run with the same seed is the same run.
+/// The layers draw from the thread's generator, which is seeded too: a run with the same seed is the same run, whatever ran before it.
 ///
 /// # Panics
 /// If the experiment does; the seed is printed.
@@ -33,17 +49,38 @@ where
 {
     let _told = TellSeed(seed);
     fastrand::seed(seed);
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime of one thread needs nothing")
-        .block_on(async {
-            let world = World {
-                start: Instant::now(),
-            };
+    TIME.with(|time| {
+        time.runtime.block_on(async {
+            let start = time.next_epoch().await;
+            let world = World { start };
             experiment(world, Chance::new(seed)).await
         })
+    })
+}
+
+impl Time {
+    fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime of one thread needs nothing");
+        let start = runtime.block_on(async {
+            // Whoever asks first says where the layers' time begins.
+            let _ = clock::now();
+            Instant::now()
+        });
+        Self { runtime, start }
+    }
+
+    /// Goes on to the next epoch.
+    async fn next_epoch(&self) -> Instant {
+        let epochs = self.start.elapsed().as_secs().div_ceil(EPOCH.as_secs()) + 1;
+        let epochs = u32::try_from(epochs).expect("few runs");
+        let next = self.start + EPOCH * epochs;
+        advance(next - Instant::now()).await;
+        next
+    }
 }
 
 /// Prints the seed of a run that panicked.
@@ -124,6 +161,19 @@ mod tests {
         };
         assert_eq!(sample(7), sample(7));
         assert_ne!(sample(7), sample(8));
+    }
+
+    #[test]
+    fn every_run_stands_at_the_same_place_of_the_layers_time() {
+        let place = || {
+            run(1, |_, _| async {
+                clock::now().as_nanos() % 3_600_000_000_000
+            })
+        };
+        let first = place();
+        let far = |world: World| async move { world.at(1_234.5).await };
+        run(1, |world, _| far(world));
+        assert_eq!(place(), first);
     }
 
     #[test]
