@@ -12,6 +12,7 @@ use tower::limit::ConcurrencyLimit;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
+use crate::invariants::{Limit, watch};
 use crate::ledger::{Ledger, Second};
 use crate::load::poisson;
 use crate::report::Report;
@@ -19,6 +20,8 @@ use crate::world::{Chance, Seconds, World, run};
 use chart::Chart;
 
 const PLACES: usize = 100;
+/// Calls that a bulkhead lets through to the tier behind at a time.
+const SLOTS: usize = PLACES / 4;
 /// Calls per second, of each kind.
 const RATE: f64 = 100.0;
 const HANGS_FROM: Seconds = 20.0;
@@ -40,13 +43,25 @@ pub struct Seen {
 
 type Tier = BoxCloneSyncService<bool, (), BoxError>;
 
-/// One run, with or without circuit, bulkhead and timeout in front of each tier.
+/// What stands in front of each tier but the first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "the columns of the table")]
+pub struct Layers {
+    /// Circuit and bulkhead.
+    pub isolation: bool,
+    /// A timeout of one second.
+    pub timeout: bool,
+}
+
+/// One run, with or without these layers.
 #[must_use]
-pub fn simulate(seed: u64, layers: bool) -> Seen {
+pub fn simulate(seed: u64, layers: Layers) -> Seen {
     run(seed, |world, chance| cascade(world, chance, layers))
 }
 
-async fn cascade(world: World, mut chance: Chance, layers: bool) -> Seen {
+async fn cascade(world: World, mut chance: Chance, layers: Layers) -> Seen {
+    let ledgers = [Ledger::new(world), Ledger::new(world)];
+    let ledger = &ledgers[0];
     let hangs = Arc::new(AtomicBool::new(false));
     let back = places(service_fn({
         let hangs = Arc::clone(&hangs);
@@ -58,8 +73,8 @@ async fn cascade(world: World, mut chance: Chance, layers: bool) -> Seen {
             }
         }
     }));
-    let middle = places(tier(guard(back, layers)));
-    let front = places(tier(guard(middle, layers)));
+    let middle = places(tier(guard(ledger, back, layers)));
+    let front = places(tier(guard(ledger, middle, layers)));
 
     let fault = tokio::spawn(async move {
         world.at(HANGS_FROM).await;
@@ -67,7 +82,6 @@ async fn cascade(world: World, mut chance: Chance, layers: bool) -> Seen {
         world.at(HANGS_TO).await;
         hangs.store(false, Ordering::Relaxed);
     });
-    let ledgers = [Ledger::new(world), Ledger::new(world)];
     let mut loads = tokio::task::JoinSet::new();
     for (needs_back, ledger) in [false, true].into_iter().zip(&ledgers) {
         let front = front.clone();
@@ -146,41 +160,40 @@ where
     }))
 }
 
-/// What stands in front of a tier: circuit, bulkhead, timeout, or nothing.
-fn guard(tier: Tier, layers: bool) -> Tier {
-    if !layers {
-        return tier;
+/// What stands in front of a tier.
+fn guard(ledger: &Ledger, tier: Tier, layers: Layers) -> Tier {
+    let Layers { isolation, timeout } = layers;
+    let slots = Limit::new(ledger, SLOTS);
+    let mut tier = tier;
+    if timeout {
+        let timeout = TimeoutLayer::plain("tier").limit(Duration::from_secs(1));
+        tier = Tier::new(timeout.build().expect("a valid timeout").layer(tier));
     }
-    let circuit = CircuitBreakerLayer::plain("tier")
-        .build()
-        .expect("defaults");
-    let bulkhead = BulkheadLayer::plain("tier")
-        .max_concurrent(PLACES / 4)
-        .build()
-        .expect("a valid bulkhead");
-    let timeout = TimeoutLayer::plain("tier")
-        .limit(Duration::from_secs(1))
-        .build()
-        .expect("a valid timeout");
-    BoxCloneSyncService::new(circuit.layer(bulkhead.layer(timeout.layer(tier))))
+    if isolation {
+        // Inside of the bulkhead, so that what is counted has a slot.
+        let counted = tier.map_future(move |call| {
+            let inside = slots.enter();
+            async move {
+                let _inside = inside;
+                call.await
+            }
+        });
+        let circuit = CircuitBreakerLayer::plain("tier").build();
+        let circuit = circuit.expect("defaults");
+        watch(ledger, &circuit.handle());
+        let bulkhead = BulkheadLayer::plain("tier").max_concurrent(SLOTS).build();
+        let bulkhead = bulkhead.expect("a valid bulkhead");
+        tier = Tier::new(circuit.layer(bulkhead.layer(counted)));
+    }
+    tier
 }
 
-/// Both runs, and what must hold of them.
+/// All runs, and what must hold of them.
 ///
 /// # Panics
 /// If it does not.
 #[must_use]
 pub fn experiment(seed: u64) -> Report {
-    let (without, with) = (simulate(seed, false), simulate(seed, true));
-    assert!(
-        without.page < 0.2 * RATE,
-        "the hang reaches a page that does not need the tier: {without:?}"
-    );
-    assert!(with.page > 0.95 * RATE, "the layers contain it: {with:?}");
-    assert!(
-        with.after > 0.95 * RATE,
-        "and let the rest come back: {with:?}"
-    );
     let mut report = Report::new(
         "cascade",
         &[
@@ -195,10 +208,9 @@ pub fn experiment(seed: u64) -> Report {
         "s",
         "answers per second",
     );
-    for (name, seen) in [
-        ("without layers", without),
-        ("circuit, bulkhead, timeout", with),
-    ] {
+    for (name, layers) in rows() {
+        let seen = simulate(seed, layers);
+        check(layers, &seen);
         report.row([
             name.to_owned(),
             format!("{:.0}", seen.page),
@@ -208,6 +220,30 @@ pub fn experiment(seed: u64) -> Report {
     }
     report.chart(chart);
     report
+}
+
+/// The rows of the table.
+fn rows() -> [(&'static str, Layers); 4] {
+    let layers = |isolation, timeout| Layers { isolation, timeout };
+    [
+        ("without layers", layers(false, false)),
+        ("timeout", layers(false, true)),
+        ("circuit, bulkhead", layers(true, false)),
+        ("circuit, bulkhead, timeout", layers(true, true)),
+    ]
+}
+
+fn check(layers: Layers, seen: &Seen) {
+    let Layers { isolation, timeout } = layers;
+    if isolation {
+        assert!(seen.page > 0.95 * RATE, "contained: {layers:?}, {seen:?}");
+    }
+    if !isolation && !timeout {
+        assert!(seen.page < 0.2 * RATE, "it spreads: {seen:?}");
+    }
+    if isolation && timeout {
+        assert!(seen.after > 0.95 * RATE, "and it comes back: {seen:?}");
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! The model is that of the AWS Architecture Blog, "Exponential Backoff and Jitter": each client reads the row's version, then writes if the version is still the same; a message takes |N(10, 2)| ms one way; backoff from 5 ms, at most 2 s.
 //! There is no limit to what the row's server can take, which is why no backoff at all ends soonest here.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,6 +14,7 @@ use seaworthy::kit::Budget;
 use seaworthy::prelude::*;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
+use crate::ledger::Ledger;
 use crate::report::Report;
 use crate::world::{Chance, Seconds, World, run};
 use chart::Chart;
@@ -32,6 +35,8 @@ pub struct Cost {
     pub writes: f64,
 }
 
+type Written = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+
 struct Row {
     version: AtomicU64,
     writes: AtomicU64,
@@ -39,13 +44,16 @@ struct Row {
 
 fn backoff(policy: &str) -> Backoff {
     let (base, cap) = (millis(5.0), millis(2000.0));
-    let exponential = Backoff::exponential(base, 2.0, cap).expect("a valid backoff");
+    // The study counts the attempt that has failed: its first wait is of twice the base.
+    let exponential = Backoff::exponential(2 * base, 2.0, cap).expect("a valid backoff");
     match policy {
         "none" => Backoff::constant(Duration::ZERO),
         "exponential" => exponential.jitter(Jitter::None),
         "equal" => exponential.jitter(Jitter::Equal),
         "full" => exponential.jitter(Jitter::Full),
-        _ => exponential.jitter(Jitter::Decorrelated),
+        _ => Backoff::exponential(base, 2.0, cap)
+            .expect("a valid backoff")
+            .jitter(Jitter::Decorrelated),
     }
 }
 
@@ -66,6 +74,7 @@ async fn contend(world: World, mut chance: Chance, policy: &'static str, clients
         version: AtomicU64::new(0),
         writes: AtomicU64::new(0),
     });
+    let ledger = Ledger::new(world);
     let tasks: Vec<_> = (0..clients)
         .map(|_| {
             let row = Arc::clone(&row);
@@ -82,13 +91,21 @@ async fn contend(world: World, mut chance: Chance, policy: &'static str, clients
                 let delays = [(); 4].map(|()| message(&mut chance));
                 async move { transact(&row, world, delays).await }
             }));
-            tokio::spawn(client.oneshot(()))
+            let call = ledger.begin();
+            // In a box of a type without lifetimes, or the compiler does not see that it may be spawned.
+            let written: Written = Box::pin(client.oneshot(()));
+            tokio::spawn(async move {
+                let written = written.await;
+                call.end(written.is_ok());
+                written
+            })
         })
         .collect();
     for task in tasks {
         let written = task.await.expect("a client does not panic");
         written.expect("a client goes on until it has written");
     }
+    assert_eq!(ledger.close(), clients as u64);
     assert_eq!(
         row.version.load(Ordering::Relaxed),
         clients as u64,

@@ -3,18 +3,19 @@
 //! It has no figure to reach; it holds the invariants: no call is lost, every call ends once, a server never runs more calls than its limit, and once the faults are over everything works again by itself.
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
+use seaworthy::circuit_breaker::CircuitBreakerHandle;
 use seaworthy::http::replay::ReplayBody;
 use seaworthy::{client, server};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
 use crate::cpu::{Cpu, Order};
+use crate::invariants::{Limit, watch};
 use crate::ledger::{Ledger, Second};
 use crate::load::poisson;
 use crate::net::{Fault, Link, Lost};
@@ -49,30 +50,7 @@ pub struct Seen {
 struct Node {
     link: Link,
     cpu: Cpu,
-    running: Arc<Running>,
-}
-
-#[derive(Default)]
-struct Running {
-    now: AtomicUsize,
-    most: AtomicUsize,
-}
-
-/// One call in a handler.
-struct InHandler(Arc<Running>);
-
-impl InHandler {
-    fn enter(running: &Arc<Running>) -> Self {
-        let now = running.now.fetch_add(1, Ordering::Relaxed) + 1;
-        running.most.fetch_max(now, Ordering::Relaxed);
-        Self(Arc::clone(running))
-    }
-}
-
-impl Drop for InHandler {
-    fn drop(&mut self) {
-        self.0.now.fetch_sub(1, Ordering::Relaxed);
-    }
+    running: Limit,
 }
 
 /// One run of so many seconds.
@@ -90,7 +68,7 @@ async fn fleet(world: World, mut chance: Chance, end: Seconds) -> Seen {
         .map(|_| Node {
             link: Link::new(world, chance.fork(), 0.002),
             cpu: Cpu::start(world, 4, Order::Fifo),
-            running: Arc::default(),
+            running: Limit::new(&ledger, LIMIT),
         })
         .collect();
     let ways = ways(world, &nodes, &ledger, &mut chance);
@@ -104,10 +82,16 @@ async fn fleet(world: World, mut chance: Chance, end: Seconds) -> Seen {
                 // With room to spare: which key gives way when there is none depends on a hash that no seed decides.
                 let servers = NonZeroUsize::new(50 * SERVERS).expect("there are servers");
                 let by_server = |request: &Request<_>| server_of(request);
-                circuit.consecutive_failures(5).keyed(servers, by_server)
+                let by_name = |server: &usize| Some(server.to_string());
+                circuit
+                    .consecutive_failures(5)
+                    .keyed_with_label(servers, by_server, by_name)
             })
             .build()
             .expect("the preset is valid");
+        // The circuits of all servers have the listeners of one.
+        let any = stack.circuit_breaker().get_or_make(&0);
+        watch(&ledger, &CircuitBreakerHandle::from(any));
         let service = stack.layer(ways.clone());
         let mut targets = chance.fork();
         let call = move || {
@@ -138,16 +122,12 @@ async fn fleet(world: World, mut chance: Chance, end: Seconds) -> Seen {
     }
     let _ = ledger.close();
     for node in &*nodes {
-        assert_eq!(
-            node.running.now.load(Ordering::Relaxed),
-            0,
-            "a handler is left"
-        );
+        assert_eq!(node.running.now(), 0, "a handler is left");
     }
     Seen {
         most_running: nodes
             .iter()
-            .map(|node| node.running.most.load(Ordering::Relaxed))
+            .map(|node| node.running.most())
             .max()
             .unwrap_or(0),
         faults: faults.await.expect("the faults do not panic"),
@@ -180,11 +160,11 @@ fn ways(
     let servers: Vec<_> = nodes
         .iter()
         .map(|node| {
-            let (cpu, running) = (node.cpu.clone(), Arc::clone(&node.running));
+            let (cpu, running) = (node.cpu.clone(), node.running.clone());
             let chance = Arc::new(Mutex::new(chance.fork()));
             let handler = service_fn(move |_: Request<ReplayBody<Full<Bytes>>>| {
                 let work = chance.lock().expect("nothing panics under it").gap(200.0);
-                let (cpu, inside) = (cpu.clone(), InHandler::enter(&running));
+                let (cpu, inside) = (cpu.clone(), running.enter());
                 async move {
                     let _inside = inside;
                     let done = cpu.run(world.now(), work, f64::INFINITY).await;
@@ -245,11 +225,6 @@ async fn torment(world: World, mut chance: Chance, nodes: Arc<[Node]>, end: Seco
 #[must_use]
 pub fn experiment(seed: u64) -> Report {
     let seen = simulate(seed, END);
-    assert!(
-        seen.most_running <= LIMIT,
-        "{} calls ran at a time",
-        seen.most_running
-    );
     let good = |from: usize, to: usize| {
         let good: u32 = seen.seconds[from..to].iter().map(|it| it.good).sum();
         let bad: u32 = seen.seconds[from..to].iter().map(|it| it.bad).sum();

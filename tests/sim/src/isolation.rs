@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
+use crate::invariants::Limit;
 use crate::ledger::{Ledger, quantile};
 use crate::load::poisson;
 use crate::report::Report;
@@ -18,6 +19,8 @@ use chart::Chart;
 
 /// Calls that the service handles at a time.
 const PLACES: usize = 100;
+/// Calls that a bulkhead lets through at a time.
+const SLOTS: usize = 20;
 /// Calls per second, to each dependency.
 const RATE: f64 = 200.0;
 const SLOW_FROM: Seconds = 20.0;
@@ -46,14 +49,9 @@ type Dependency = BoxCloneSyncService<(), (), BoxError>;
 async fn isolate(world: World, mut chance: Chance, bulkhead: bool) -> Seen {
     let places = Arc::new(Semaphore::new(PLACES));
     let mut loads = tokio::task::JoinSet::new();
-    let healthy = Ledger::new(world);
-    for slow in [false, true] {
-        let ledger = if slow {
-            Ledger::new(world)
-        } else {
-            healthy.clone()
-        };
-        let dependency = dependency(world, chance.fork(), slow, bulkhead);
+    let ledgers = [Ledger::new(world), Ledger::new(world)];
+    for (slow, ledger) in [false, true].into_iter().zip(&ledgers) {
+        let dependency = dependency(ledger, chance.fork(), slow, bulkhead);
         let places = places.clone();
         let call = move || {
             let (places, dependency) = (places.clone(), dependency.clone());
@@ -62,12 +60,22 @@ async fn isolate(world: World, mut chance: Chance, bulkhead: bool) -> Seen {
                 dependency.oneshot(()).await.is_ok()
             }
         };
-        loads.spawn(poisson(world, ledger, chance.fork(), RATE, END, call));
+        loads.spawn(poisson(
+            world,
+            ledger.clone(),
+            chance.fork(),
+            RATE,
+            END,
+            call,
+        ));
     }
     while let Some(load) = loads.join_next().await {
         load.expect("a load does not panic");
     }
-    let _ = healthy.close();
+    for ledger in &ledgers {
+        let _ = ledger.close();
+    }
+    let [healthy, _] = ledgers;
     let p99 = |from, to| quantile(&healthy.latencies(from, to), 0.99);
     Seen {
         before: p99(5.0, SLOW_FROM),
@@ -83,21 +91,25 @@ async fn isolate(world: World, mut chance: Chance, bulkhead: bool) -> Seen {
     }
 }
 
-fn dependency(world: World, chance: Chance, slow: bool, bulkhead: bool) -> Dependency {
+fn dependency(ledger: &Ledger, chance: Chance, slow: bool, bulkhead: bool) -> Dependency {
+    let world = ledger.world();
     let chance = Arc::new(Mutex::new(chance));
+    let limit = Limit::new(ledger, if bulkhead { SLOTS } else { PLACES });
     let upstream = service_fn(move |()| {
+        let inside = limit.enter();
         let mut took = chance.lock().expect("nothing panics under it").gap(50.0);
         if slow && (SLOW_FROM..SLOW_TO).contains(&world.now()) {
             took += 5.0;
         }
         async move {
+            let _inside = inside;
             tokio::time::sleep(Duration::from_secs_f64(took)).await;
             Ok::<_, BoxError>(())
         }
     });
     if bulkhead {
         let layer = BulkheadLayer::plain("dependency")
-            .max_concurrent(20)
+            .max_concurrent(SLOTS)
             .build();
         BoxCloneSyncService::new(layer.expect("a valid bulkhead").layer(upstream))
     } else {

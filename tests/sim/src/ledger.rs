@@ -31,6 +31,7 @@ struct Book {
     open: u64,
     ended: u64,
     latencies: Vec<(Seconds, Seconds)>,
+    broken: Vec<String>,
 }
 
 /// One call that has begun.
@@ -94,13 +95,30 @@ impl Ledger {
         latencies
     }
 
+    /// The world that it is of.
+    #[must_use]
+    pub const fn world(&self) -> World {
+        self.world
+    }
+
+    /// Something that must hold does not: said when the book is closed, because a panic in a task of a server is no more to its client than a broken connection.
+    pub fn broken(&self, what: String) {
+        self.lock().broken.push(what);
+    }
+
     /// How many calls have ended.
     ///
     /// # Panics
-    /// If one has not: every call ends once.
+    /// If one has not: every call ends once. And if something that must hold has not.
     #[must_use]
     pub fn close(&self) -> u64 {
         let book = self.lock();
+        assert!(
+            book.broken.is_empty(),
+            "{} times, first: {}",
+            book.broken.len(),
+            book.broken[0]
+        );
         assert_eq!(book.open, 0, "calls that began and never ended");
         let offered: u64 = book.seconds.iter().map(|it| u64::from(it.offered)).sum();
         assert_eq!(offered, book.ended, "calls that ended and never began");

@@ -8,6 +8,7 @@ pub mod contention;
 pub mod cpu;
 pub mod fleet;
 pub mod half_open;
+pub mod invariants;
 pub mod isolation;
 pub mod ledger;
 pub mod load;
