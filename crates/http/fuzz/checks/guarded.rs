@@ -10,7 +10,7 @@ use seaworthy_core::Outcome;
 use seaworthy_http::{DefaultClassifier, Http};
 use seaworthy_kit::{BoxError, Classify as _, Settle, Traffic as _, Verdict};
 
-use super::script::{Dice, Script, Step, poll};
+use super::script::{Dice, Script, Step, length, poll};
 
 /// A guard that remembers how it was settled, and cuts the body short when it is told to.
 struct Guard {
@@ -60,12 +60,12 @@ pub(super) fn guarded_body(input: &[u8]) {
     let mut dice = Dice::new(input);
     let response = head(&mut dice);
     let patience = dice.flip().then(|| dice.below(4));
-    let tells_end = dice.flip();
+    let tells = dice.tells();
     let steps = dice.steps();
     let polls = dice.below(24);
 
     let verdict = DefaultClassifier::new().classify(Ok(&response.clone().into_parts().0));
-    let expected = expected(verdict, &steps, tells_end, patience, polls);
+    let expected = expected(verdict, &steps, tells.end, patience, polls);
 
     let settled = Arc::default();
     let guard = Guard {
@@ -73,17 +73,31 @@ pub(super) fn guarded_body(input: &[u8]) {
         over: false,
         patience,
     };
-    let script = Script::new(&steps, tells_end);
+    let script = Script::new(&steps, tells);
     let mut body = Http::new()
         .finish(response.map(|()| script), guard)
         .into_body();
+    let mut left = length(&steps);
     for _ in 0..polls {
         let ended = body.is_end_stream();
         match poll(&mut body) {
-            Poll::Ready(Some(Ok(_))) => assert!(!ended, "a frame after the end"),
-            Poll::Ready(Some(Err(_)) | None) => break,
+            Poll::Ready(Some(Ok(frame))) => {
+                assert!(!ended, "a frame after the end");
+                left -= frame.data_ref().map_or(0, |data| data.len() as u64);
+            }
+            Poll::Ready(Some(Err(error))) => {
+                // Cut short, nothing comes any more; a body that broke off itself must not be asked again.
+                if error.to_string() == "too slow" {
+                    assert!(body.is_end_stream());
+                    assert_eq!(body.size_hint().exact(), Some(0));
+                    assert!(matches!(poll(&mut body), Poll::Ready(None)));
+                }
+                break;
+            }
+            Poll::Ready(None) => break,
             Poll::Pending => {}
         }
+        assert_eq!(body.size_hint().exact(), tells.length.then_some(left));
     }
     drop(body);
     assert_eq!(

@@ -21,6 +21,13 @@ pub(super) fn retry_after(input: &[u8]) {
         assert_eq!(again, Some(wait.max(Duration::from_secs(1))));
     }
 
+    if let Some(seconds) = number(input.trim_ascii()) {
+        let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+        let read = retry_after::parse(input, || base);
+        let is_trimmed = input.trim_ascii().len() == input.len();
+        assert!(!is_trimmed || read == Some(Duration::from_secs(seconds)));
+    }
+
     let pushback = retry_after::parse_pushback(input);
     let written = retry_after::encode_pushback(pushback);
     assert_eq!(retry_after::parse_pushback(written.as_bytes()), pushback);
@@ -44,6 +51,7 @@ pub(super) fn grpc_timeout(input: &[u8]) {
     let known = input.len().min(8);
     nanos[..known].copy_from_slice(&input[..known]);
     let any = Duration::from_nanos(u64::from_le_bytes(nanos));
+    assert_eq!(timeout::parse(input), timeout_by_the_grammar(input));
     for left in [timeout::parse(input), Some(any)].into_iter().flatten() {
         let Some(written) = timeout::encode(left) else {
             assert!(left.is_zero());
@@ -59,6 +67,35 @@ pub(super) fn grpc_timeout(input: &[u8]) {
         assert!(left - again <= left / 100_000);
         assert_eq!(timeout::encode(again), Some(written));
     }
+}
+
+/// The grammar of the specification, once more and naively.
+fn timeout_by_the_grammar(input: &[u8]) -> Option<Duration> {
+    let (unit, digits) = input.split_last()?;
+    if digits.len() > 8 {
+        return None;
+    }
+    let seconds_of_a_million = match unit {
+        b'H' => 3_600_000_000,
+        b'M' => 60_000_000,
+        b'S' => 1_000_000,
+        b'm' => 1_000,
+        b'u' => 1,
+        b'n' => {
+            let nanos = number(digits)?.try_into().ok()?;
+            return (nanos > 0).then(|| Duration::from_nanos(nanos));
+        }
+        _ => return None,
+    };
+    let micros: u64 = (number(digits)? * seconds_of_a_million).try_into().ok()?;
+    (micros > 0).then(|| Duration::from_micros(micros))
+}
+
+/// What digits spell; anything else is no number.
+fn number(digits: &[u8]) -> Option<u128> {
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    let text = str::from_utf8(digits).ok().filter(|_| is_number)?;
+    Some(text.parse().unwrap_or(u128::MAX))
 }
 
 /// The list of deadline headers: one target for its order, its grammar and what a rewrite leaves.
@@ -87,6 +124,9 @@ pub(super) fn deadline_headers(input: &[u8]) {
     } else {
         assert_eq!(headers, before);
     }
+    let expected = number(input).filter(|millis| *millis > 0 && input.len() <= 20);
+    let expected = expected.map(|millis| u64::try_from(millis).unwrap_or(u64::MAX));
+    assert_eq!(parse_millis(input), expected.map(Duration::from_millis));
     if let Some(left) = parse_millis(input) {
         assert_eq!(
             encode_millis(left).and_then(|text| parse_millis(text.as_bytes())),
@@ -115,6 +155,15 @@ pub(super) fn grpc_end(input: &[u8]) {
         grpc::status(&trailers).is_none(),
         !trailers.contains_key("grpc-status")
     );
+
+    let code = number(input).filter(|code| *code <= 16 && input.len() <= 2);
+    let code = code.filter(|_| input.len() == 1 || !input.starts_with(b"0"));
+    if input.trim_ascii().len() == input.len() {
+        let expected = code.map_or(GrpcStatus::Unknown, |code| {
+            GrpcStatus::from_code(code.try_into().expect("at most 16"))
+        });
+        assert_eq!(grpc::parse_status(input), expected);
+    }
 
     let message = grpc::decode_message(input);
     let written = grpc::encode_message(&message);

@@ -3,6 +3,7 @@
 use std::task::Poll;
 
 use http::HeaderMap;
+use http_body::Body as _;
 use seaworthy_http::replay::{ReplayBody, replayable};
 
 use super::script::{Dice, Script, Step, poll};
@@ -13,6 +14,7 @@ struct Attempt {
     seen: Vec<u8>,
     trailers: Option<HeaderMap>,
     over: bool,
+    failed: bool,
 }
 
 /// The original, read in one go.
@@ -29,10 +31,19 @@ impl Attempt {
             seen: Vec::new(),
             trailers: None,
             over: false,
+            failed: false,
         }
     }
 
     fn poll(&mut self, whole: &Whole) {
+        let ended = self.body.is_end_stream();
+        if !self.over {
+            // What it says of its length is true of what is left, whoever read the rest.
+            let left = (whole.bytes.len() - self.seen.len()) as u64;
+            let hint = self.body.size_hint();
+            assert!(hint.lower() <= left, "{hint:?}, {left} left");
+            assert!(hint.upper().is_none_or(|upper| left <= upper));
+        }
         match poll(&mut self.body) {
             Poll::Pending => assert!(!self.over, "pending after its end"),
             Poll::Ready(None) => {
@@ -43,10 +54,11 @@ impl Attempt {
                 }
             }
             Poll::Ready(Some(Err(_))) => {
-                assert!(whole.fails && !self.over);
-                self.over = true;
+                assert!(whole.fails && !self.over && !ended);
+                (self.over, self.failed) = (true, true);
             }
             Poll::Ready(Some(Ok(frame))) => {
+                assert!(!ended, "a frame after the end");
                 assert!(!self.over && self.trailers.is_none());
                 match frame.into_data() {
                     Ok(data) => self.seen.extend_from_slice(&data),
@@ -61,14 +73,16 @@ impl Attempt {
 /// See the module.
 pub(super) fn replay_body(input: &[u8]) {
     let mut dice = Dice::new(input);
-    let tells_end = dice.flip();
+    let tells = dice.tells();
     let cap = usize::from(dice.below(20));
     let steps = dice.steps();
     let whole = Whole::of(&steps);
 
-    let (handle, first) = replayable(Script::new(&steps, tells_end), cap);
+    let (handle, first) = replayable(Script::new(&steps, tells), cap);
     let mut handle = Some(handle);
     let mut attempts = vec![Attempt::new(first)];
+    // Whether an attempt has come to the end of the original, and how.
+    let (mut whole_read, mut failed) = (false, false);
     while !dice.is_empty() {
         match dice.below(16) {
             0 => handle = None,
@@ -84,13 +98,20 @@ pub(super) fn replay_body(input: &[u8]) {
             _ if !attempts.is_empty() => {
                 let at = usize::from(dice.byte()) % attempts.len();
                 attempts[at].poll(&whole);
+                whole_read |= attempts[at].over && !attempts[at].failed;
+                failed |= attempts[at].failed;
             }
             _ => {}
         }
-        if let Some(handle) = &handle
-            && handle.is_capped()
-        {
-            assert!(whole.bytes.len() > cap, "nothing was too long");
+        if let Some(handle) = &handle {
+            let fits = whole.bytes.len() <= cap;
+            assert!(!fits || !handle.is_capped(), "nothing was too long");
+            if whole_read {
+                assert_eq!(handle.again().is_some(), fits, "read to its end");
+            }
+            if failed {
+                assert!(handle.again().is_none() && handle.is_spent());
+            }
         }
     }
     for mut attempt in attempts {

@@ -18,13 +18,23 @@ pub(super) enum Step {
 }
 
 /// A body that follows its steps; what comes after trailers or a failure is never reached.
+///
+/// It panics when it is polled after it has said that it is over.
 #[derive(Clone, Debug)]
 pub(super) struct Script {
     steps: VecDeque<Step>,
-    /// Whether it knows that it is over before it is polled for it.
-    tells_end: bool,
+    tells: Tells,
     over: bool,
-    pub(super) polls_after_end: bool,
+    said: bool,
+}
+
+/// What a body says before it is polled for it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Tells {
+    /// That it is over.
+    pub(super) end: bool,
+    /// How many bytes are left.
+    pub(super) length: bool,
 }
 
 /// Reads decisions out of bytes; zeros once they have run out.
@@ -59,6 +69,14 @@ impl<'a> Dice<'a> {
         self.byte() & 1 == 1
     }
 
+    pub(super) fn tells(&mut self) -> Tells {
+        let byte = self.byte();
+        Tells {
+            end: byte & 1 == 1,
+            length: byte & 2 == 2,
+        }
+    }
+
     /// Up to fifteen steps; the last may be trailers or a failure.
     pub(super) fn steps(&mut self) -> Vec<Step> {
         let mut steps: Vec<_> = (0..self.below(15))
@@ -85,12 +103,12 @@ impl<'a> Dice<'a> {
 // ===== impl Script =====
 
 impl Script {
-    pub(super) fn new(steps: &[Step], tells_end: bool) -> Self {
+    pub(super) fn new(steps: &[Step], tells: Tells) -> Self {
         Self {
             steps: steps.iter().cloned().collect(),
-            tells_end,
+            tells,
             over: false,
-            polls_after_end: false,
+            said: false,
         }
     }
 }
@@ -103,8 +121,9 @@ impl Body for Script {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        assert!(!self.said, "polled after its end");
         if self.over {
-            self.polls_after_end = true;
+            self.said = true;
             return Poll::Ready(None);
         }
         match self.steps.pop_front() {
@@ -115,23 +134,36 @@ impl Body for Script {
                 Poll::Ready(Some(Ok(Frame::trailers(trailers))))
             }
             Some(Step::Fail) => {
-                self.over = true;
+                (self.over, self.said) = (true, true);
                 Poll::Ready(Some(Err("broke off")))
             }
             None => {
-                self.over = true;
+                (self.over, self.said) = (true, true);
                 Poll::Ready(None)
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.over || (self.tells_end && self.steps.is_empty())
+        self.over || (self.tells.end && self.steps.is_empty())
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
+        if self.tells.length {
+            SizeHint::with_exact(length(self.steps.iter()))
+        } else {
+            SizeHint::default()
+        }
     }
+}
+
+/// How many bytes of data these steps have.
+pub(super) fn length<'a>(steps: impl IntoIterator<Item = &'a Step>) -> u64 {
+    let lengths = steps.into_iter().map(|step| match step {
+        Step::Data(data) => data.len() as u64,
+        Step::Pending | Step::Trailers(_) | Step::Fail => 0,
+    });
+    lengths.sum()
 }
 
 /// One poll of a body.
