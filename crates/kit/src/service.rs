@@ -19,6 +19,7 @@ use crate::unwind::DropOnPanic;
 /// # Readiness
 /// Reserves nothing.
 /// If the gate would refuse now, the service is ready at once without polling the inner service, and keeps that refusal for the next `call`; otherwise readiness is the inner service's.
+/// A service that was ready stays so until it is called: if the gate would admit by then and the inner service is not ready, the next `call` is still refused.
 /// An error of the inner service's readiness is passed on and counts for nothing: no call was admitted.
 pub struct Gated<S, T, G> {
     inner: S,
@@ -90,8 +91,13 @@ where
             self.kept = Some(refusal);
             return Poll::Ready(Ok(()));
         }
+        let ready = self.inner.poll_ready(cx);
+        if ready.is_pending() && self.kept.is_some() {
+            // Who was told "ready" may call: it gets the refusal for which it was, and the inner service is not touched.
+            return Poll::Ready(Ok(()));
+        }
         self.kept = None;
-        self.inner.poll_ready(cx).map_err(Into::into)
+        ready.map_err(Into::into)
     }
 
     #[inline(always)]

@@ -106,11 +106,17 @@ where
 
     #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.draining = self.share.control().is_draining();
-        if self.draining {
+        if self.share.control().is_draining() {
+            self.draining = true;
             return Poll::Ready(Ok(()));
         }
-        self.inner.poll_ready(cx).map_err(Into::into)
+        let ready = self.inner.poll_ready(cx);
+        if ready.is_pending() && self.draining {
+            // Who was told "ready" may call, and is refused as it would have been then.
+            return Poll::Ready(Ok(()));
+        }
+        self.draining = false;
+        ready.map_err(Into::into)
     }
 
     #[inline(always)]

@@ -24,8 +24,12 @@ pub(crate) fn poll<L, E: Into<BoxError>>(
         *kept = Some(refusal);
         return Poll::Ready(Ok(()));
     }
-    *kept = None;
     let ready = inner().map_err(Into::into);
+    if ready.is_pending() && kept.is_some() {
+        // Who was told "ready" may call, and is refused as it would have been then.
+        return Poll::Ready(Ok(()));
+    }
+    *kept = None;
     // The clock is read only where it makes a difference: `call` reads it for itself.
     let too_late = || travelling().is_some_and(|deadline| deadline.is_over(clock::now()));
     if ready.is_pending() && too_late() && enforces_all(control) {

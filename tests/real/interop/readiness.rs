@@ -90,10 +90,13 @@ impl<S: Service<u32, Response = u32, Error = BoxError> + Clone> Caller<S> {
         match self.rng.u32(..10) {
             0..3 => {
                 let held = &mut self.services[at];
-                let ready = held.service.poll_ready(cx);
-                held.ready = ready.is_ready();
-                if let Poll::Ready(Err(error)) = ready {
-                    panic!("a layer says no in its answer, never here: {error}");
+                match held.service.poll_ready(cx) {
+                    Poll::Ready(Ok(())) => held.ready = true,
+                    Poll::Ready(Err(error)) => {
+                        panic!("a layer says no in its answer, never here: {error}")
+                    }
+                    // Once ready, ready until it is called: that is tower's word for it.
+                    Poll::Pending => assert!(!held.ready, "it was ready, and is not any more"),
                 }
             }
             3..5 => {

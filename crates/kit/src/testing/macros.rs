@@ -173,6 +173,7 @@ macro_rules! conformance_rows {
             refusal_is_no_upstream_failure
             readied_service_refuses_in_call
             kept_refusal_never_calls_an_unready_inner
+            ready_service_stays_ready_until_it_is_called
             refused_call_holds_nothing
             all_clones_refuse_together
         }

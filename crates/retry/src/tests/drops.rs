@@ -163,3 +163,22 @@ async fn drain_refuses_although_the_inner_service_is_never_ready() {
     assert!(refused.downcast_ref::<Rejection>().is_some());
     assert_eq!(upstream.calls(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn service_that_was_ready_in_a_drain_stays_ready_after_it() {
+    let layer = plain().build().unwrap();
+    let upstream = recovering(0);
+    upstream.set_pending(true);
+    let mut service = layer.layer(upstream.view());
+    let _drain = layer.handle().drain();
+    service.ready().await.unwrap();
+    layer.handle().control().resume();
+    // tower's contract: ready until it is called, or broken.
+    let again = task::spawn(()).enter(|cx, _| service.poll_ready(cx).is_ready());
+    assert!(again);
+    let refused = service.call(7).await.unwrap_err();
+    assert!(refused.downcast_ref::<Rejection>().is_some());
+    assert_eq!(upstream.calls(), 0);
+    let again = task::spawn(()).enter(|cx, _| service.poll_ready(cx).is_ready());
+    assert!(!again, "and then it is as ready as what is inside");
+}

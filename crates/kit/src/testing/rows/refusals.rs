@@ -90,6 +90,22 @@ where
         self.assert_freed();
     }
 
+    /// A service that was ready is so until it is called, as tower's contract has it: also where the layer would admit by then, and the inner service is not ready.
+    pub fn ready_service_stays_ready_until_it_is_called(&mut self) {
+        self.remote.make_pending();
+        let (refusing, _) = self.subject.refuse(&self.layer);
+        let mut service = self.service();
+        self.ready(&mut service);
+        drop(refusing);
+        self.ready(&mut service);
+        let mut future = task::spawn(service.call(self.subject.request()));
+        let _ = self.poll(&mut future);
+        drop((future, service));
+        self.assert_nothing_violated();
+        self.remote.make_ready();
+        self.assert_freed();
+    }
+
     /// It is not held against the dependency by layers further out.
     pub fn refusal_is_no_upstream_failure(&mut self) {
         let (_refusing, _) = self.subject.refuse(&self.layer);

@@ -138,6 +138,7 @@ rows! {
         refusal_is_no_upstream_failure: RefusesInPlainWords RefusesAsATimeout,
         readied_service_refuses_in_call: RefusesInReadyOnly,
         kept_refusal_never_calls_an_unready_inner: ForgetsWhatItKept,
+        ready_service_stays_ready_until_it_is_called: TakesReadinessBack,
         refused_call_holds_nothing: RefusalTakesRoom,
         all_clones_refuse_together: StatePerClone StatePerService,
         refusal_is_reported_once: CountsRefusals,

@@ -60,6 +60,7 @@ pub(super) enum Bug {
     StatePerClone,
     StatePerService,
     StaysOnItsThread,
+    TakesReadinessBack,
     WakesNobody,
     YieldsFirst,
 }

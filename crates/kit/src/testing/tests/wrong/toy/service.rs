@@ -139,11 +139,16 @@ impl Service<u32> for ToyService {
         if self.queues || bug == Bug::IgnoresReadiness {
             return Poll::Ready(Ok(()));
         }
+        let kept = self.kept.take();
         self.kept = self.closed().filter(|_| bug != Bug::RefusesAfterReady);
         if self.kept.is_some() {
             return Poll::Ready(Ok(()));
         }
         let ready = self.inner.poll_ready(cx);
+        if ready.is_pending() && kept.is_some() && bug != Bug::TakesReadinessBack {
+            self.kept = kept;
+            return Poll::Ready(Ok(()));
+        }
         if ready.is_pending() && bug == Bug::SpinsInReady {
             cx.waker().wake_by_ref();
         }
