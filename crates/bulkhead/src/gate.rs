@@ -1,13 +1,13 @@
 //! The slots with a queue, a clock and a voice: what the shared services ask.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use seaworthy_core::InvalidConfig;
 use seaworthy_core::slots::{Occupancy, Queue, Slot, Slots};
+use seaworthy_core::{InvalidConfig, show_settled};
 use seaworthy_kit::gate::Entry;
 use seaworthy_kit::{Clock, Event, Gate, Held, Moment, Refusal, RejectionKind, Telemetry, Verdict};
 
@@ -174,10 +174,13 @@ impl BulkheadGate {
     #[inline(never)]
     fn show_running(&self) {
         let instruments = self.telemetry.instruments();
-        self.show_settled(|seen| {
-            instruments.set_in_flight(seen.running);
-            instruments.set_queue_depth(seen.waiting);
-        });
+        show_settled(
+            || self.occupancy(),
+            |seen| {
+                instruments.set_in_flight(seen.running);
+                instruments.set_queue_depth(seen.waiting);
+            },
+        );
     }
 
     /// Gives the slot to whoever waits for it.
@@ -190,21 +193,10 @@ impl BulkheadGate {
     fn show_limit(&self) {
         if self.gauges == Gauges::Own {
             let instruments = self.telemetry.instruments();
-            self.show_settled(|seen| instruments.set_limit(seen.limit));
-        }
-    }
-
-    /// Two threads may show two pictures in the wrong order; the last one sees to it that the right one stays.
-    fn show_settled(&self, set: impl Fn(Occupancy)) {
-        loop {
-            // Of two threads between their fences, one sees what the other did: without them both could miss it, and a gauge would stay wrong until the next call.
-            fence(Ordering::SeqCst);
-            let seen = self.occupancy();
-            set(seen);
-            fence(Ordering::SeqCst);
-            if self.occupancy() == seen {
-                return;
-            }
+            show_settled(
+                || self.occupancy(),
+                |seen| instruments.set_limit(seen.limit),
+            );
         }
     }
 }

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use seaworthy_core::circuit::{self, Cause, Circuit, Settlement, Transition, Why};
-use seaworthy_core::{Moment, Outcome};
+use seaworthy_core::circuit::{self, Cause, Circuit, Place, Settlement, Transition, Why};
+use seaworthy_core::{Moment, Outcome, show_settled};
 use seaworthy_kit::gate::{Grounds, NoWait};
 use seaworthy_kit::{Clock, Event, Gate, Refusal, RejectionKind, Telemetry, Verdict};
-
-use crate::cap::Place;
 
 /// A circuit as the layer holds it.
 #[derive(Debug)]
@@ -101,16 +99,11 @@ impl CircuitGate {
 
     /// Sets the gauge to the state that the circuit is in.
     fn show_state(&self) {
-        loop {
-            let state = self.circuit.state();
-            self.telemetry
-                .instruments()
-                .set_circuit_state(number(state));
-            // Two threads may report two transitions in the wrong order; the last to set the gauge sees to it that it is right.
-            if self.circuit.state() == state {
-                return;
-            }
-        }
+        let instruments = self.telemetry.instruments();
+        show_settled(
+            || self.circuit.state(),
+            |state| instruments.set_circuit_state(number(*state)),
+        );
     }
 
     #[inline]

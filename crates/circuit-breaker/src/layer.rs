@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seaworthy_core::Ratio;
-use seaworthy_core::circuit::{Circuit, CircuitConfig};
+use seaworthy_core::circuit::{Circuit, CircuitConfig, OpenCap, Place};
 use seaworthy_kit::keyed::KeyedLayer;
 use seaworthy_kit::{Clock, InvalidConfig, Plain, Share, Telemetry};
 use tower_layer::Layer;
 
-use crate::cap::{OpenCap, Place};
 use crate::gate::CircuitGate;
 use crate::{CircuitBreaker, CircuitBreakerHandle};
 

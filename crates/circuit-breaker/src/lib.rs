@@ -224,8 +224,6 @@ pub use layer::{Builder, CircuitBreakerLayer};
 mod gate;
 pub use gate::{Admission, CircuitGate};
 
-mod cap;
-
 mod handle;
 pub use handle::{CircuitBreakerHandle, Snapshot};
 

@@ -23,8 +23,14 @@ pub use moment::Moment;
 mod outcome;
 pub use outcome::Outcome;
 
+mod picture;
+pub use picture::show_settled;
+
 mod retry;
 pub use retry::{Attempted, Decision, GiveUp, Hint, RetryPolicy};
+
+mod seats;
+pub use seats::Seats;
 
 pub mod slots;
 

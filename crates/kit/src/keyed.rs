@@ -5,9 +5,9 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
+use seaworthy_core::Seats;
 use tower_layer::Layer;
 
 use crate::control::Control;
@@ -47,7 +47,7 @@ struct Map<G, K> {
     hasher: RandomState,
     max_keys: usize,
     /// The seats that are taken, in all shards together: a bound for each shard would turn keys away while others have room.
-    seats: AtomicUsize,
+    seats: Seats,
     make: Box<dyn Fn(Option<&K>) -> G + Send + Sync>,
     overflow: Share<G>,
     /// What is switched for all keys, and so for each that is yet to come.
@@ -62,7 +62,7 @@ struct Shard<G, K> {
 
 /// Room for one key, given back if it is not used.
 struct Seat<'a> {
-    seats: &'a AtomicUsize,
+    seats: &'a Seats,
     is_used: bool,
 }
 
@@ -194,7 +194,7 @@ impl<G: Gate, K: Hash + Eq + Clone> KeyedHandle<G, K> {
     /// How many keys are known.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.map.seats.load(Ordering::Relaxed)
+        self.map.seats.taken() as usize
     }
 
     /// Whether no key is known.
@@ -233,7 +233,7 @@ impl<G: Gate, K: Hash + Eq + Clone> Map<G, K> {
             shards: (0..shards).map(shard).collect(),
             hasher: RandomState::new(),
             max_keys: max_keys.get(),
-            seats: AtomicUsize::new(0),
+            seats: Seats::new(),
             overflow: Share::new(make(None)),
             make,
             control: Control::new(),
@@ -276,11 +276,7 @@ impl<G: Gate, K: Hash + Eq + Clone> Map<G, K> {
 
     /// Room for one more key, if need be that of a key that is forgotten.
     fn seat(&self, index: usize, shard: &mut Shard<G, K>) -> Option<Seat<'_>> {
-        let take = |seats| (seats < self.max_keys).then_some(seats + 1);
-        let free = self
-            .seats
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-        let found = free.is_ok()
+        let found = self.seats.try_take(self.max_keys as u64)
             || shard.forget_one(MAX_LOOKS, &self.control)
             || self.forget_one_elsewhere(index);
         // Not `then_some`: a seat that was only thought of must not be given back.
@@ -314,7 +310,7 @@ const KEYS_PER_SHARD: usize = 64;
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         if !self.is_used {
-            self.seats.fetch_sub(1, Ordering::Relaxed);
+            self.seats.give_back();
         }
     }
 }

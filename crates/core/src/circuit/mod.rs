@@ -59,6 +59,9 @@ mod admit;
 mod call;
 pub use call::{Admission, Cause, Refusal, Settlement, Transition, Why};
 
+mod cap;
+pub use cap::{OpenCap, Place};
+
 mod config;
 pub use config::{CircuitConfig, WindowKind};
 

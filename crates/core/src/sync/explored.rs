@@ -47,6 +47,12 @@ macro_rules! explored {
 explored!(AtomicU32, u32);
 explored!(AtomicU64, u64);
 
+impl AtomicU32 {
+    pub(crate) fn swap(&self, value: u32, order: Ordering) -> u32 {
+        self.value.swap(value, order)
+    }
+}
+
 impl AtomicU64 {
     pub(crate) fn store(&self, value: u64, order: Ordering) {
         self.value.store(value, order);
@@ -58,6 +64,10 @@ impl AtomicU64 {
 
     pub(crate) fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
         self.value.fetch_add(value, order)
+    }
+
+    pub(crate) fn fetch_sub(&self, value: u64, order: Ordering) -> u64 {
+        self.value.fetch_sub(value, order)
     }
 
     pub(crate) fn compare_exchange(

@@ -1,6 +1,6 @@
 //! The bounded map: who is kept, who is forgotten, who gets the overflow gate.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tower_service::Service;
 

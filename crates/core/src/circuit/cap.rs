@@ -1,45 +1,51 @@
-//! How many circuits of a keyed layer may refuse calls at a time.
+//! How many circuits of one layer may refuse calls at a time.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use alloc::sync::Arc;
 
-use seaworthy_core::Ratio;
+use crate::Ratio;
+use crate::seats::Seats;
+use crate::sync::atomic::{AtomicU32, Ordering, fence};
 
-/// The bound that the circuits of one keyed layer share.
+/// The bound that the circuits of one layer share: at most a part of them, and one at least, may refuse at a time.
 #[derive(Debug)]
-pub(crate) struct OpenCap {
+pub struct OpenCap {
     share: Ratio,
-    keys: AtomicUsize,
-    refusing: AtomicUsize,
+    keys: Seats,
+    refusing: Seats,
 }
 
 /// The place of one circuit under the bound.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place {
     cap: Arc<OpenCap>,
     is_key: bool,
-    is_taken: AtomicBool,
+    /// One where it is taken.
+    is_taken: AtomicU32,
 }
 
 // ===== impl OpenCap =====
 
 impl OpenCap {
-    pub(crate) const fn new(share: Ratio) -> Self {
+    /// At most that part of the keys' circuits refuses at a time.
+    #[must_use]
+    pub fn new(share: Ratio) -> Self {
         Self {
             share,
-            keys: AtomicUsize::new(0),
-            refusing: AtomicUsize::new(0),
+            keys: Seats::new(),
+            refusing: Seats::new(),
         }
     }
 
+    /// How many circuits refuse under this bound at this moment.
+    #[must_use]
+    pub fn refusing(&self) -> u64 {
+        self.refusing.taken()
+    }
+
     fn try_take(&self) -> bool {
-        let keys = self.keys.load(Ordering::Relaxed) as u64;
         // One at least: a bound that rounds to nothing would switch the layer off.
-        let most = self.share.most_part(keys).max(1);
-        let take = |refusing: usize| ((refusing as u64) < most).then(|| refusing + 1);
-        self.refusing
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-            .is_ok()
+        let most = self.share.most_part(self.keys.taken()).max(1);
+        self.refusing.try_take(most)
     }
 }
 
@@ -47,28 +53,32 @@ impl OpenCap {
 
 impl Place {
     /// A place for one more circuit; the one that keys share which found no room is none of the keys.
-    pub(crate) fn new(cap: Arc<OpenCap>, is_key: bool) -> Self {
-        cap.keys.fetch_add(usize::from(is_key), Ordering::Relaxed);
+    #[must_use]
+    pub fn new(cap: Arc<OpenCap>, is_key: bool) -> Self {
+        if is_key {
+            cap.keys.take();
+        }
         Self {
             cap,
             is_key,
-            is_taken: AtomicBool::new(false),
+            is_taken: AtomicU32::new(0),
         }
     }
 
     /// Whether a circuit that refuses may enforce it: it has its place, or there is one for it.
     ///
     /// `refuses` tells whether the circuit still does.
-    pub(crate) fn take(&self, refuses: impl FnOnce() -> bool) -> bool {
-        if self.is_taken.load(Ordering::Relaxed) {
+    #[must_use]
+    pub fn take(&self, refuses: impl FnOnce() -> bool) -> bool {
+        if self.is_taken.load(Ordering::Relaxed) != 0 {
             return true;
         }
         if !self.cap.try_take() {
             return false;
         }
-        if self.is_taken.swap(true, Ordering::Relaxed) {
+        if self.is_taken.swap(1, Ordering::Relaxed) != 0 {
             // Another call of this circuit was faster.
-            self.cap.refusing.fetch_sub(1, Ordering::Relaxed);
+            self.cap.refusing.give_back();
         }
         // NOTE: against the fence in `give_back`. The circuit may have closed, and given back what it did not have yet; of the two threads one at least sees what the other did.
         fence(Ordering::SeqCst);
@@ -79,11 +89,11 @@ impl Place {
     }
 
     /// The circuit refuses no more.
-    pub(crate) fn give_back(&self) {
+    pub fn give_back(&self) {
         // NOTE: against the fence in `take`.
         fence(Ordering::SeqCst);
-        if self.is_taken.swap(false, Ordering::Relaxed) {
-            self.cap.refusing.fetch_sub(1, Ordering::Relaxed);
+        if self.is_taken.swap(0, Ordering::Relaxed) != 0 {
+            self.cap.refusing.give_back();
         }
     }
 }
@@ -91,14 +101,20 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.give_back();
-        self.cap
-            .keys
-            .fetch_sub(usize::from(self.is_key), Ordering::Relaxed);
+        if self.is_key {
+            self.cap.keys.give_back();
+        }
     }
 }
 
 #[cfg(test)]
+#[cfg(not(seaworthy_loom))]
 mod tests {
+    extern crate std;
+
+    use core::sync::atomic::AtomicBool;
+    use std::vec::Vec;
+
     use super::*;
 
     fn cap(share: f64) -> Arc<OpenCap> {
@@ -119,7 +135,7 @@ mod tests {
         assert!(!overflow.take(|| true));
         drop(places);
         assert!(overflow.take(|| true), "one always may");
-        assert_eq!(cap.keys.load(Ordering::Relaxed), 0);
+        assert_eq!(cap.keys.taken(), 0);
     }
 
     #[test]
@@ -129,12 +145,12 @@ mod tests {
         for _ in 0..3 {
             assert!(place.take(|| true));
         }
-        assert_eq!(cap.refusing.load(Ordering::Relaxed), 1);
+        assert_eq!(cap.refusing(), 1);
         place.give_back();
         place.give_back();
-        assert_eq!(cap.refusing.load(Ordering::Relaxed), 0);
+        assert_eq!(cap.refusing(), 0);
         assert!(place.take(|| false), "this one call is refused");
-        assert_eq!(cap.refusing.load(Ordering::Relaxed), 0);
+        assert_eq!(cap.refusing(), 0);
     }
 
     #[test]
@@ -149,13 +165,13 @@ mod tests {
                     for round in 0..4000 {
                         let (place, open) = (&places[round % 2], &open[round % 2]);
                         open.store(true, Ordering::Release);
-                        place.take(|| open.load(Ordering::Acquire));
+                        let _ = place.take(|| open.load(Ordering::Acquire));
                         open.store(false, Ordering::Release);
                         place.give_back();
                     }
                 });
             }
         });
-        assert_eq!(cap.refusing.load(Ordering::Relaxed), 0);
+        assert_eq!(cap.refusing(), 0);
     }
 }
