@@ -15,9 +15,16 @@ use crate::gate::{Progress, RetryGate};
 use crate::judge::Seen;
 use crate::rules::Ask;
 
-/// What a call needs whether it has one attempt or more.
-pub(crate) struct Call<T, A, R> {
+/// A call between two attempts.
+///
+/// The guard is by value, so that a panic in foreign code settles it as failed; the rest stays where it lies.
+pub(crate) struct Call<'a, T, A, R> {
     pub(crate) guard: Guard<RetryGate>,
+    pub(crate) parts: &'a mut Parts<T, A, R>,
+}
+
+/// What a call needs besides its guard, whether it has one attempt or more.
+pub(crate) struct Parts<T, A, R> {
     pub(crate) traffic: T,
     pub(crate) replay: A,
     pub(crate) rule: R,
@@ -54,24 +61,28 @@ pub(crate) enum Step<Res> {
     Again(Duration),
 }
 
-// ===== impl Call =====
+// ===== impl Parts =====
 
-impl<T, A, R> Call<T, A, R> {
+impl<T, A, R> Parts<T, A, R> {
     /// Whether this response ends the call without anything to be decided or noted.
     ///
     /// What [`conclude`](Self::conclude) would find out, for the calls that need not go there.
     #[inline(always)]
-    pub(crate) fn is_final<Res>(&self, response: &Res) -> bool
+    pub(crate) fn is_final<Res>(&self, gate: &RetryGate, response: &Res) -> bool
     where
         A: Judge<Res>,
         R: Ask<A::Head>,
     {
         !R::ASKS
             && self.progress.attempts == 1
-            && self.guard.gate().throttle.is_none()
+            && gate.throttle.is_none()
             && !self.replay.is_transient(response)
     }
+}
 
+// ===== impl Call =====
+
+impl<T, A, R> Call<'_, T, A, R> {
     /// An attempt is over: is the call?
     #[inline(never)]
     pub(crate) fn conclude<S, Req, Res>(
@@ -84,16 +95,17 @@ impl<T, A, R> Call<T, A, R> {
         R: Ask<<A as Judge<Res>>::Head>,
     {
         let gate = self.guard.gate();
-        if self.reach == Reach::Once && gate.throttle.is_none() {
+        if self.parts.reach == Reach::Once && gate.throttle.is_none() {
             return Step::Done(result);
         }
         let (result, transient) = match result {
             Ok(response) => {
-                let (response, transient) = gate.judge_response(&self.replay, &self.rule, response);
+                let (response, transient) =
+                    gate.judge_response(&self.parts.replay, &self.parts.rule, response);
                 (Ok(response), transient)
             }
             Err(error) => {
-                let transient = gate.judge_error::<Res, _>(&self.replay, &error);
+                let transient = gate.judge_error::<Res, _>(&self.parts.replay, &error);
                 (Err(error), transient)
             }
         };
@@ -106,9 +118,9 @@ impl<T, A, R> Call<T, A, R> {
         }
         let gate = self.guard.gate();
         if !unseen {
-            gate.throttle(&self.replay, result.as_ref(), transient.as_ref());
+            gate.throttle(&self.parts.replay, result.as_ref(), transient.as_ref());
         }
-        let transient = transient.filter(|transient| match self.reach {
+        let transient = transient.filter(|transient| match self.parts.reach {
             Reach::Once => false,
             Reach::Unsent => transient.seen != Seen::Maybe,
             Reach::Any => true,
@@ -119,11 +131,11 @@ impl<T, A, R> Call<T, A, R> {
         let Some(repeat) = repeat else {
             return self.give_up(Reason::Body, result);
         };
-        let next = match gate.next(&self.progress, transient.hint, unseen) {
+        let next = match gate.next(&self.parts.progress, transient.hint, unseen) {
             Ok(next) => next,
             Err(reason) => return self.give_up(reason, result),
         };
-        if self.progress.is_observed(self.guard.control()) {
+        if self.parts.progress.is_observed(self.guard.control()) {
             return self.give_up(Reason::Observed, result);
         }
         repeat.is_free = next.is_free;
@@ -132,16 +144,16 @@ impl<T, A, R> Call<T, A, R> {
         }
         // Where there is a response to return, the request must be there before that is given away.
         // An error keeps: a connection that broke may hold on to the body for a moment.
-        let hopeless = result.is_ok() || self.replay.is_spent(&repeat.kept);
+        let hopeless = result.is_ok() || self.parts.replay.is_spent(&repeat.kept);
         if repeat.next.is_none() && hopeless {
             return self.give_up(Reason::Body, result);
         }
-        gate.retrying(&mut self.progress, &next, result.as_ref().err());
+        gate.retrying(&mut self.parts.progress, &next, result.as_ref().err());
         let delay = next.delay;
         repeat.withdrawn = next.withdrawn;
         // Dropped here, before the wait: a response that nobody reads keeps its connection busy.
         repeat.last = Some(match result {
-            Ok(response) => self.replay.describe(&response),
+            Ok(response) => self.parts.replay.describe(&response),
             Err(error) => error,
         });
         Step::Again(delay)
@@ -173,7 +185,7 @@ impl<T, A, R> Call<T, A, R> {
                 return Poll::Ready(Err(self.give_up_late(Reason::NotReady, repeat)));
             }
             // A stack that is not ready has enough to do; retries must not queue up in front of it.
-            Poll::Pending => match gate.poll_patience(timer, &self.progress, cx) {
+            Poll::Pending => match gate.poll_patience(timer, &self.parts.progress, cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(()) => {
                     return Poll::Ready(Err(self.give_up_late(Reason::NotReady, repeat)));
@@ -185,7 +197,7 @@ impl<T, A, R> Call<T, A, R> {
         }
         repeat.last = None;
         if !repeat.is_free {
-            self.progress.attempts += 1;
+            self.parts.progress.attempts += 1;
         }
         let request = repeat.next.take().expect("made above");
         Poll::Ready(Ok(repeat.service.call(request)))
@@ -195,9 +207,15 @@ impl<T, A, R> Call<T, A, R> {
     where
         A: Replay<Req>,
     {
-        let made = self.progress.before.saturating_add(self.progress.attempts);
+        let made = self
+            .parts
+            .progress
+            .before
+            .saturating_add(self.parts.progress.attempts);
         let number = made.saturating_add(u32::from(!repeat.is_free));
-        self.replay.again(&mut repeat.kept, Attempt::new(number))
+        self.parts
+            .replay
+            .again(&mut repeat.kept, Attempt::new(number))
     }
 
     /// Whether an attempt may be made again for free.
@@ -206,7 +224,7 @@ impl<T, A, R> Call<T, A, R> {
         repeat: &Option<Repeat<S, Req, K>>,
         seen: Option<Seen>,
     ) -> bool {
-        matches!(seen, Some(Seen::Never)) && !self.progress.resent && repeat.is_some()
+        matches!(seen, Some(Seen::Never)) && !self.parts.progress.resent && repeat.is_some()
     }
 
     fn give_up<Res>(&mut self, reason: Reason, result: Result<Res, BoxError>) -> Step<Res>
@@ -214,24 +232,26 @@ impl<T, A, R> Call<T, A, R> {
         A: Judge<Res>,
     {
         let gate = self.guard.gate();
-        if self.progress.is_observed(self.guard.control()) {
-            gate.given_up(&self.progress, reason, result.as_ref().err());
+        if self.parts.progress.is_observed(self.guard.control()) {
+            gate.given_up(&self.parts.progress, reason, result.as_ref().err());
             return Step::Done(result);
         }
         Step::Done(match result {
             Ok(mut response) => {
-                gate.given_up(&self.progress, reason, None);
-                let attempts = Attempts::new(self.progress.attempts);
-                self.replay.note(&mut response, attempts);
+                gate.given_up(&self.parts.progress, reason, None);
+                let attempts = Attempts::new(self.parts.progress.attempts);
+                self.parts.replay.note(&mut response, attempts);
                 Ok(response)
             }
-            Err(error) => Err(gate.give_up(&self.progress, reason, error)),
+            Err(error) => Err(gate.give_up(&self.parts.progress, reason, error)),
         })
     }
 
     fn give_up_late<S, Req, K>(&self, reason: Reason, repeat: &mut Repeat<S, Req, K>) -> BoxError {
         let last = repeat.last.take().expect("kept during the wait");
-        self.guard.gate().give_up_late(&self.progress, reason, last)
+        self.guard
+            .gate()
+            .give_up_late(&self.parts.progress, reason, last)
     }
 
     /// A response that took more than one attempt says so.
@@ -240,10 +260,10 @@ impl<T, A, R> Call<T, A, R> {
         A: Judge<Res>,
     {
         if let Ok(response) = &mut result
-            && self.progress.attempts > 1
+            && self.parts.progress.attempts > 1
         {
-            let attempts = Attempts::new(self.progress.attempts);
-            self.replay.note(response, attempts);
+            let attempts = Attempts::new(self.parts.progress.attempts);
+            self.parts.replay.note(response, attempts);
         }
         result
     }
@@ -256,9 +276,9 @@ impl<T, A, R> Call<T, A, R> {
         T: Traffic<Res>,
     {
         match result {
-            Ok(response) => Ok(self.traffic.finish(response, self.guard)),
+            Ok(response) => Ok(self.parts.traffic.finish(response, self.guard)),
             Err(error) => {
-                self.guard.settle(self.traffic.failed(&error));
+                self.guard.settle(self.parts.traffic.failed(&error));
                 Err(error)
             }
         }

@@ -11,7 +11,7 @@ use seaworthy_kit::{BoxError, Guard, Judge, Replay, Traffic};
 use tokio::time::Sleep;
 use tower_service::Service;
 
-use crate::call::{Call, Repeat, Step};
+use crate::call::{Call, Parts, Repeat, Step};
 use crate::gate::RetryGate;
 use crate::rules::Ask;
 
@@ -35,7 +35,8 @@ pin_project! {
         // The limit of an attempt, or the wait before the next one.
         #[pin]
         timer: Option<Sleep>,
-        call: Option<Call<T, A, R>>,
+        guard: Option<Guard<RetryGate>>,
+        parts: Option<Parts<T, A, R>>,
         repeat: Option<Repeat<S, A::Request, A::Kept>>,
     }
 }
@@ -51,6 +52,9 @@ pin_project! {
     }
 }
 
+/// The contract of [`ResponseFuture::running`].
+const HAS_PARTS: &str = "a call that was not refused has its parts";
+
 // ===== impl ResponseFuture =====
 
 impl<S, Req, T, A, R> ResponseFuture<S, Req, T, A, R>
@@ -61,13 +65,15 @@ where
     #[inline(always)]
     pub(crate) const fn running(
         future: S::Future,
-        call: Call<T, A, R>,
+        guard: Guard<RetryGate>,
+        parts: Parts<T, A, R>,
         repeat: Option<Repeat<S, A::Request, A::Kept>>,
     ) -> Self {
         Self {
             state: State::Attempt { future },
             timer: None,
-            call: Some(call),
+            guard: Some(guard),
+            parts: Some(parts),
             repeat,
         }
     }
@@ -77,7 +83,8 @@ where
         Self {
             state: State::Refused { error: Some(error) },
             timer: None,
-            call: None,
+            guard: None,
+            parts: None,
             repeat: None,
         }
     }
@@ -101,38 +108,34 @@ where
                 Project::Attempt { future } => {
                     // Stays in its place while the attempt runs, which is all that most calls do.
                     let polled = {
-                        let mut panicked = DropOnPanic::new(&mut *this.call);
+                        let mut panicked = DropOnPanic::new(&mut *this.guard);
                         let polled = future.poll(cx);
                         panicked.disarm();
                         polled
                     };
+                    let parts = this.parts.as_mut().expect(HAS_PARTS);
+                    let guard = this.guard.as_ref().expect("kept while the attempt runs");
                     let result = match polled {
-                        Poll::Ready(Ok(response))
-                            if this
-                                .call
-                                .as_ref()
-                                .is_some_and(|call| call.is_final(&response)) =>
-                        {
-                            let call = this.call.take().expect("kept while the attempt runs");
+                        // Only the guard is taken: a copy of the whole would wait for what was just written.
+                        Poll::Ready(Ok(response)) if parts.is_final(guard.gate(), &response) => {
+                            let guard = this.guard.take().expect("seen above");
                             this.state.set(State::Over);
                             *this.repeat = None;
-                            return Poll::Ready(Ok(call.traffic.finish(response, call.guard)));
+                            return Poll::Ready(Ok(parts.traffic.finish(response, guard)));
                         }
                         Poll::Ready(result) => result.map_err(Into::into),
                         Poll::Pending => {
-                            let call = this.call.as_mut();
-                            let call = call.expect("kept while the attempt runs");
-                            let gate = call.guard.gate();
-                            let control = call.guard.control();
+                            let (gate, control) = (guard.gate(), guard.control());
                             let timer = this.timer.as_mut();
-                            match gate.poll_limit(control, timer, &mut call.progress, cx) {
+                            match gate.poll_limit(control, timer, &mut parts.progress, cx) {
                                 Poll::Ready(error) => Err(error),
                                 Poll::Pending => return Poll::Pending,
                             }
                         }
                     };
                     // From here on the guard is on the stack whenever foreign code runs: a panic settles it as failed.
-                    let mut call = this.call.take().expect("kept while the attempt runs");
+                    let guard = this.guard.take().expect("kept while the attempt runs");
+                    let mut call = Call { guard, parts };
                     // What the attempt still holds, as a connection, must be free before anybody waits.
                     this.state.set(State::Over);
                     this.timer.set(None);
@@ -148,7 +151,7 @@ where
                                 this.timer.set(Some(tokio::time::sleep(delay)));
                                 this.state.set(State::Waiting);
                             }
-                            *this.call = Some(call);
+                            *this.guard = Some(call.guard);
                         }
                     }
                 }
@@ -161,17 +164,19 @@ where
                     this.state.set(State::Readying);
                 }
                 Project::Readying => {
-                    let mut call = this.call.take().expect("kept during the wait");
+                    let guard = this.guard.take().expect("kept during the wait");
+                    let parts = this.parts.as_mut().expect(HAS_PARTS);
+                    let mut call = Call { guard, parts };
                     let repeat = this.repeat.as_mut().expect("kept during the wait");
                     match call.resume(repeat, this.timer.as_mut(), cx) {
                         Poll::Pending => {
-                            *this.call = Some(call);
+                            *this.guard = Some(call.guard);
                             return Poll::Pending;
                         }
                         Poll::Ready(Ok(future)) => {
                             this.timer.set(None);
                             this.state.set(State::Attempt { future });
-                            *this.call = Some(call);
+                            *this.guard = Some(call.guard);
                         }
                         Poll::Ready(Err(error)) => {
                             this.state.set(State::Over);

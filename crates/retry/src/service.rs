@@ -8,7 +8,7 @@ use seaworthy_kit::gate::Refusal;
 use seaworthy_kit::{Attempt, BoxError, Gate, Guard, Judge, RejectionKind, Replay, Share, Traffic};
 use tower_service::Service;
 
-use crate::call::{Call, Reach, Repeat};
+use crate::call::{Parts, Reach, Repeat};
 use crate::gate::RetryGate;
 use crate::response::ResponseFuture;
 use crate::rules::{Again, Ask, Rules};
@@ -149,15 +149,14 @@ where
             (request, repeat)
         };
         let future = self.inner.call(request);
-        let call = Call {
-            guard,
+        let parts = Parts {
             traffic: self.traffic.clone(),
             replay: self.replay.clone(),
             rule: self.rules.response.clone(),
             progress,
             reach,
         };
-        ResponseFuture::running(future, call, repeat)
+        ResponseFuture::running(future, guard, parts, repeat)
     }
 }
 
