@@ -17,6 +17,8 @@ pub use config::{InvalidConfig, Ratio};
 mod deadline;
 pub use deadline::Deadline;
 
+pub mod ledger;
+
 mod moment;
 pub use moment::Moment;
 

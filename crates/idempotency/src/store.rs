@@ -113,6 +113,8 @@ pub enum Held {
 ///
 /// Each step is atomic, and takes its time from the store where the store has a clock.
 /// A step may be sent again, with the same owner, after its reply was lost: it then says what it said, and changes nothing.
+/// [`release`](Self::release) alone says [`Lost`](Held::Lost) then, for nothing is left that could tell.
+/// A record past its retention is none for every step, whether or not it has been removed.
 /// [`claim`](Self::claim) and [`complete`](Self::complete) take one round trip each.
 ///
 /// # Cancel safety
@@ -139,6 +141,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Held, StoreError>> + Send;
 
     /// Ends the run without an answer: it is overdue from now on, and the next claim decides as after a lease that is over.
+    ///
+    /// The run has ended: it can be neither renewed nor completed any more.
     fn give_up(&self, lease: Lease) -> impl Future<Output = Result<Held, StoreError>> + Send;
 
     /// Forgets the record: only for a run that did nothing.
@@ -146,7 +150,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Returns when the record may have changed, and after `limit` at the latest; who waited claims again and finds out.
     ///
-    /// It returns at once where nothing is running.
+    /// It returns at once where nothing is running, and may return for no reason at all.
     fn wait(
         &self,
         key: RecordKey,
