@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::prepare::{CLIPPY, DENY, NEXTEST, RUSTFMT, Tool, VALGRIND, prepare};
+use crate::prepare::{CLIPPY, DENY, NEXTEST, POSTGRES, REDIS, RUSTFMT, Tool, VALGRIND, prepare};
 use crate::workspace::Workspace;
 use crate::{count, steps, tidy};
 
@@ -54,9 +54,12 @@ pub(crate) fn plan(workspace: &Workspace) -> Vec<Step> {
         step("doc", "the documentation, public and private", &[], |w| {
             quiet(steps::doc(w))
         }),
-        step("nextest", "unit and integration tests", &[NEXTEST], |w| {
-            quiet(steps::nextest(w))
-        }),
+        step(
+            "nextest",
+            "unit and integration tests",
+            &[NEXTEST, REDIS, POSTGRES],
+            |w| quiet(steps::nextest(w)),
+        ),
         step("doctest", "the examples in the documentation", &[], |w| {
             quiet(steps::doctest(w))
         }),

@@ -11,8 +11,8 @@ use crate::workspace::Workspace;
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct Tool {
     pub(crate) name: &'static str,
-    /// The command that tells its version.
-    probe: &'static str,
+    /// The commands that tell its version; one of them is enough.
+    probes: &'static [&'static str],
     /// What is older does not understand our configuration.
     at_least: (u32, u32, u32),
     source: Source,
@@ -34,7 +34,7 @@ enum Source {
 
 pub(crate) const RUSTFMT: Tool = Tool {
     name: "rustfmt",
-    probe: "cargo fmt --version",
+    probes: &["cargo fmt --version"],
     at_least: (1, 8, 0),
     source: Source::Component {
         rustup: "rustfmt",
@@ -44,7 +44,7 @@ pub(crate) const RUSTFMT: Tool = Tool {
 
 pub(crate) const CLIPPY: Tool = Tool {
     name: "clippy",
-    probe: "cargo clippy --version",
+    probes: &["cargo clippy --version"],
     at_least: (0, 1, 88),
     source: Source::Component {
         rustup: "clippy",
@@ -54,23 +54,41 @@ pub(crate) const CLIPPY: Tool = Tool {
 
 pub(crate) const NEXTEST: Tool = Tool {
     name: "cargo-nextest",
-    probe: "cargo nextest --version",
+    probes: &["cargo nextest --version"],
     at_least: (0, 9, 100),
     source: Source::Crate { version: "0.9.143" },
 };
 
 pub(crate) const DENY: Tool = Tool {
     name: "cargo-deny",
-    probe: "cargo deny --version",
+    probes: &["cargo deny --version"],
     at_least: (0, 18, 0),
     source: Source::Crate { version: "0.20.2" },
 };
 
 pub(crate) const VALGRIND: Tool = Tool {
     name: "valgrind",
-    probe: "valgrind --version",
+    probes: &["valgrind --version"],
     at_least: (3, 15, 0),
     source: Source::Package { apt: "valgrind" },
+};
+
+/// What the tests of stores start servers with; a server that the package starts is not used.
+pub(crate) const REDIS: Tool = Tool {
+    name: "redis-server",
+    probes: &["redis-server --version", "valkey-server --version"],
+    at_least: (6, 2, 0),
+    source: Source::Package {
+        apt: "redis-server",
+    },
+};
+
+/// The same.
+pub(crate) const POSTGRES: Tool = Tool {
+    name: "postgresql",
+    probes: &["postgres --version"],
+    at_least: (13, 0, 0),
+    source: Source::Package { apt: "postgresql" },
 };
 
 /// What this machine lets us install with.
@@ -113,11 +131,14 @@ pub(crate) fn prepare(workspace: &Workspace, tools: &[Tool]) -> Result<()> {
 impl Tool {
     /// Its version, if it is there and recent enough.
     fn found(&self, root: &Path) -> Result<Option<String>> {
-        let said = Cmd::new(root, self.probe).probe()?;
-        let version = said.as_deref().and_then(version);
-        Ok(version
-            .filter(|(_, parts)| *parts >= self.at_least)
-            .map(|(text, _)| text.to_owned()))
+        for probe in self.probes {
+            let said = Cmd::new(root, probe).env("PATH", search_path()).probe()?;
+            let version = said.as_deref().and_then(version);
+            if let Some((text, _)) = version.filter(|(_, parts)| *parts >= self.at_least) {
+                return Ok(Some(text.to_owned()));
+            }
+        }
+        Ok(None)
     }
 
     fn install(&self, root: &Path) -> Result<()> {
@@ -194,15 +215,31 @@ fn hurried(command: Cmd) -> Cmd {
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
 }
 
+/// The search path, and where Debian has PostgreSQL's server programs, which it keeps off it.
+fn search_path() -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let versions = std::fs::read_dir("/usr/lib/postgresql");
+    let versions = versions.into_iter().flatten().flatten();
+    let programs = versions.map(|version| version.path().join("bin"));
+    std::env::join_paths(std::env::split_paths(&path).chain(programs))
+        .unwrap_or(path)
+        .to_string_lossy()
+        .into_owned()
+}
+
 /// The first version in what a tool says of itself, as text and in numbers.
 fn version(said: &str) -> Option<(&str, (u32, u32, u32))> {
     said.split_whitespace().find_map(|word| {
-        // Valgrind's own name is in front of its number, as in `valgrind-3.19.0`.
-        let word = word.strip_prefix("valgrind-").unwrap_or(word);
+        // As in `valgrind-3.19.0` and `v=7.0.15`.
+        let word = ["valgrind-", "v="]
+            .iter()
+            .find_map(|prefix| word.strip_prefix(prefix))
+            .unwrap_or(word);
         let (number, _) = word.split_once('-').unwrap_or((word, ""));
         let mut parts = number.split('.').map(str::parse);
         let mut part = || parts.next()?.ok();
-        Some((word, (part()?, part()?, part()?)))
+        // PostgreSQL's versions have two parts.
+        Some((word, (part()?, part()?, part().unwrap_or(0))))
     })
 }
 
@@ -227,6 +264,14 @@ mod tests {
             Some((0, 9, 143))
         );
         assert_eq!(said("valgrind-3.19.0\n"), Some((3, 19, 0)));
+        assert_eq!(
+            said("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64"),
+            Some((7, 0, 15))
+        );
+        assert_eq!(
+            said("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"),
+            Some((15, 18, 0))
+        );
         assert_eq!(said("cargo-deny, version unknown"), None);
     }
 
@@ -251,6 +296,12 @@ mod tests {
         assert!(CLIPPY.instruction().contains("rustup component add clippy"));
         assert_eq!(VALGRIND.remedy(BARE), Vec::<String>::new());
         assert!(VALGRIND.instruction().contains("apt-get install valgrind"));
+        assert!(REDIS.instruction().contains("apt-get install redis-server"));
+        assert!(
+            POSTGRES
+                .instruction()
+                .contains("apt-get install postgresql")
+        );
     }
 
     #[test]
