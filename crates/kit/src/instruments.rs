@@ -31,9 +31,11 @@ pub mod names {
     pub const GAVE_UP: &str = "seaworthy_retry_gave_up_total";
     /// Counter `{layer, name, limit}`: calls that were cut short.
     pub const TIMEOUTS: &str = "seaworthy_timeouts_total";
+    /// Counter `{layer, name, result}`: what became of calls with an idempotency key.
+    pub const KEYED: &str = "seaworthy_keyed_total";
 
     /// Every name above.
-    pub const ALL: [&str; 11] = [
+    pub const ALL: [&str; 12] = [
         CALLS,
         REFUSED,
         CIRCUIT_STATE,
@@ -45,6 +47,7 @@ pub mod names {
         RETRIES,
         GAVE_UP,
         TIMEOUTS,
+        KEYED,
     ];
 }
 

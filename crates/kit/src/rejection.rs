@@ -31,11 +31,19 @@ pub enum RejectionKind {
     Shed,
     /// The layer is shutting down and takes no new calls.
     Draining,
+    /// The idempotency key was used for another request: a mistake of the caller's.
+    KeyReused,
+    /// The first request with this idempotency key is still running.
+    InProgress,
+    /// A request with this idempotency key began, and its answer cannot be given: it is not known, or was not kept.
+    OutcomeUnknown,
+    /// The store of the idempotency keys did not answer, and so the call was not made.
+    StoreUnavailable,
 }
 
 impl RejectionKind {
     /// Every kind, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::CircuitOpen,
         Self::BulkheadFull,
         Self::QueueTimeout,
@@ -44,6 +52,10 @@ impl RejectionKind {
         Self::TimedOut,
         Self::Shed,
         Self::Draining,
+        Self::KeyReused,
+        Self::InProgress,
+        Self::OutcomeUnknown,
+        Self::StoreUnavailable,
     ];
 
     /// The position in [`ALL`](Self::ALL): a table by kind needs no map.
@@ -58,6 +70,10 @@ impl RejectionKind {
             Self::TimedOut => 5,
             Self::Shed => 6,
             Self::Draining => 7,
+            Self::KeyReused => 8,
+            Self::InProgress => 9,
+            Self::OutcomeUnknown => 10,
+            Self::StoreUnavailable => 11,
         }
     }
 
@@ -73,6 +89,10 @@ impl RejectionKind {
             Self::TimedOut => "timed_out",
             Self::Shed => "shed",
             Self::Draining => "draining",
+            Self::KeyReused => "key_reused",
+            Self::InProgress => "in_progress",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::StoreUnavailable => "store_unavailable",
         }
     }
 
@@ -94,6 +114,10 @@ impl RejectionKind {
             Self::TimedOut => "timed out waiting for the dependency",
             Self::Shed => "overloaded, call shed",
             Self::Draining => "shutting down, call refused",
+            Self::KeyReused => "idempotency key already used for another request, call refused",
+            Self::InProgress => "first call with this idempotency key still runs, call refused",
+            Self::OutcomeUnknown => "outcome of the earlier call is not known, call refused",
+            Self::StoreUnavailable => "store of idempotency keys not available, call refused",
         }
     }
 }
@@ -311,7 +335,11 @@ mod tests {
                 | RejectionKind::Shed => (true, false, false),
                 RejectionKind::TimedOut | RejectionKind::DeadlineExceeded => (false, true, false),
                 RejectionKind::CircuitOpen => (false, false, true),
-                RejectionKind::Draining => (false, false, false),
+                RejectionKind::Draining
+                | RejectionKind::KeyReused
+                | RejectionKind::InProgress
+                | RejectionKind::OutcomeUnknown
+                | RejectionKind::StoreUnavailable => (false, false, false),
             };
             let it = Rejection::new(kind, "gateway".into());
             let answers = (it.is_overload(), it.is_timeout(), it.is_open());

@@ -81,6 +81,13 @@ pub enum Event {
         /// Which limit it met.
         limit: &'static str,
     },
+    /// What became of a call with an idempotency key.
+    Keyed {
+        /// One of the results that `docs/metrics.md` lists.
+        result: &'static str,
+        /// Whether somebody should look at it.
+        alarming: bool,
+    },
 }
 
 impl Event {
@@ -97,6 +104,7 @@ impl Event {
             Self::Retrying { .. } => "retrying",
             Self::GaveUp { .. } => "gave_up",
             Self::TimedOut { .. } => "timed_out",
+            Self::Keyed { .. } => "keyed",
         }
     }
 }

@@ -110,10 +110,13 @@ impl RetryGate {
                 seen: Seen::Maybe,
             });
         }
-        // Neither of the two gets better by waiting.
+        // None of them gets better by waiting.
         let hopeless = matches!(
             rejection.kind(),
-            RejectionKind::DeadlineExceeded | RejectionKind::Draining
+            RejectionKind::DeadlineExceeded
+                | RejectionKind::Draining
+                | RejectionKind::KeyReused
+                | RejectionKind::OutcomeUnknown
         );
         (self.switches.refusals && !hopeless).then(|| Transient {
             hint: rejection.retry_after().map_or(Hint::None, Hint::After),

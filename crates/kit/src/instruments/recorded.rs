@@ -75,6 +75,13 @@ impl Instruments {
         }
     }
 
+    /// Registers the counters of calls with an idempotency key, for each result.
+    pub fn publish_keyed(&self, results: &[&'static str]) {
+        for result in results {
+            self.count(names::KEYED, &[("result", result)], 0);
+        }
+    }
+
     /// Whether a recorder hears: what a layer works out only for its gauges, it need not before.
     #[must_use]
     #[inline]
@@ -144,6 +151,7 @@ impl Instruments {
             }
             Event::GaveUp { reason, .. } => self.add(names::GAVE_UP, &[("reason", reason)]),
             Event::TimedOut { limit } => self.add(names::TIMEOUTS, &[("limit", limit)]),
+            Event::Keyed { result, .. } => self.add(names::KEYED, &[("result", result)]),
             // Gauges are set by the layer, which knows the present value; an event has that of its moment, and may be late.
             Event::Queued { .. } | Event::LimitChanged { .. } | Event::Ended { .. } => {}
         }
@@ -225,6 +233,10 @@ fn describe(recorder: &dyn Recorder) {
             "Failed calls that were not tried again, by reason.",
         ),
         (names::TIMEOUTS, "Calls cut short, by limit."),
+        (
+            names::KEYED,
+            "What became of calls with an idempotency key, by result.",
+        ),
     ];
     for (name, text) in count {
         recorder.describe_counter(name.into(), Some(Unit::Count), text.into());

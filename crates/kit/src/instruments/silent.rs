@@ -26,6 +26,9 @@ impl Instruments {
     /// Does nothing.
     pub const fn publish_timeouts(&self, _: &[&'static str]) {}
 
+    /// Does nothing.
+    pub const fn publish_keyed(&self, _: &[&'static str]) {}
+
     /// Nobody does.
     #[must_use]
     pub const fn are_heard(&self) -> bool {

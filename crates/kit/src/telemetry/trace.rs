@@ -83,6 +83,13 @@ impl Telemetry {
             Event::LimitChanged { limit } => {
                 tracing::info!(target: "seaworthy", layer, name, key, limit, "limit_changed");
             }
+            Event::Keyed { result, alarming } => {
+                if *alarming {
+                    tracing::warn!(target: "seaworthy", layer, name, key, result, "keyed");
+                } else {
+                    tracing::debug!(target: "seaworthy", layer, name, key, result, "keyed");
+                }
+            }
             // Part of every queued or admitted call; metrics and listeners have them.
             Event::Ended { .. } | Event::Queued { .. } | Event::Dequeued { .. } => {}
         }

@@ -197,7 +197,12 @@ async fn local_refusal_is_tried_again_where_asked_after_the_time_it_names() {
 
 #[tokio::test(start_paused = true)]
 async fn refusal_that_waiting_does_not_help_is_never_tried_again() {
-    for kind in [RejectionKind::Draining, RejectionKind::DeadlineExceeded] {
+    for kind in [
+        RejectionKind::Draining,
+        RejectionKind::DeadlineExceeded,
+        RejectionKind::KeyReused,
+        RejectionKind::OutcomeUnknown,
+    ] {
         let upstream =
             Upstream::<u32, u32>::new(move |_, _| async move { Err(rejection(kind, None)) });
         let layer = plain().retry_refusals(true).build().unwrap();
