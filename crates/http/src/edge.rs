@@ -40,12 +40,15 @@ use tell::tell;
 /// | rejection | HTTP | gRPC |
 /// |---|---|---|
 /// | rate limited | 429 | RESOURCE_EXHAUSTED |
-/// | circuit open, bulkhead full, queue timeout, shed, draining | 503 | UNAVAILABLE |
+/// | circuit open, bulkhead full, queue timeout, shed, draining, store unavailable | 503 | UNAVAILABLE |
+/// | key reused | 422 | FAILED_PRECONDITION |
+/// | in progress | 409 | ABORTED |
+/// | outcome unknown | 409 | FAILED_PRECONDITION |
 /// | timed out, deadline exceeded | 504 | DEADLINE_EXCEEDED |
 /// | not a rejection | 500, or what [`otherwise`](Self::otherwise) says | INTERNAL, or that status as gRPC maps it |
 ///
 /// HTTP requests get an RFC 9457 problem document (HEAD only its length), gRPC requests (by their `content-type`) a trailers-only response.
-/// Rejections carry `Retry-After`, or `RetryInfo` in gRPC: rounded up, at least one second, which is also what is said where nobody knows.
+/// Rejections carry `Retry-After`, or `RetryInfo` in gRPC: rounded up, at least one second, which is also what is said where nobody knows; those that will be the same later (key reused, outcome unknown) carry none.
 /// What is not to be tried again (an [`Exhausted`], an error tagged [`DoNotRetry`](Tag::DoNotRetry)) carries [`Attempts`] in its extensions, and over gRPC a pushback of -1.
 /// The response keeps the [`Rejection`] in its extensions: a layer further out still knows a local refusal from an answer of the dependency.
 /// The text of an error that is no rejection does not leave the process, unless [`tell_errors`](Self::tell_errors) says so.
@@ -345,7 +348,9 @@ impl<F: Otherwise> Edge<F> {
         }
         let mut response = with_detail(problem, detail).into_response::<Bytes>();
         let headers = response.headers_mut();
-        headers.insert(RETRY_AFTER, retry_after::encode(wait(rejection)));
+        if may_come_back(kind) {
+            headers.insert(RETRY_AFTER, retry_after::encode(wait(rejection)));
+        }
         if caller.http1 && kind == RejectionKind::Draining {
             // The next request of this connection belongs to another instance.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -372,10 +377,20 @@ fn with_detail(problem: Problem, detail: Option<String>) -> Problem {
 
 fn respond_grpc(rejection: &Rejection, detail: Option<String>) -> Response<Bytes> {
     let message = detail.map_or_else(|| title(rejection.kind()).into(), Cow::Owned);
-    TrailersOnly::new(grpc_status(rejection.kind()))
-        .message(message)
-        .retry_delay(wait(rejection))
-        .into_response()
+    let response = TrailersOnly::new(grpc_status(rejection.kind())).message(message);
+    if may_come_back(rejection.kind()) {
+        response.retry_delay(wait(rejection)).into_response()
+    } else {
+        response.into_response()
+    }
+}
+
+/// Whether the same request may meet another answer later.
+const fn may_come_back(kind: RejectionKind) -> bool {
+    !matches!(
+        kind,
+        RejectionKind::KeyReused | RejectionKind::OutcomeUnknown
+    )
 }
 
 /// How long the caller is asked to wait; a second where nobody knows, so that it does not come back at once.

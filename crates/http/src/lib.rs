@@ -11,6 +11,8 @@ pub mod problem;
 pub mod replay;
 pub mod retry;
 pub mod retry_after;
+pub mod structured;
+pub mod whole;
 
 mod attempts;
 pub use attempts::{HttpReplay, KeptRequest, SameBody, WrapBody, WrapBodyFn};

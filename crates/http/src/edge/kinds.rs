@@ -9,6 +9,8 @@ pub(super) fn http_status(kind: RejectionKind) -> StatusCode {
     match kind {
         RejectionKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         RejectionKind::TimedOut | RejectionKind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        RejectionKind::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+        RejectionKind::InProgress | RejectionKind::OutcomeUnknown => StatusCode::CONFLICT,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
@@ -17,6 +19,8 @@ pub(crate) fn grpc_status(kind: RejectionKind) -> GrpcStatus {
     match kind {
         RejectionKind::RateLimited => GrpcStatus::ResourceExhausted,
         RejectionKind::TimedOut | RejectionKind::DeadlineExceeded => GrpcStatus::DeadlineExceeded,
+        RejectionKind::KeyReused | RejectionKind::OutcomeUnknown => GrpcStatus::FailedPrecondition,
+        RejectionKind::InProgress => GrpcStatus::Aborted,
         _ => GrpcStatus::Unavailable,
     }
 }
@@ -31,6 +35,10 @@ pub(super) const fn problem_type(kind: RejectionKind) -> &'static str {
         RejectionKind::TimedOut => "urn:seaworthy:problem:timed-out",
         RejectionKind::Shed => "urn:seaworthy:problem:shed",
         RejectionKind::Draining => "urn:seaworthy:problem:draining",
+        RejectionKind::KeyReused => "urn:seaworthy:problem:key-reused",
+        RejectionKind::InProgress => "urn:seaworthy:problem:request-in-progress",
+        RejectionKind::OutcomeUnknown => "urn:seaworthy:problem:outcome-unknown",
+        RejectionKind::StoreUnavailable => "urn:seaworthy:problem:store-unavailable",
         _ => "urn:seaworthy:problem:rejected",
     }
 }
@@ -45,6 +53,12 @@ pub(crate) const fn title(kind: RejectionKind) -> &'static str {
         RejectionKind::DeadlineExceeded => "The deadline had passed before the work could begin.",
         RejectionKind::TimedOut => "The work took too long.",
         RejectionKind::Draining => "This instance is shutting down.",
+        RejectionKind::KeyReused => "This idempotency key was used for another request.",
+        RejectionKind::InProgress => "The first request with this idempotency key still runs.",
+        RejectionKind::OutcomeUnknown => {
+            "A request with this idempotency key began, and its outcome is not known."
+        }
+        RejectionKind::StoreUnavailable => "Idempotency keys cannot be looked up at the moment.",
         _ => "The call was rejected.",
     }
 }
