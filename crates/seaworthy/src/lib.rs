@@ -1,4 +1,4 @@
-//! Reliability layers for tower: circuit breaker, bulkhead, retry, timeout and deadline, on any axum, tonic, hyper or reqwest stack.
+//! Reliability layers for tower: circuit breaker, bulkhead, retry, timeout, deadline and idempotency, on any axum, tonic, hyper or reqwest stack.
 //!
 //! Each layer is a crate of its own and a feature here; all of them are on by default.
 //!
@@ -49,6 +49,10 @@ pub use seaworthy_retry as retry;
 #[cfg(feature = "timeout")]
 pub use seaworthy_timeout as timeout;
 
+/// Runs a request with a key once, and answers its repetitions with the same bytes.
+#[cfg(feature = "idempotency")]
+pub use seaworthy_idempotency as idempotency;
+
 #[cfg(all(
     feature = "bulkhead",
     feature = "circuit-breaker",
@@ -81,6 +85,8 @@ pub mod prelude {
     pub use seaworthy_circuit_breaker::CircuitBreakerLayer;
     #[cfg(feature = "http")]
     pub use seaworthy_http::RespondLayer;
+    #[cfg(feature = "idempotency")]
+    pub use seaworthy_idempotency::IdempotencyLayer;
     #[cfg(feature = "retry")]
     pub use seaworthy_retry::RetryLayer;
     #[cfg(feature = "timeout")]

@@ -1,0 +1,335 @@
+//! One call with a key, from its request to its answer.
+
+use std::future::poll_fn;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use seaworthy_kit::share::Held as Sharing;
+use seaworthy_kit::verdict::classify_error;
+use seaworthy_kit::{BoxError, ErrorsAsFailures, Outcome};
+use tower_service::Service;
+
+use crate::begin::Begun;
+use crate::current::Run;
+use crate::exchange::{Answer, Ask, Asked, Finished, Keep, Key, Replayed, Unasked};
+use crate::phase::Phase;
+use crate::refused::Refused;
+use crate::shared::{Shared, results};
+use crate::store::{Claim, Held, Lease, Store};
+use crate::work::{Ended, Worked};
+
+/// A call that has a key.
+pub(crate) struct Call<S, D, E, Req, C> {
+    pub(crate) shared: Sharing<Shared<D, E>>,
+    pub(crate) phase: Arc<Phase>,
+    pub(crate) service: S,
+    pub(crate) request: Req,
+    pub(crate) key: Key,
+    pub(crate) caller: C,
+}
+
+type Result<R> = std::result::Result<R, BoxError>;
+
+/// Makes the call.
+///
+/// # Cancel safety
+/// Where its phase holds, it must be polled to its end, or a record stays behind until its lease is over.
+pub(crate) async fn drive<S, D, E, Req>(
+    call: Call<S, D, E, Req, E::Caller>,
+) -> Result<<E as Answer<S::Response, E::Caller>>::Response>
+where
+    D: Store,
+    E: Ask<Req> + Answer<S::Response, <E as Ask<Req>>::Caller>,
+    S: Service<E::Request>,
+    S::Error: Into<BoxError>,
+{
+    let Call {
+        shared,
+        phase,
+        service,
+        request,
+        key,
+        caller,
+    } = call;
+    // The body first, all of it: a request that breaks off has claimed nothing.
+    let asked = match shared.exchange.read(request, &key).await {
+        Ok(asked) => asked,
+        Err(Unasked::Refused(refused)) => return shared.refuse(refused, caller),
+        Err(Unasked::Broken(error)) => return Err(error),
+    };
+    let claim = shared.make_claim(&asked);
+    let (token, attempt) = match shared.begin(&phase, claim).await {
+        Begun::Run { token, attempt } => (token, attempt),
+        Begun::Replay { answer, left } => {
+            phase.let_go();
+            return shared.replay(claim, &answer, left, caller);
+        }
+        Begun::Refused(refused) => {
+            phase.let_go();
+            return shared.refuse(refused, caller);
+        }
+        Begun::StoreDown if shared.rules.unprotected => {
+            phase.let_go();
+            return shared.run_unprotected(service, asked.request).await;
+        }
+        Begun::StoreDown => {
+            phase.let_go();
+            return shared.refuse(Refused::StoreUnavailable, caller);
+        }
+    };
+    let lease = Lease::new(claim.key, claim.owner, token);
+    if phase.has_left() {
+        // The caller left while the store was asked, and the handler has not been reached.
+        shared.forget(lease).await;
+        return shared.refuse(Refused::OutcomeUnknown, caller);
+    }
+    let run = Run::new(key, lease, attempt, shared.codec.clone());
+    let mut request = asked.request;
+    shared.exchange.tell(&mut request, &run);
+    let work = shared.work(service, request, &run);
+    let ended = shared.watch(&phase, &run, work).await;
+    let result = shared.end(&phase, &run, claim, caller, ended).await;
+    phase.let_go();
+    result
+}
+
+impl<D: Store, E> Shared<D, E> {
+    fn make_claim<R>(&self, asked: &Asked<R>) -> Claim {
+        let owner = self.draws.owner();
+        let (record, fingerprint) = (asked.record, asked.fingerprint);
+        let rules = &self.rules;
+        Claim::new(record, fingerprint, owner, rules.lease, rules.retention)
+            .overdue(rules.overdue())
+    }
+
+    /// The store is told how the run ended, and then the caller.
+    async fn end<Res, C>(
+        &self,
+        phase: &Phase,
+        run: &Run,
+        claim: Claim,
+        caller: C,
+        ended: Ended<E::Response>,
+    ) -> Result<E::Response>
+    where
+        E: Answer<Res, C>,
+    {
+        let lease = run.lease();
+        if let Some(answer) = run.what_was_committed() {
+            // The handler's own transaction has ended the run, whatever became of the handler after it.
+            self.telemetry.ended(Outcome::Success);
+            return self.give(claim, answer, self.rules.retention, false, caller);
+        }
+        match ended {
+            Ended::Worked(Worked::Finished(finished)) => {
+                self.telemetry.ended(finished.outcome);
+                self.keep(phase, run, claim, caller, finished).await
+            }
+            Ended::Worked(Worked::Recovered(content)) => {
+                self.report(results::RECOVERED);
+                self.telemetry.ended(Outcome::Success);
+                let Ok(answer) = run.encode(&content) else {
+                    return self.fail_to_store(lease, caller).await;
+                };
+                match self.complete(lease, &answer).await {
+                    Ok(Held::Yes) => self.give(claim, &answer, self.rules.retention, false, caller),
+                    Ok(Held::Lost) => self.be_late(phase, claim, caller).await,
+                    Err(_) => self.fail_to_store(lease, caller).await,
+                }
+            }
+            Ended::Worked(Worked::Unsure) => {
+                self.telemetry.ended(Outcome::Failure);
+                self.give_up(lease).await;
+                self.refuse(Refused::OutcomeUnknown, caller)
+            }
+            Ended::Worked(Worked::Unreached(error)) => {
+                self.telemetry.ended(outcome_of(&error));
+                self.forget(lease).await;
+                Err(error)
+            }
+            Ended::Worked(Worked::Failed(error)) => {
+                self.telemetry.ended(outcome_of(&error));
+                self.give_up(lease).await;
+                Err(error)
+            }
+            Ended::Panicked(panic) => {
+                self.report(results::PANICKED);
+                self.telemetry.ended(Outcome::Failure);
+                // Never released: it may have done anything before it panicked.
+                self.give_up(lease).await;
+                phase.let_go();
+                resume_unwind(panic)
+            }
+            Ended::Lost => {
+                self.report(results::LOST);
+                self.telemetry.ended(Outcome::Abandoned);
+                self.follow(phase, claim, caller).await
+            }
+            Ended::Cancelled => {
+                self.report(results::CANCELLED);
+                self.telemetry.ended(Outcome::Abandoned);
+                self.give_up(lease).await;
+                self.refuse(Refused::OutcomeUnknown, caller)
+            }
+        }
+    }
+
+    /// Stores what is to be kept of an answer, before its first byte goes to the caller.
+    async fn keep<Res, C>(
+        &self,
+        phase: &Phase,
+        run: &Run,
+        claim: Claim,
+        caller: C,
+        finished: Finished<E::Response>,
+    ) -> Result<E::Response>
+    where
+        E: Answer<Res, C>,
+    {
+        let lease = run.lease();
+        let content = match finished.keep {
+            Keep::Answer(content) => content,
+            Keep::ThatThereWasOne(content) => {
+                self.report(results::NOT_STORED);
+                content
+            }
+            Keep::Nothing => {
+                self.give_up(lease).await;
+                return Ok(finished.response);
+            }
+            Keep::Forget => {
+                self.forget(lease).await;
+                return Ok(finished.response);
+            }
+        };
+        let Ok(answer) = run.encode(&content) else {
+            self.report(results::UNREADABLE);
+            return self.fail_to_store(lease, caller).await;
+        };
+        match self.complete(lease, &answer).await {
+            Ok(Held::Yes) => Ok(finished.response),
+            Ok(Held::Lost) => self.be_late(phase, claim, caller).await,
+            Err(_) if self.rules.unprotected => {
+                self.report(results::UNPROTECTED);
+                Ok(finished.response)
+            }
+            Err(_) => self.fail_to_store(lease, caller).await,
+        }
+    }
+
+    /// The answer is there and cannot be stored: nobody gets it, since a second run could give another.
+    async fn fail_to_store<Res, C>(&self, lease: Lease, caller: C) -> Result<E::Response>
+    where
+        E: Answer<Res, C>,
+    {
+        self.give_up(lease).await;
+        self.refuse(Refused::StoreUnavailable, caller)
+    }
+
+    /// The completion came too late.
+    async fn be_late<Res, C>(&self, phase: &Phase, claim: Claim, caller: C) -> Result<E::Response>
+    where
+        E: Answer<Res, C>,
+    {
+        self.report(results::LATE);
+        self.follow(phase, claim, caller).await
+    }
+
+    /// Another run has the record: this caller gets what that one has to say.
+    async fn follow<Res, C>(&self, phase: &Phase, claim: Claim, caller: C) -> Result<E::Response>
+    where
+        E: Answer<Res, C>,
+    {
+        let claim = Claim {
+            owner: self.draws.owner(),
+            ..claim
+        };
+        match self.begin(phase, claim).await {
+            Begun::Replay { answer, left } => self.replay(claim, &answer, left, caller),
+            Begun::Refused(refused) => self.refuse(refused, caller),
+            Begun::StoreDown => self.refuse(Refused::StoreUnavailable, caller),
+            Begun::Run { token, .. } => {
+                // The other is gone as well. What this run has done is done, so it does not run again by itself.
+                self.give_up(Lease::new(claim.key, claim.owner, token))
+                    .await;
+                self.refuse(Refused::OutcomeUnknown, caller)
+            }
+        }
+    }
+
+    fn replay<Res, C>(
+        &self,
+        claim: Claim,
+        answer: &Bytes,
+        left: Duration,
+        caller: C,
+    ) -> Result<E::Response>
+    where
+        E: Answer<Res, C>,
+    {
+        self.report(results::REPLAYED);
+        self.give(claim, answer, left, true, caller)
+    }
+
+    /// Gives a stored answer to a caller.
+    fn give<Res, C>(
+        &self,
+        claim: Claim,
+        answer: &Bytes,
+        left: Duration,
+        again: bool,
+        caller: C,
+    ) -> Result<E::Response>
+    where
+        E: Answer<Res, C>,
+    {
+        let content = self.codec.decode(claim.key, answer);
+        match content.and_then(|content| self.exchange.replay(&content, left, again)) {
+            Ok(Replayed::Answer(response)) => Ok(response),
+            Ok(Replayed::NotKept(status)) => self.refuse(Refused::AnswerNotKept { status }, caller),
+            Err(_) => {
+                self.report(results::UNREADABLE);
+                self.refuse(Refused::StoreUnavailable, caller)
+            }
+        }
+    }
+
+    pub(crate) fn refuse<Res, C>(&self, refused: Refused, caller: C) -> Result<E::Response>
+    where
+        E: Answer<Res, C>,
+    {
+        self.report(refused.result());
+        self.exchange.refuse(refused, caller, &self.telemetry)
+    }
+
+    async fn run_unprotected<S, R, C>(&self, mut service: S, request: R) -> Result<E::Response>
+    where
+        S: Service<R>,
+        S::Error: Into<BoxError>,
+        E: Answer<S::Response, C>,
+    {
+        self.report(results::UNPROTECTED);
+        if let Err(error) = poll_fn(|cx| service.poll_ready(cx)).await {
+            return Err(self.fail_unprotected(error.into()));
+        }
+        match service.call(request).await {
+            Ok(response) => {
+                self.telemetry.ended(Outcome::Success);
+                Ok(E::hand_on(response))
+            }
+            Err(error) => Err(self.fail_unprotected(error.into())),
+        }
+    }
+
+    fn fail_unprotected(&self, error: BoxError) -> BoxError {
+        self.telemetry.ended(outcome_of(&error));
+        error
+    }
+}
+
+/// How a call that ended with an error counts.
+fn outcome_of(error: &BoxError) -> Outcome {
+    classify_error::<(), (), _>(&ErrorsAsFailures::new(), error).settled()
+}

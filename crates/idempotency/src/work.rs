@@ -1,0 +1,130 @@
+//! The handler's part of a run, and the watch over it: renewals, lost leases, callers that leave, panics.
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
+use seaworthy_kit::{BoxError, Rejection};
+use tower_service::Service;
+
+use crate::current::{CURRENT, Run};
+use crate::exchange::{Answer, Finished};
+use crate::phase::Phase;
+use crate::shared::{OverdueRule, Recovered, Shared, results};
+use crate::store::Store;
+
+/// How the handler's part ended.
+pub(crate) enum Worked<R> {
+    Finished(Finished<R>),
+    /// A recovery found the answer of an earlier run.
+    Recovered(Vec<u8>),
+    /// A recovery found nothing out.
+    Unsure,
+    /// The handler was not reached.
+    Unreached(BoxError),
+    Failed(BoxError),
+}
+
+/// How a run ended, seen from outside of it.
+pub(crate) enum Ended<R> {
+    Worked(Worked<R>),
+    Panicked(Box<dyn Any + Send>),
+    /// Another has the lease.
+    Lost,
+    /// The caller has left, and that cancels.
+    Cancelled,
+}
+
+impl<D: Store, E> Shared<D, E> {
+    /// The handler's part of a run.
+    pub(crate) async fn work<S, Req, C>(
+        &self,
+        mut service: S,
+        request: Req,
+        run: &Run,
+    ) -> Worked<E::Response>
+    where
+        S: Service<Req>,
+        S::Error: Into<BoxError>,
+        E: Answer<S::Response, C>,
+    {
+        if run.attempt() > 1
+            && let OverdueRule::Recover(hook) = &self.rules.overdue
+        {
+            match hook(run.clone()).await {
+                Recovered::Content(content) => return Worked::Recovered(content),
+                Recovered::Unknown => return Worked::Unsure,
+                Recovered::RunAgain => {}
+            }
+        }
+        if let Err(error) = poll_fn(|cx| service.poll_ready(cx)).await {
+            return Worked::Unreached(error.into());
+        }
+        let first = run.attempt() == 1;
+        self.report(if first {
+            results::RAN
+        } else {
+            results::RAN_AGAIN
+        });
+        let response = match service.call(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                let error = error.into();
+                return if is_from_before(&error, run) {
+                    Worked::Unreached(error)
+                } else {
+                    Worked::Failed(error)
+                };
+            }
+        };
+        match self.exchange.finish(response, run).await {
+            Ok(finished) => Worked::Finished(finished),
+            Err(error) => Worked::Failed(error),
+        }
+    }
+
+    /// Runs the handler's part to its end, or as far as it may.
+    pub(crate) async fn watch<R>(
+        &self,
+        phase: &Phase,
+        run: &Run,
+        work: impl Future<Output = Worked<R>>,
+    ) -> Ended<R> {
+        let mut work = pin!(Some(CURRENT.scope(run.clone(), work)));
+        let mut renewals = pin!(self.renew(run.lease()));
+        let mut told = false;
+        let ended = poll_fn(|cx| {
+            if phase.is_cancelled() {
+                return Poll::Ready(Ended::Cancelled);
+            }
+            if phase.has_left() && !told {
+                told = true;
+                self.report(results::DETACHED);
+            }
+            let working = work.as_mut().as_pin_mut().expect("there until it is over");
+            // The handler before the renewals: one that is done needs no lease any more.
+            match catch_unwind(AssertUnwindSafe(|| working.poll(cx))) {
+                Ok(Poll::Ready(worked)) => return Poll::Ready(Ended::Worked(worked)),
+                Ok(Poll::Pending) => {}
+                Err(panic) => return Poll::Ready(Ended::Panicked(panic)),
+            }
+            renewals.as_mut().poll(cx).map(|()| Ended::Lost)
+        })
+        .await;
+        if matches!(ended, Ended::Lost) {
+            // Before the handler is dropped, so that its `drop` and its tasks can see it.
+            run.lose();
+        }
+        // A handler that panics once more while it is dropped changes nothing.
+        let _ = catch_unwind(AssertUnwindSafe(|| work.set(None)));
+        ended
+    }
+}
+
+/// Whether an error is a refusal of a layer before the handler.
+fn is_from_before(error: &BoxError, run: &Run) -> bool {
+    let refused = Rejection::find(&**error).is_some_and(|rejection| !rejection.reached_inner());
+    run.has_done_nothing() || refused && !run.was_reached()
+}
