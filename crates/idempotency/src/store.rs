@@ -7,6 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use seaworthy_kit::BoxError;
 
+mod convert;
+
+mod memory;
+pub use memory::{Memory, MemoryBuilder};
+
 /// The name of one record: a digest over the caller's scope, the route, the method and the key.
 ///
 /// It is a digest, and no text, so that nothing a client sends reaches a store, its logs or its operators, and so that its length is known.
