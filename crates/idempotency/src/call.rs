@@ -6,23 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use seaworthy_kit::share::Held as Sharing;
 use seaworthy_kit::verdict::classify_error;
-use seaworthy_kit::{BoxError, ErrorsAsFailures, Outcome};
+use seaworthy_kit::{BoxError, ErrorsAsFailures, Outcome, RejectionKind};
 use tower_service::Service;
 
 use crate::begin::Begun;
 use crate::current::Run;
+use crate::entry::Entry;
 use crate::exchange::{Answer, Ask, Asked, Finished, Keep, Key, Replayed, Unasked};
 use crate::phase::Phase;
 use crate::refused::Refused;
-use crate::shared::{Shared, results};
+use crate::shared::results;
 use crate::store::{Claim, Held, Lease, Store};
 use crate::work::{Ended, Worked};
 
 /// A call that has a key.
 pub(crate) struct Call<S, D, E, Req, C> {
-    pub(crate) shared: Sharing<Shared<D, E>>,
+    pub(crate) entry: Entry<D, E>,
     pub(crate) phase: Arc<Phase>,
     pub(crate) service: S,
     pub(crate) request: Req,
@@ -46,7 +46,7 @@ where
     S::Error: Into<BoxError>,
 {
     let Call {
-        shared,
+        entry: shared,
         phase,
         service,
         request,
@@ -82,8 +82,9 @@ where
     let lease = Lease::new(claim.key, claim.owner, token);
     if phase.has_left() {
         // The caller left while the store was asked, and the handler has not been reached.
+        shared.settle(Outcome::Abandoned);
         shared.forget(lease).await;
-        return shared.refuse(Refused::OutcomeUnknown, caller);
+        return shared.nobody();
     }
     let run = Run::new(key, lease, attempt, shared.codec.clone());
     let mut request = asked.request;
@@ -95,7 +96,7 @@ where
     result
 }
 
-impl<D: Store, E> Shared<D, E> {
+impl<D: Store, E> Entry<D, E> {
     fn make_claim<R>(&self, asked: &Asked<R>) -> Claim {
         let owner = self.draws.owner();
         let (record, fingerprint) = (asked.record, asked.fingerprint);
@@ -119,17 +120,17 @@ impl<D: Store, E> Shared<D, E> {
         let lease = run.lease();
         if let Some(answer) = run.what_was_committed() {
             // The handler's own transaction has ended the run, whatever became of the handler after it.
-            self.telemetry.ended(Outcome::Success);
+            self.settle(Outcome::Success);
             return self.give(claim, answer, self.rules.retention, false, caller);
         }
         match ended {
             Ended::Worked(Worked::Finished(finished)) => {
-                self.telemetry.ended(finished.outcome);
+                self.settle(finished.outcome);
                 self.keep(phase, run, claim, caller, finished).await
             }
             Ended::Worked(Worked::Recovered(content)) => {
                 self.report(results::RECOVERED);
-                self.telemetry.ended(Outcome::Success);
+                self.settle(Outcome::Success);
                 let Ok(answer) = run.encode(&content) else {
                     return self.fail_to_store(lease, caller).await;
                 };
@@ -140,23 +141,23 @@ impl<D: Store, E> Shared<D, E> {
                 }
             }
             Ended::Worked(Worked::Unsure) => {
-                self.telemetry.ended(Outcome::Failure);
+                self.settle(Outcome::Failure);
                 self.give_up(lease).await;
                 self.refuse(Refused::OutcomeUnknown, caller)
             }
             Ended::Worked(Worked::Unreached(error)) => {
-                self.telemetry.ended(outcome_of(&error));
+                self.settle(outcome_of(&error));
                 self.forget(lease).await;
                 Err(error)
             }
             Ended::Worked(Worked::Failed(error)) => {
-                self.telemetry.ended(outcome_of(&error));
+                self.settle(outcome_of(&error));
                 self.give_up(lease).await;
                 Err(error)
             }
             Ended::Panicked(panic) => {
                 self.report(results::PANICKED);
-                self.telemetry.ended(Outcome::Failure);
+                self.settle(Outcome::Failure);
                 // Never released: it may have done anything before it panicked.
                 self.give_up(lease).await;
                 phase.let_go();
@@ -164,14 +165,14 @@ impl<D: Store, E> Shared<D, E> {
             }
             Ended::Lost => {
                 self.report(results::LOST);
-                self.telemetry.ended(Outcome::Abandoned);
+                self.settle(Outcome::Abandoned);
                 self.follow(phase, claim, caller).await
             }
             Ended::Cancelled => {
                 self.report(results::CANCELLED);
-                self.telemetry.ended(Outcome::Abandoned);
+                self.settle(Outcome::Abandoned);
                 self.give_up(lease).await;
-                self.refuse(Refused::OutcomeUnknown, caller)
+                self.nobody()
             }
         }
     }
@@ -270,6 +271,8 @@ impl<D: Store, E> Shared<D, E> {
         E: Answer<Res, C>,
     {
         self.report(results::REPLAYED);
+        // It says nothing about the handler.
+        self.settle(Outcome::Ignored);
         self.give(claim, answer, left, true, caller)
     }
 
@@ -296,12 +299,20 @@ impl<D: Store, E> Shared<D, E> {
         }
     }
 
-    pub(crate) fn refuse<Res, C>(&self, refused: Refused, caller: C) -> Result<E::Response>
+    fn refuse<Res, C>(&self, refused: Refused, caller: C) -> Result<E::Response>
     where
         E: Answer<Res, C>,
     {
-        self.report(refused.result());
-        self.exchange.refuse(refused, caller, &self.telemetry)
+        self.set_settled();
+        self.refuse_at_once(refused, caller)
+    }
+
+    /// What a caller gets that has left: there is no refusal to report.
+    fn nobody<R>(&self) -> Result<R> {
+        Err(self
+            .telemetry
+            .rejection(RejectionKind::OutcomeUnknown)
+            .into())
     }
 
     async fn run_unprotected<S, R, C>(&self, mut service: S, request: R) -> Result<E::Response>
@@ -316,7 +327,7 @@ impl<D: Store, E> Shared<D, E> {
         }
         match service.call(request).await {
             Ok(response) => {
-                self.telemetry.ended(Outcome::Success);
+                self.settle(Outcome::Success);
                 Ok(E::hand_on(response))
             }
             Err(error) => Err(self.fail_unprotected(error.into())),
@@ -324,7 +335,7 @@ impl<D: Store, E> Shared<D, E> {
     }
 
     fn fail_unprotected(&self, error: BoxError) -> BoxError {
-        self.telemetry.ended(outcome_of(&error));
+        self.settle(outcome_of(&error));
         error
     }
 }

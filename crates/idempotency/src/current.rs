@@ -10,6 +10,8 @@ use crate::codec::{Codec, Unreadable};
 use crate::digest::Digest;
 use crate::draws::uuid;
 use crate::exchange::Key;
+#[cfg(feature = "http")]
+use crate::exchange::http::{Filter, write_content};
 use crate::store::{Lease, Token};
 
 tokio::task_local! {
@@ -40,6 +42,9 @@ struct Inner {
     codec: Arc<Codec>,
     said: AtomicU8,
     committed: OnceLock<Bytes>,
+    /// What is kept of the headers of an answer; only HTTP has some.
+    #[cfg(feature = "http")]
+    filter: OnceLock<Arc<Filter>>,
 }
 
 const REACHED: u8 = 1;
@@ -58,6 +63,8 @@ impl Run {
             codec,
             said: AtomicU8::new(0),
             committed: OnceLock::new(),
+            #[cfg(feature = "http")]
+            filter: OnceLock::new(),
         }))
     }
 
@@ -133,6 +140,30 @@ impl Run {
     pub fn committed(&self, answer: Bytes) {
         // A second call changes nothing: what was committed first is what the store has.
         let _ = self.0.committed.set(answer);
+    }
+
+    /// The bytes of an HTTP answer, for a store; see [`committed`](Self::committed).
+    ///
+    /// What is never replayed is not in them.
+    ///
+    /// # Errors
+    /// If the cipher of the layer fails.
+    #[cfg(feature = "http")]
+    pub fn answer(&self, head: &http::response::Parts, body: &[u8]) -> Result<Bytes, Unreadable> {
+        let filter = self.0.filter.get_or_init(Arc::default);
+        self.encode(&write_content(
+            filter,
+            head.status,
+            &head.headers,
+            None,
+            body,
+        ))
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn filter_by(&self, filter: &Arc<Filter>) {
+        // There is one layer for a run, and it says so once.
+        let _ = self.0.filter.set(filter.clone());
     }
 
     /// The bytes of an answer that is `content` to its protocol, for a store; see [`committed`](Self::committed).

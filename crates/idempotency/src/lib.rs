@@ -37,9 +37,15 @@ pub mod exchange;
 pub use exchange::http::{Answered, DidNothing, Final, Head, KeyUse, Scope, Streaming};
 pub use exchange::plain::Protocol;
 
+#[cfg(feature = "http")]
+mod client;
+#[cfg(feature = "http")]
+pub use client::{KeyLabel, KeyLayer, WithKey};
+
 mod begin;
 mod call;
 mod draws;
+mod entry;
 mod phase;
 mod response;
 mod shared;

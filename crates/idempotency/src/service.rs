@@ -8,6 +8,7 @@ use seaworthy_kit::{BoxError, Refusal, RejectionKind, Share};
 use tower_service::Service;
 
 use crate::call::{Call, drive};
+use crate::entry::Entry;
 use crate::exchange::{Answer, Ask, Look};
 use crate::phase::Phase;
 use crate::response::ResponseFuture;
@@ -67,7 +68,7 @@ where
                 return ResponseFuture::passing(self.inner.clone(), request, E::hand_on);
             }
             Look::Refuse(refused, caller) => {
-                return ResponseFuture::refused(self.share.refuse(refused, caller));
+                return ResponseFuture::refused(self.share.refuse_at_once(refused, caller));
             }
         };
         let shared = self.share.hold();
@@ -78,7 +79,7 @@ where
         let cancels = shared.rules.cancel_on_disconnect;
         let phase = Arc::new(Phase::new(shared.detached.clone(), cancels));
         let call = Call {
-            shared,
+            entry: Entry::new(shared),
             phase: phase.clone(),
             // The clone makes the call: the original has not been polled either, and keeps what a long-lived service has of its own.
             service: self.inner.clone(),

@@ -7,6 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use seaworthy_kit::BoxError;
 
+mod any;
+pub use any::AnyStore;
+
 mod convert;
 
 mod memory;

@@ -119,13 +119,13 @@ impl<D> Builder<D, Http> {
 
     /// Keeps only these headers of an answer. Default: all but those that belong to the moment, the connection or the caller.
     pub fn replay_only(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.exchange.filter.only = Some(names.into_iter().collect());
+        Arc::make_mut(&mut self.exchange.filter).only = Some(names.into_iter().collect());
         self
     }
 
     /// Does not keep these headers of an answer either. Default: none besides `set-cookie`, `date`, `retry-after` and their like.
     pub fn never_replay(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.exchange.filter.never = names.into_iter().collect();
+        Arc::make_mut(&mut self.exchange.filter).never = names.into_iter().collect();
         self
     }
 

@@ -19,7 +19,7 @@ use crate::digest::Digest;
 use crate::refused::Refused;
 
 mod content;
-pub(crate) use content::Kept;
+pub(crate) use content::{Kept, write as write_content};
 
 mod finish;
 pub use finish::{Answered, DidNothing, Final, Streaming};
@@ -55,7 +55,7 @@ pub struct Http {
     pub(crate) max_response_body: usize,
     pub(crate) stream_after: Duration,
     pub(crate) store_when: Option<Arc<dyn Fn(&Answered<'_>) -> bool + Send + Sync>>,
-    pub(crate) filter: Filter,
+    pub(crate) filter: Arc<Filter>,
     pub(crate) mismatch_status: StatusCode,
     pub(crate) docs: Option<String>,
     pub(crate) expiry_header: Option<HeaderName>,
@@ -91,7 +91,7 @@ impl Http {
             max_response_body: DEFAULT_BODY,
             stream_after: DEFAULT_STREAM_AFTER,
             store_when: None,
-            filter: Filter::default(),
+            filter: Arc::default(),
             mismatch_status: StatusCode::UNPROCESSABLE_ENTITY,
             docs: None,
             expiry_header: None,
@@ -181,6 +181,7 @@ where
     }
 
     fn tell(&self, request: &mut Self::Request, run: &Run) {
+        run.filter_by(&self.filter);
         request.extensions_mut().insert(run.clone());
     }
 }

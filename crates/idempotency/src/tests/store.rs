@@ -164,7 +164,9 @@ impl TestStore {
             Fault::None | Fault::LosesItsReply | Fault::HangsAfter => {}
         }
         let result = step(&mut self.lock());
-        self.0.changed.notify_waiters();
+        if ["complete", "give_up", "release"].contains(&name) {
+            self.0.changed.notify_waiters();
+        }
         match fault {
             Fault::LosesItsReply => Err(down()),
             Fault::HangsAfter => pending().await,
@@ -330,4 +332,12 @@ impl Store for TestStore {
         })
         .await
     }
+}
+
+/// What a store offers that ends a run within the handler's transaction.
+pub(super) async fn complete_in_a_transaction(store: &TestStore, lease: Lease, answer: Bytes) {
+    let held = store
+        .complete(lease, answer, Duration::from_secs(3600))
+        .await;
+    assert_eq!(held.unwrap(), Held::Yes);
 }

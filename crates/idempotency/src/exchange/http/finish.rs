@@ -71,7 +71,9 @@ impl Http {
         if is_from_before(&head, run) {
             return Ok(untouched(head, body, Keep::Forget));
         }
-        if !is_grpc && !self.keeps(&head, None, is_final) {
+        // An upgrade is no failure, and there is nothing to keep of it.
+        let is_upgrade = head.status.is_informational();
+        if !is_grpc && !is_upgrade && !self.keeps(&head, None, is_final) {
             return Ok(untouched(head, body, Keep::Nothing));
         }
         if is_stream(&head) {

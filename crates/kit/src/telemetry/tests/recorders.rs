@@ -344,6 +344,7 @@ fn names_are_pinned() {
             "seaworthy_retries_total",
             "seaworthy_retry_gave_up_total",
             "seaworthy_timeouts_total",
+            "seaworthy_keyed_total",
         ],
         "docs/metrics.md is a contract"
     );

@@ -1,0 +1,86 @@
+//! What cannot be built, and what is said about a layer.
+
+use super::*;
+
+#[test]
+fn options_that_make_no_sense_are_errors_when_the_layer_is_built() {
+    type Set = fn(Options) -> Options;
+    let wrong: [(&str, Set); 13] = [
+        ("lease", |options| options.lease(Duration::ZERO)),
+        ("lease", |options| options.lease(3 * SECOND)),
+        ("retention", |options| options.retention(Duration::ZERO)),
+        ("retention", |options| options.retention(29 * SECOND)),
+        ("store_timeout", |options| {
+            options.store_timeout(Duration::ZERO)
+        }),
+        ("method", |options| {
+            options.method(Method::GET, KeyUse::Accepted)
+        }),
+        ("method", |options| {
+            options.method(Method::CONNECT, KeyUse::Required)
+        }),
+        ("max_key", |options| options.max_key(0)),
+        ("max_key", |options| options.max_key(256)),
+        ("mismatch_status", |options| {
+            options.mismatch_status(StatusCode::OK)
+        }),
+        ("docs", |options| {
+            options.docs("https://a.example/>; rel=next")
+        }),
+        ("docs", |options| options.docs("two\nlines")),
+        ("stream_after", |options| {
+            options.stream_after(Duration::ZERO)
+        }),
+    ];
+    for (option, set) in wrong {
+        let error = set(options(&TestStore::default())).build().unwrap_err();
+        assert!(error.to_string().contains(option), "{option}: {error}");
+    }
+    let fine = options(&TestStore::default()).method(Method::GET, KeyUse::Ignored);
+    fine.build().unwrap();
+}
+
+#[test]
+fn nothing_that_is_shown_has_a_key_or_a_body() {
+    let bench = Bench::new();
+    let shown = format!(
+        "{:?} {:?} {:?} {:?} {:?}",
+        bench.layer,
+        bench.layer.handle(),
+        options(&bench.store),
+        bench.layer.layer(bench.inner.clone()),
+        bench
+            .layer
+            .layer(bench.inner.clone())
+            .call(payment("secret-key")),
+    );
+    assert!(shown.contains("payments"), "{shown}");
+    assert!(
+        !shown.contains("secret-key") && !shown.contains("amount"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn every_result_is_in_the_contract() {
+    let page = include_str!("../../../../docs/metrics.md");
+    for result in shared::results::ALL {
+        assert!(
+            page.contains(&format!("`{result}`")),
+            "docs/metrics.md does not list `{result}`"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn store_may_be_chosen_when_the_program_runs() {
+    let chosen = crate::store::AnyStore::new(TestStore::default());
+    let layer = IdempotencyLayer::http("payments", chosen, Scope::global());
+    let layer = layer.overdue_runs_again().build().unwrap();
+    let service = layer.layer(service_fn(|_: Asked| async {
+        Ok::<_, BoxError>(reply(200, ""))
+    }));
+    let first = service.clone().oneshot(payment("k")).await.unwrap();
+    assert!(!read(first).1);
+    assert!(read(service.oneshot(payment("k")).await.unwrap()).1);
+}

@@ -1,0 +1,183 @@
+//! Which answers are stored, and what the next request finds where one is not.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn settled_answers_are_stored_and_passing_ones_are_not() {
+    // IK-8: success or error. IK-23: 429 and 503 are never stored.
+    let stored = [200, 201, 204, 302, 400, 402, 404, 409, 422];
+    let passing = [408, 425, 429, 500, 502, 503, 504];
+    for status in stored {
+        let bench = Bench::new();
+        bench.run(payment("k"), reply(status, "first"));
+        assert_eq!(bench.store.is(), "completed", "{status}");
+        assert_eq!(read(bench.answered(payment("k"))).0, status);
+    }
+    for status in passing {
+        let bench = Bench::new();
+        let first = bench.run(payment("k"), reply(status, "first"));
+        assert_eq!(read(first), (status, false, "first".into()));
+        assert_eq!(bench.store.is(), "overdue", "{status}");
+        assert_eq!(bench.results(), ["ran", "gave_up"]);
+        let second = bench.run(payment("k"), reply(200, "second"));
+        assert_eq!(read(second).2, "second");
+        assert_eq!(bench.results(), ["ran_again"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_that_is_not_stored_leaves_the_outcome_unknown_where_that_is_the_choice() {
+    // IK-22, pitfall 3: nothing is released after a failure that may have had its effect.
+    let store = TestStore::default();
+    let layer = IdempotencyLayer::http("payments", store.clone(), Scope::global());
+    let bench = Bench::of(store, layer.overdue_is_unknown().build().unwrap());
+    bench.run(payment("k"), reply(500, "after the charge"));
+    let refused = problem(bench.answered(payment("k")));
+    assert_eq!(refused, (409, "outcome-unknown".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn handler_marks_an_answer_final() {
+    let bench = Bench::new();
+    let mut declined = reply(503, "declined for good");
+    declined.extensions_mut().insert(Final);
+    bench.run(payment("k"), declined);
+    assert_eq!(read(bench.answered(payment("k"))).0, 503);
+    // And by word.
+    let mut call = bench.call(payment("k-2"));
+    assert_pending!(call.poll());
+    let mut reached = bench.reached();
+    let run = reached
+        .request()
+        .unwrap()
+        .extensions()
+        .get::<Run>()
+        .unwrap()
+        .clone();
+    run.is_final();
+    reached.answer(reply(429, "quota of the month"));
+    assert_ready!(call.poll()).unwrap();
+    assert_eq!(read(bench.answered(payment("k-2"))).0, 429);
+}
+
+#[tokio::test(start_paused = true)]
+async fn handler_that_did_nothing_releases_its_key() {
+    // Pitfall 10: a validation error does not block the corrected request.
+    let bench = Bench::new();
+    let mut invalid = reply(422, "amount");
+    invalid.extensions_mut().insert(DidNothing);
+    let first = bench.run(post("k", "{\"amount\":-1}"), invalid);
+    assert_eq!(read(first), (422, false, "amount".into()));
+    assert_eq!(bench.store.is(), "absent");
+    let corrected = bench.run(post("k", "{\"amount\":1}"), reply(201, "charged"));
+    assert_eq!(read(corrected).2, "charged");
+    let mut call = bench.call(payment("k-2"));
+    assert_pending!(call.poll());
+    let mut reached = bench.reached();
+    reached
+        .request()
+        .unwrap()
+        .extensions()
+        .get::<Run>()
+        .unwrap()
+        .did_nothing();
+    reached.fail("refused before anything");
+    assert!(assert_ready!(call.poll()).is_err());
+    assert_eq!(bench.store.steps().last(), Some(&"release"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn stripe_keeps_every_answer() {
+    let bench = Bench::with(Builder::stripe_compat);
+    for status in [200, 400, 429, 500, 503] {
+        let key = status.to_string();
+        bench.run(payment(&key), reply(status, "kept"));
+        assert_eq!(
+            read(bench.answered(payment(&key))),
+            (status, true, "kept".into())
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn predicate_of_ones_own_decides() {
+    let bench = Bench::with(|options| options.store_when(|answer| answer.status.is_success()));
+    bench.run(payment("a"), reply(200, ""));
+    assert!(read(bench.answered(payment("a"))).1);
+    bench.run(payment("b"), reply(404, ""));
+    bench.run(payment("b"), reply(200, ""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn handler_that_fails_or_panics_is_never_released() {
+    // Pitfall 3; and a panic means that the outcome is unknown.
+    let bench = Bench::new();
+    let mut call = bench.call(payment("k"));
+    assert_pending!(call.poll());
+    bench.reached().fail("connection to the gateway lost");
+    let error = assert_ready!(call.poll()).unwrap_err();
+    assert_eq!(error.to_string(), "connection to the gateway lost");
+    assert_eq!(bench.store.is(), "overdue");
+    let mut call = bench.call(payment("k"));
+    assert_pending!(call.poll());
+    bench.reached().panic();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call.poll()));
+    assert!(panicked.is_err(), "the panic reaches the caller");
+    drop(call);
+    turn().await;
+    assert_eq!(bench.store.is(), "overdue");
+    assert_eq!(
+        bench.results(),
+        ["ran", "gave_up", "ran_again", "panicked", "gave_up"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusal_of_a_layer_before_the_handler_releases_the_key() {
+    use seaworthy_kit::{Rejection, RejectionKind};
+    let full = || Rejection::new(RejectionKind::BulkheadFull, "pool".into());
+    let bench = Bench::new();
+    // As an error, and as what an edge in between made of it.
+    let mut call = bench.call(payment("k"));
+    assert_pending!(call.poll());
+    bench.reached().fail(full());
+    assert!(assert_ready!(call.poll()).is_err());
+    assert_eq!(bench.store.is(), "absent");
+    let mut shed = reply(503, "");
+    shed.extensions_mut().insert(full());
+    bench.run(payment("k"), shed);
+    assert_eq!(bench.store.is(), "absent");
+    // A timeout had reached the handler.
+    let mut call = bench.call(payment("k"));
+    assert_pending!(call.poll());
+    bench
+        .reached()
+        .fail(Rejection::new(RejectionKind::TimedOut, "slow".into()));
+    assert!(assert_ready!(call.poll()).is_err());
+    assert_eq!(bench.store.is(), "overdue");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejection_that_a_handler_passes_on_is_not_one_of_a_layer_before_it() {
+    use seaworthy_kit::{Rejection, RejectionKind};
+    let store = TestStore::default();
+    let layer = options(&store).build().unwrap();
+    let service = layer.layer(service_fn(|_: Asked| async {
+        // It has done something already, and its gateway's circuit is open now.
+        let _run = current().expect("inside of a run");
+        let open = Rejection::new(RejectionKind::CircuitOpen, "gateway".into());
+        Err::<Reply, BoxError>(open.into())
+    }));
+    service.oneshot(payment("k")).await.unwrap_err();
+    assert_eq!(store.is(), "overdue");
+}
+
+#[tokio::test(start_paused = true)]
+async fn inner_service_that_is_never_ready_releases_the_key() {
+    let bench = Bench::new();
+    bench.remote.fail_readiness();
+    let mut call = bench.call(payment("k"));
+    assert!(assert_ready!(call.poll()).is_err());
+    assert_eq!(bench.store.is(), "absent");
+    assert_eq!(bench.results(), ["released"]);
+}

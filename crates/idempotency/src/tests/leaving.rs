@@ -1,0 +1,226 @@
+//! Callers that leave, at every point of a call.
+
+use std::sync::{Arc, Mutex};
+
+use seaworthy_kit::{Rejection, RejectionKind, deadline};
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn handler_runs_on_when_its_caller_leaves() {
+    // IK-20.
+    let bench = Bench::new();
+    let mut call = bench.call(payment("k"));
+    assert_pending!(call.poll());
+    let reached = bench.reached();
+    drop(call);
+    assert!(!reached.is_dropped());
+    turn().await;
+    assert_eq!(bench.layer.handle().snapshot().detached, 1);
+    assert_eq!(problem(bench.answered(payment("k"))).0, 409);
+    reached.answer(reply(201, "charge"));
+    turn().await;
+    let snapshot = bench.layer.handle().snapshot();
+    assert_eq!((snapshot.detached, snapshot.in_flight), (0, 0));
+    assert_eq!(
+        read(bench.answered(payment("k"))),
+        (201, true, "charge".into())
+    );
+    assert_eq!(
+        bench.results(),
+        ["ran", "detached", "in_progress", "replayed"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_without_a_caller_keeps_its_lease_its_deadline_and_its_run() {
+    let bench = Bench::new();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let seeing = seen.clone();
+    let service = bench.layer.layer(service_fn(move |_: Asked| {
+        let seen = seeing.clone();
+        async move {
+            seen.lock()
+                .unwrap()
+                .push((deadline::current(), current().map(|run| run.lease())));
+            tokio::time::sleep(3 * LEASE).await;
+            seen.lock()
+                .unwrap()
+                .push((deadline::current(), current().map(|run| run.lease())));
+            Ok::<_, BoxError>(reply(200, "at last"))
+        }
+    }));
+    let until = deadline::Deadline::after(seaworthy_kit::clock::now(), 10 * LEASE);
+    {
+        let mut call = spawn(deadline::scope(until, async {
+            service.clone().oneshot(payment("k")).await
+        }));
+        assert_pending!(call.poll());
+    }
+    tokio::time::sleep(3 * LEASE + SECOND).await;
+    let seen = seen.lock().unwrap().clone();
+    assert_eq!(seen.len(), 2);
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[0].0, Some(until));
+    assert_eq!(read(bench.answered(payment("k"))).2, "at last");
+}
+
+#[tokio::test(start_paused = true)]
+async fn caller_that_leaves_cancels_where_that_is_the_choice() {
+    let bench = Bench::with(|options| options.cancel_on_disconnect(true));
+    let mut call = bench.call(payment("k"));
+    assert_pending!(call.poll());
+    let reached = bench.reached();
+    drop(call);
+    turn().await;
+    assert!(reached.is_dropped());
+    assert_eq!(bench.store.is(), "overdue");
+    assert_eq!(bench.results(), ["ran", "cancelled", "gave_up"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn beyond_the_places_a_run_without_a_caller_is_cancelled() {
+    // IK-20: bounded.
+    let bench = Bench::with(|options| options.max_detached(1));
+    let mut calls = ["a", "b"].map(|key| bench.call(payment(key)));
+    for call in &mut calls {
+        assert_pending!(call.poll());
+    }
+    let [first, second] = [(); 2].map(|()| bench.reached());
+    drop(calls);
+    turn().await;
+    assert!(!first.is_dropped() && second.is_dropped());
+    assert_eq!(bench.layer.handle().snapshot().detached, 1);
+    first.answer(reply(200, ""));
+    turn().await;
+    assert_eq!(bench.layer.handle().snapshot().detached, 0);
+    // The place is free again.
+    let mut call = bench.call(payment("c"));
+    assert_pending!(call.poll());
+    let third = bench.reached();
+    drop(call);
+    turn().await;
+    assert!(!third.is_dropped());
+}
+
+#[tokio::test(start_paused = true)]
+async fn caller_that_leaves_during_its_claim_leaves_no_record() {
+    // The handler was never reached, so the key is released.
+    let bench = Bench::new();
+    bench.store.faults("claim", &[Fault::Gated]);
+    let mut call = bench.call(payment("k"));
+    assert_pending!(call.poll());
+    drop(call);
+    turn().await;
+    bench.store.open_gate();
+    turn().await;
+    assert_eq!(bench.store.is(), "absent");
+    assert_eq!(bench.remote.counts().calls, 0);
+    assert_eq!(bench.store.steps(), ["claim", "release"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn caller_that_leaves_while_the_store_is_told_loses_nothing() {
+    // Pitfall 1: dropped at each await between the effect and the record.
+    for step in ["complete", "give_up", "release"] {
+        let bench = Bench::new();
+        bench.store.faults(step, &[Fault::Gated]);
+        let mut call = bench.call(payment("k"));
+        assert_pending!(call.poll());
+        let mut with = reply(if step == "complete" { 200 } else { 500 }, "");
+        if step == "release" {
+            with.extensions_mut().insert(DidNothing);
+        }
+        bench.reached().answer(with);
+        assert_pending!(call.poll());
+        drop(call);
+        turn().await;
+        bench.store.open_gate();
+        turn().await;
+        let ended = match step {
+            "complete" => "completed",
+            "give_up" => "overdue",
+            _ => "absent",
+        };
+        assert_eq!(bench.store.is(), ended);
+        assert_eq!(bench.layer.handle().snapshot().in_flight, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn future_that_was_never_polled_does_nothing() {
+    let bench = Bench::new();
+    drop(bench.call(payment("k")));
+    turn().await;
+    assert!(bench.store.steps().is_empty());
+    assert_eq!(bench.layer.handle().snapshot().in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn caller_that_leaves_before_the_inner_service_is_ready_is_served() {
+    let bench = Bench::new();
+    bench.remote.make_pending();
+    let mut call = bench.call(payment("k"));
+    assert_pending!(call.poll());
+    drop(call);
+    turn().await;
+    bench.remote.make_ready();
+    turn().await;
+    bench.reached().answer(reply(200, "served"));
+    turn().await;
+    assert_eq!(read(bench.answered(payment("k"))).2, "served");
+}
+
+#[tokio::test(start_paused = true)]
+async fn panic_of_a_handler_without_a_caller_gives_up() {
+    let bench = Bench::new();
+    let mut call = bench.call(payment("k"));
+    assert_pending!(call.poll());
+    let reached = bench.reached();
+    drop(call);
+    turn().await;
+    reached.panic();
+    turn().await;
+    assert_eq!(bench.store.is(), "overdue");
+    assert_eq!(bench.layer.handle().snapshot().detached, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn drain_waits_for_those_without_a_caller_and_refuses_new_ones() {
+    // IK-20: shutdown.
+    let bench = Bench::new();
+    let handle = bench.layer.handle();
+    let mut call = bench.call(payment("k"));
+    assert_pending!(call.poll());
+    let reached = bench.reached();
+    drop(call);
+    turn().await;
+    let mut drain = spawn(handle.drain());
+    assert_pending!(drain.poll());
+    let error = assert_ready!(bench.call(payment("new")).poll()).unwrap_err();
+    let rejection = Rejection::find(&*error).unwrap();
+    assert_eq!(rejection.kind(), RejectionKind::Draining);
+    reached.answer(reply(200, ""));
+    turn().await;
+    assert_ready!(drain.poll());
+    handle.resume();
+    bench.run(payment("new"), reply(200, ""));
+}
+
+#[test]
+fn without_a_runtime_a_dropped_call_is_left_to_its_lease() {
+    let bench = Bench::new();
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let mut call = bench.call(payment("k"));
+    {
+        let _entered = runtime.enter();
+        assert_pending!(call.poll());
+    }
+    drop(call);
+    assert_eq!(bench.store.is(), "running");
+}

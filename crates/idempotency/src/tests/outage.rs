@@ -1,0 +1,188 @@
+//! A store that is down, slow, full, forgetful or damaged.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn store_that_is_down_refuses_by_default() {
+    // IK-18; pitfall 11: nothing stands in for the store.
+    let bench = Bench::new();
+    bench.store.breaks("claim", Fault::Fails);
+    let refused = bench.answered(payment("k"));
+    assert_eq!(refused.headers()["retry-after"], "1");
+    assert_eq!(problem(refused), (503, "store-unavailable".into()));
+    assert_eq!(bench.results(), ["store_failed", "store_unavailable"]);
+    bench.store.heals();
+    bench.run(payment("k"), reply(200, ""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn unprotected_runs_are_asked_for_and_loud() {
+    // IK-18: fail open.
+    let bench = Bench::with(|options| options.run_unprotected(true));
+    bench.store.breaks("claim", Fault::Fails);
+    for _ in 0..2 {
+        let answer = bench.run(payment("k"), reply(200, "unprotected"));
+        assert_eq!(read(answer), (200, false, "unprotected".into()));
+    }
+    let alarms = bench.heard.count(|event| {
+        matches!(
+            event,
+            seaworthy_kit::Event::Keyed {
+                result: "unprotected",
+                alarming: true
+            }
+        )
+    });
+    assert_eq!(alarms, 2);
+    // Without a record there is nothing to go on for: a caller that leaves cancels.
+    let mut call = bench.call(payment("k"));
+    assert_pending!(call.poll());
+    let reached = bench.reached();
+    drop(call);
+    assert!(reached.is_dropped());
+}
+
+#[tokio::test(start_paused = true)]
+async fn store_that_never_answers_is_waited_for_no_longer_than_may() {
+    let bench = Bench::with(|options| options.store_timeout(SECOND));
+    for fault in [Fault::Hangs, Fault::HangsAfter] {
+        bench.store.heals();
+        bench.store.breaks("claim", fault);
+        let began = tokio::time::Instant::now();
+        let call = bench.layer.layer(bench.inner.clone()).oneshot(payment("k"));
+        assert_eq!(problem(call.await.unwrap()).0, 503);
+        assert_eq!(began.elapsed().as_secs(), 2, "two tries of a second each");
+    }
+    assert_eq!(bench.remote.counts().calls, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn claim_whose_reply_is_lost_finds_itself() {
+    let bench = Bench::new();
+    bench.store.faults("claim", &[Fault::LosesItsReply]);
+    let answer = bench.run(payment("k"), reply(200, "once"));
+    assert_eq!(read(answer).2, "once");
+    assert_eq!(bench.store.steps(), ["claim", "claim", "complete"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn completion_whose_reply_is_lost_is_sent_again() {
+    let bench = Bench::new();
+    bench.store.faults("complete", &[Fault::LosesItsReply]);
+    let call = tokio::spawn(bench.layer.layer(bench.inner.clone()).oneshot(payment("k")));
+    turn().await;
+    bench.reached().answer(reply(200, "once"));
+    assert_eq!(
+        read(call.await.unwrap().unwrap()),
+        (200, false, "once".into())
+    );
+    assert_eq!(bench.store.is(), "completed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_that_cannot_be_stored_is_not_sent() {
+    // A second run could give another answer, and the caller would have two.
+    let bench = Bench::new();
+    bench.store.breaks("complete", Fault::Fails);
+    let call = tokio::spawn(bench.layer.layer(bench.inner.clone()).oneshot(payment("k")));
+    turn().await;
+    bench.reached().answer(reply(200, "unsaid"));
+    assert_eq!(
+        problem(call.await.unwrap().unwrap()),
+        (503, "store-unavailable".into())
+    );
+    assert_eq!(bench.store.is(), "overdue");
+    // The second run is no silent one: it is the builder's choice, and knows that it is the second.
+    let mut again = bench.call(payment("k"));
+    assert_pending!(again.poll());
+    let request = bench.reached().request().unwrap();
+    assert_eq!(request.extensions().get::<Run>().unwrap().attempt(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stored_answer_that_is_damaged_runs_nothing() {
+    let bench = Bench::new();
+    bench.run(payment("k"), reply(200, "charge"));
+    for damage in [
+        &b""[..],
+        &[9, 0, 0],
+        &[1, 0],
+        &[1, 0, 7],
+        &[1, 1, 0, 0, 0, 9, 1],
+    ] {
+        bench.store.damage(|_| Bytes::copy_from_slice(damage));
+        let refused = problem(bench.answered(payment("k")));
+        assert_eq!(refused, (503, "store-unavailable".into()));
+    }
+    assert!(bench.results().contains(&"unreadable"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_renewals_are_tried_again_within_the_lease() {
+    let bench = Bench::new();
+    bench.store.faults("renew", &[Fault::Fails, Fault::Hangs]);
+    let call = tokio::spawn(bench.layer.layer(bench.inner.clone()).oneshot(payment("k")));
+    turn().await;
+    tokio::time::sleep(2 * LEASE).await;
+    assert!(
+        bench
+            .store
+            .steps()
+            .iter()
+            .filter(|step| **step == "renew")
+            .count()
+            >= 6
+    );
+    assert_eq!(
+        problem(bench.answered(payment("k"))).0,
+        409,
+        "it still has its lease"
+    );
+    bench.reached().answer(reply(200, "slow"));
+    assert_eq!(read(call.await.unwrap().unwrap()).2, "slow");
+}
+
+#[tokio::test(start_paused = true)]
+async fn stored_answers_are_sealed_and_open_with_their_key_only() {
+    #[derive(Debug)]
+    struct Shift(u8);
+    impl cipher::Cipher for Shift {
+        fn seal(&self, _: &[u8], content: &[u8]) -> Result<Vec<u8>, Unreadable> {
+            Ok(content
+                .iter()
+                .map(|byte| byte.wrapping_add(self.0))
+                .collect())
+        }
+
+        fn open(&self, _: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Unreadable> {
+            Ok(sealed
+                .iter()
+                .map(|byte| byte.wrapping_sub(self.0))
+                .collect())
+        }
+    }
+    let bench = Bench::with(|options| options.cipher(Shift(1)));
+    bench.run(payment("k"), reply(200, "secret"));
+    let stored = &bench.store.answers()[0];
+    assert!(!stored.windows(6).any(|window| window == b"secret"));
+    assert_eq!(read(bench.answered(payment("k"))).2, "secret");
+}
+
+#[tokio::test(start_paused = true)]
+async fn cipher_that_fails_stores_and_sends_nothing() {
+    #[derive(Debug)]
+    struct Broken;
+    impl cipher::Cipher for Broken {
+        fn seal(&self, _: &[u8], _: &[u8]) -> Result<Vec<u8>, Unreadable> {
+            Err(Unreadable)
+        }
+
+        fn open(&self, _: &[u8], _: &[u8]) -> Result<Vec<u8>, Unreadable> {
+            Err(Unreadable)
+        }
+    }
+    let bench = Bench::with(|options| options.cipher(Broken));
+    let answer = bench.run(payment("k"), reply(200, "secret"));
+    assert_eq!(problem(answer).0, 503);
+    assert_eq!(bench.store.is(), "overdue");
+}
