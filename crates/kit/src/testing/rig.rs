@@ -133,7 +133,12 @@ where
         let result = match first {
             Poll::Pending if self.subject.on_drop == OnDrop::detaches => {
                 self.turn();
-                future.poll()
+                // Where a task of its own has made the call, the future hears of it; one that was made in place is polled once.
+                if future.is_woken() {
+                    future.poll()
+                } else {
+                    Poll::Pending
+                }
             }
             result => result,
         };

@@ -109,8 +109,8 @@ where
         self.turn();
         let is_woken = match self.subject.on_drop {
             OnDrop::cancels => future.is_woken(),
-            // Its own task is, and makes the call.
-            OnDrop::detaches => self.remote.counts().calls == 1,
+            // Or its own task is, where it has one from the start, and makes the call.
+            OnDrop::detaches => future.is_woken() || self.remote.counts().calls == 1,
         };
         assert!(is_woken, "the wakeup of the inner service was lost");
         self.drive_to_success(&mut future);
