@@ -35,6 +35,9 @@ pub mod cookbook {
     #[doc = include_str!("cookbook/timeout.md")]
     pub mod timeout {}
 
+    #[doc = include_str!("cookbook/idempotency.md")]
+    pub mod idempotency {}
+
     #[doc = include_str!("cookbook/axum.md")]
     pub mod axum {}
 
