@@ -30,10 +30,10 @@ mod otherwise;
 pub use otherwise::{FixedStatus, Otherwise};
 
 mod kinds;
-use kinds::{grpc_status, http_status, problem_type, title};
+use kinds::{grpc_status, http_status, may_come_back, problem_type, title};
 
 mod tell;
-use tell::tell;
+use tell::{tell, with_detail};
 
 /// Turns every error of the inner service into a response.
 ///
@@ -368,29 +368,13 @@ fn made_in_vain(error: &BoxError) -> Option<Attempts> {
     }
 }
 
-fn with_detail(problem: Problem, detail: Option<String>) -> Problem {
-    match detail {
-        Some(detail) => problem.detail(detail),
-        None => problem,
-    }
-}
-
 fn respond_grpc(rejection: &Rejection, detail: Option<String>) -> Response<Bytes> {
     let message = detail.map_or_else(|| title(rejection.kind()).into(), Cow::Owned);
-    let response = TrailersOnly::new(grpc_status(rejection.kind())).message(message);
+    let mut response = TrailersOnly::new(grpc_status(rejection.kind())).message(message);
     if may_come_back(rejection.kind()) {
-        response.retry_delay(wait(rejection)).into_response()
-    } else {
-        response.into_response()
+        response = response.retry_delay(wait(rejection));
     }
-}
-
-/// Whether the same request may meet another answer later.
-const fn may_come_back(kind: RejectionKind) -> bool {
-    !matches!(
-        kind,
-        RejectionKind::KeyReused | RejectionKind::OutcomeUnknown
-    )
+    response.into_response()
 }
 
 /// How long the caller is asked to wait; a second where nobody knows, so that it does not come back at once.

@@ -4,16 +4,18 @@ mod guarded;
 mod headers;
 mod replayed;
 mod script;
+mod structured;
 
 /// One check of arbitrary bytes.
 pub(crate) type Check = fn(&[u8]);
 
 /// The targets by name, as their corpora are called.
-pub(crate) const ALL: [(&str, Check); 6] = [
+pub(crate) const ALL: [(&str, Check); 7] = [
     ("retry_after", headers::retry_after),
     ("grpc_timeout", headers::grpc_timeout),
     ("deadline_headers", headers::deadline_headers),
     ("grpc_end", headers::grpc_end),
+    ("string_item", structured::string_item),
     ("replay_body", replayed::replay_body),
     ("guarded_body", guarded::guarded_body),
 ];

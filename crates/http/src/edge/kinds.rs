@@ -62,3 +62,11 @@ pub(crate) const fn title(kind: RejectionKind) -> &'static str {
         _ => "The call was rejected.",
     }
 }
+
+/// Whether the same request may meet another answer later.
+pub(super) const fn may_come_back(kind: RejectionKind) -> bool {
+    !matches!(
+        kind,
+        RejectionKind::KeyReused | RejectionKind::OutcomeUnknown
+    )
+}

@@ -2,6 +2,8 @@
 
 use seaworthy_kit::{BoxError, causes};
 
+use crate::problem::Problem;
+
 /// The texts of the error and of its causes, from the outside in; what an error repeats of its cause is said once.
 ///
 /// Cut where it gets long: it may be a header, which peers refuse above some 16 KiB, and the whole answer with it.
@@ -20,6 +22,14 @@ pub(super) fn tell(error: &BoxError) -> String {
         told.push('…');
     }
     told
+}
+
+/// The problem, with that detail where there is one.
+pub(super) fn with_detail(problem: Problem, detail: Option<String>) -> Problem {
+    match detail {
+        Some(detail) => problem.detail(detail),
+        None => problem,
+    }
 }
 
 /// In bytes. Every one may take three when it is percent-encoded, and gRPC's details have the text once more.

@@ -11,10 +11,10 @@ type Sent = Arc<Mutex<Vec<Option<String>>>>;
 
 /// A client that sends to nobody, and notes the keys.
 fn client(
-    layer: KeyLayer,
+    layer: &KeyLayer,
 ) -> (
     Sent,
-    impl Service<Request<()>, Response = (), Error = Infallible, Future: Send> + Clone + Send,
+    impl Service<Request<()>, Response = (), Error = Infallible, Future: Send> + Clone + Send + use<>,
 ) {
     let sent = Sent::default();
     let note = sent.clone();
@@ -38,7 +38,7 @@ fn request(method: Method, path: &str) -> Request<()> {
 
 #[tokio::test]
 async fn each_logical_request_gets_a_key_of_its_own() {
-    let (sent, client) = client(KeyLayer::new());
+    let (sent, client) = client(&KeyLayer::new());
     for method in [
         Method::POST,
         Method::POST,
@@ -61,7 +61,7 @@ async fn each_logical_request_gets_a_key_of_its_own() {
 
 #[tokio::test]
 async fn key_that_is_there_stays() {
-    let (sent, client) = client(KeyLayer::new());
+    let (sent, client) = client(&KeyLayer::new());
     let mut keyed = request(Method::POST, "/");
     keyed
         .headers_mut()
@@ -88,7 +88,7 @@ async fn bare_keys_and_other_headers_are_for_other_servers() {
 
 #[tokio::test(start_paused = true)]
 async fn derived_keys_are_the_same_in_every_attempt_of_a_run() {
-    let (sent, client) = client(KeyLayer::new().derived(true));
+    let (sent, client) = client(&KeyLayer::new().derived(true));
     let store = TestStore::default();
     let service = options(&store)
         .build()
@@ -123,7 +123,7 @@ async fn derived_keys_are_the_same_in_every_attempt_of_a_run() {
 
 #[tokio::test]
 async fn outside_of_a_run_derived_keys_are_random() {
-    let (sent, client) = client(KeyLayer::new().derived(true));
+    let (sent, client) = client(&KeyLayer::new().derived(true));
     for _ in 0..2 {
         client
             .clone()

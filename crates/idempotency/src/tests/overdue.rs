@@ -6,20 +6,21 @@ use std::sync::{Arc, Mutex};
 use super::*;
 
 /// A process that claims the key, reaches its handler and dies.
-async fn die(bench: &Bench) {
+///
+/// A dead process drops nothing: its call must be kept.
+async fn die(bench: &Bench) -> Calling {
     let mut call = bench.call(payment("k"));
     assert_pending!(call.poll());
     let _ = bench.reached();
-    // A dead process drops nothing.
-    std::mem::forget(call);
     tokio::time::advance(LEASE + SECOND).await;
+    call
 }
 
 #[tokio::test(start_paused = true)]
 async fn run_again_gets_a_higher_token_and_the_same_child_keys() {
     // IK-22: `Reexecute`; pitfall 1.
     let bench = Bench::new();
-    let mut children = Vec::new();
+    let (mut children, mut dead) = (Vec::new(), Vec::new());
     for attempt in 1..=3 {
         let mut call = bench.call(payment("k"));
         assert_pending!(call.poll());
@@ -30,7 +31,7 @@ async fn run_again_gets_a_higher_token_and_the_same_child_keys() {
             (attempt, attempt.into())
         );
         children.push(run.child("charge"));
-        std::mem::forget(call);
+        dead.push(call);
         tokio::time::advance(LEASE + SECOND).await;
     }
     children.dedup();
@@ -43,7 +44,7 @@ async fn outcome_that_is_unknown_is_told_and_never_run_again() {
     let store = TestStore::default();
     let layer = IdempotencyLayer::http("payments", store.clone(), Scope::global());
     let bench = Bench::of(store, layer.overdue_is_unknown().build().unwrap());
-    die(&bench).await;
+    let _dead = die(&bench).await;
     for _ in 0..2 {
         let refused = bench.answered(payment("k"));
         assert!(!refused.headers().contains_key("retry-after"));
@@ -75,7 +76,7 @@ async fn recovery_that_finds_the_answer_stores_and_gives_it() {
             .insert("location", "/v1/payments/1".parse().unwrap());
         Recovery::Answer(found)
     });
-    die(&bench).await;
+    let _dead = die(&bench).await;
     let recovered = bench.answered(payment("k"));
     assert_eq!(recovered.headers()["location"], "/v1/payments/1");
     assert_eq!(
@@ -92,7 +93,7 @@ async fn recovery_that_finds_the_answer_stores_and_gives_it() {
 #[tokio::test(start_paused = true)]
 async fn recovery_that_finds_nothing_done_runs_the_handler() {
     let bench = recovering(|| Recovery::RunAgain);
-    die(&bench).await;
+    let _dead = die(&bench).await;
     assert_eq!(
         read(bench.run(payment("k"), reply(200, "second"))).2,
         "second"
@@ -107,7 +108,7 @@ async fn recovery_that_knows_nothing_is_asked_again_by_the_next_request() {
         count.fetch_add(1, Ordering::SeqCst);
         Recovery::Unknown
     });
-    die(&bench).await;
+    let _dead = die(&bench).await;
     for times in 1..=2 {
         let refused = problem(bench.answered(payment("k")));
         assert_eq!(refused, (409, "outcome-unknown".into()));
@@ -118,7 +119,7 @@ async fn recovery_that_knows_nothing_is_asked_again_by_the_next_request() {
 #[tokio::test(start_paused = true)]
 async fn recovery_that_panics_gives_up_and_nothing_runs() {
     let bench = recovering(|| panic!("the table is gone"));
-    die(&bench).await;
+    let _dead = die(&bench).await;
     let mut call = bench.call(payment("k"));
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call.poll()));
     assert!(panicked.is_err());

@@ -77,8 +77,7 @@ fn transfer(key: Option<&'static str>, cents: u32) -> Transfer {
 
 #[tokio::test(start_paused = true)]
 async fn protocol_of_ones_own_runs_a_key_once() {
-    let store = TestStore::default();
-    let layer = IdempotencyLayer::plain("transfers", store.clone(), Transfers);
+    let layer = IdempotencyLayer::plain("transfers", TestStore::default(), Transfers);
     let layer = layer.overdue_runs_again().build().unwrap();
     let receipts = AtomicU64::new(0);
     let receipts = std::sync::Arc::new(receipts);
@@ -136,8 +135,7 @@ async fn refusals_of_a_plain_layer_are_rejections() {
 
 #[tokio::test(start_paused = true)]
 async fn recovery_of_a_plain_layer_finds_the_answer() {
-    let store = TestStore::default();
-    let layer = IdempotencyLayer::plain("transfers", store.clone(), Transfers);
+    let layer = IdempotencyLayer::plain("transfers", TestStore::default(), Transfers);
     let layer = layer.overdue_recovers(|_| async { Recovery::Answer(7) });
     let (inner, remote) = Inner::<Transfer, u32>::new();
     let mut service = layer.build().unwrap().layer(inner);

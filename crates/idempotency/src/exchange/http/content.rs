@@ -144,3 +144,70 @@ impl Reader {
 
 /// Below what a `HeaderMap` can hold, beyond which it panics.
 const MAX_FIELDS: usize = 16_384;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn fields(pairs: &[(String, Vec<u8>)]) -> HeaderMap {
+        let mut fields = HeaderMap::new();
+        for (name, value) in pairs {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            fields.append(name, HeaderValue::from_bytes(value).unwrap());
+        }
+        fields
+    }
+
+    fn pairs() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
+        let value = prop::collection::vec(prop_oneof![0x20..0x7f_u8, 0x80..=0xff_u8], 0..200);
+        prop::collection::vec(("x-[a-z]{1,8}", value), 0..20)
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(
+            status in 100..1000_u16,
+            headers in pairs(),
+            trailers in prop::option::of(pairs()),
+            body: Vec<u8>,
+        ) {
+            let status = StatusCode::from_u16(status).unwrap();
+            let (headers, trailers) = (fields(&headers), trailers.map(|pairs| fields(&pairs)));
+            let filter = Filter::default();
+            let content = write(&filter, status, &headers, trailers.as_ref(), &body);
+            let kept = Kept::read(&content.into()).unwrap();
+            prop_assert_eq!(kept.status, status);
+            prop_assert_eq!(kept.headers, headers);
+            prop_assert_eq!(kept.trailers, trailers);
+            prop_assert_eq!(kept.body, body);
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+            let _ = Kept::read(&bytes.into());
+        }
+
+        #[test]
+        fn damaged_contents_are_read_without_a_panic(
+            headers in pairs(),
+            at: prop::sample::Index,
+            byte: u8,
+            cut: prop::sample::Index,
+        ) {
+            let filter = Filter::default();
+            let mut content = write(&filter, StatusCode::OK, &fields(&headers), None, b"body");
+            let place = at.index(content.len());
+            content[place] = byte;
+            content.truncate(cut.index(content.len()) + 1);
+            let _ = Kept::read(&content.into());
+        }
+    }
+
+    #[test]
+    fn number_of_fields_that_no_map_holds_is_not_allocated() {
+        let claims_many = [&[ANSWER, 0, 200, 0xff, 0xff, 0xff, 0x7f][..], &[0; 100_000]].concat();
+        assert!(Kept::read(&claims_many.into()).is_none());
+    }
+}
