@@ -15,6 +15,14 @@ mod convert;
 mod memory;
 pub use memory::{Memory, MemoryBuilder};
 
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod poll;
+
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(feature = "redis")]
+pub use self::redis::Redis;
+
 /// The name of one record: a digest over the caller's scope, the route, the method and the key.
 ///
 /// It is a digest, and no text, so that nothing a client sends reaches a store, its logs or its operators, and so that its length is known.
