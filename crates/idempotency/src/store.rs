@@ -18,6 +18,11 @@ pub use memory::{Memory, MemoryBuilder};
 #[cfg(any(feature = "postgres", feature = "redis"))]
 mod poll;
 
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "postgres")]
+pub use self::postgres::Postgres;
+
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(feature = "redis")]

@@ -51,6 +51,7 @@ macro_rules! rows {
 }
 
 rows! {
+    clock_of_the_client_plays_no_role,
     late_owner_changes_nothing,
     large_answer_comes_back,
     mismatch_comes_before_everything_else,

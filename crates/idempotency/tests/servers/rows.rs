@@ -201,6 +201,18 @@ pub(crate) async fn record_outlives_its_lease(store: impl Store) {
     }
 }
 
+/// Pitfall 14: a lease is not over because a client's clock says so.
+pub(crate) async fn clock_of_the_client_plays_no_role(store: impl Store) {
+    let (token, _) = granted(store.claim(claim(1, 1)).await);
+    tokio::time::pause();
+    tokio::time::advance(2 * DAY).await;
+    tokio::time::resume();
+    let running = store.claim(claim(1, 2)).await;
+    assert!(matches!(running, Ok(Claimed::Running { .. })));
+    let run = lease(1, 1, token);
+    assert_eq!(store.renew(run, MINUTE).await.unwrap(), Held::Yes);
+}
+
 /// Five megabytes of all bytes come back as they were.
 pub(crate) async fn large_answer_comes_back(store: impl Store) {
     let answer: Bytes = (0..5_000_000_u32)
