@@ -14,7 +14,7 @@ use crate::template::Template;
 pub struct Postgres(Server);
 
 impl Postgres {
-    /// An empty cluster with the superuser and database `postgres`, and no passwords.
+    /// A cluster with the superuser and the one database `postgres`, without passwords; another database cannot be made, for there is no template.
     #[must_use]
     pub fn start() -> Self {
         let template = Template::get();

@@ -2,10 +2,11 @@
 
 use std::env;
 use std::fs::{self, File, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::geteuid;
@@ -38,7 +39,7 @@ impl Template {
         fs::set_permissions(&home, Permissions::from_mode(0o700)).unwrap();
         let template = Self {
             programs,
-            data: home.join(version),
+            data: home.join(format!("{version}-small")),
         };
         // Each test is a process, and many begin at once: the first makes it, and the others wait for it.
         let lock = File::create(home.join("lock")).unwrap();
@@ -66,8 +67,31 @@ impl Template {
             "initdb failed:\n{}",
             String::from_utf8_lossy(&made.stderr)
         );
+        self.shrink(&data);
         // Under its name there is a whole template or none.
         fs::rename(&data, &self.data).unwrap();
+    }
+
+    /// Removes the databases that new ones are made from: two thirds of the files that are copied for each test.
+    fn shrink(&self, data: &Path) {
+        let mut server = self
+            .command("postgres")
+            .arg("--single")
+            .arg("-D")
+            .arg(data)
+            .arg("postgres")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // In this mode a line is a statement.
+        let statements = "UPDATE pg_database SET datistemplate = false;\n\
+            DROP DATABASE template0;\nDROP DATABASE template1;\n";
+        let mut input = server.stdin.take().unwrap();
+        input.write_all(statements.as_bytes()).unwrap();
+        drop(input);
+        assert!(server.wait().unwrap().success(), "the template stays large");
     }
 
     /// A folder with a cluster in `data`.

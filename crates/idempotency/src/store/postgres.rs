@@ -126,12 +126,9 @@ impl Postgres {
     /// # Errors
     /// [`StoreErrorKind::Unavailable`] where the server cannot be reached, or the user may not create a schema.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let client = self.pool.get().await.map_err(|error| unavailable(error))?;
+        let client = self.pool.get().await.map_err(unavailable)?;
         // Without a `BEGIN` of its own, a text of many statements is one transaction.
-        client
-            .batch_execute(MIGRATION)
-            .await
-            .map_err(|error| unavailable(error))
+        client.batch_execute(MIGRATION).await.map_err(unavailable)
     }
 
     /// Ends the run with an answer, inside a transaction of the handler's own: both commit together or not at all.
