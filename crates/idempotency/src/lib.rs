@@ -233,3 +233,6 @@ pub mod future {
 #[cfg(test)]
 #[cfg(feature = "http")]
 mod tests;
+
+#[cfg(feature = "testing")]
+pub mod testing;
