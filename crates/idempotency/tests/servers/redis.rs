@@ -52,15 +52,24 @@ macro_rules! rows {
 
 rows! {
     clock_of_the_client_plays_no_role,
-    late_owner_changes_nothing,
     large_answer_comes_back,
-    mismatch_comes_before_everything_else,
-    overdue_run_is_marked_and_ends_no_more,
-    record_outlives_its_lease,
-    record_past_its_retention_is_none,
-    run_that_nobody_took_goes_on,
-    steps_say_the_same_again,
-    waiting_ends,
+}
+
+mod suite {
+    use super::Test;
+    use seaworthy_idempotency::testing::{Tested, store_suite};
+
+    store_suite! {
+        store: async {
+            let Test { server, store } = Test::new();
+            Tested::passing(store, move |time| {
+                // It runs as long as the store is used.
+                let _ = &server;
+                tokio::time::sleep(time)
+            })
+        },
+        expiry: by_itself,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
