@@ -53,6 +53,7 @@ macro_rules! rows {
 rows! {
     clock_of_the_client_plays_no_role,
     large_answer_comes_back,
+    waiting_ends_with_the_lease,
 }
 
 mod suite {
@@ -84,6 +85,44 @@ async fn one_of_a_hundred_takes_over() {
     let test = Test::new();
     let other = Redis::new(Client::open(test.server.url()).unwrap());
     rows::one_of_a_hundred_takes_over(test.store, other).await;
+}
+
+/// In a cluster a script may touch the key only that it was sent for, and must say so.
+#[tokio::test]
+async fn node_of_a_cluster_takes_every_step() {
+    let test = Test::on(servers::Redis::with(&["--cluster-enabled", "yes"]));
+    let mut connection = test.connection();
+    let all = redis::cmd("CLUSTER")
+        .arg("ADDSLOTSRANGE")
+        .arg(0)
+        .arg(16383)
+        .to_owned();
+    all.exec(&mut connection).unwrap();
+    // Until it has noticed that all is there, a node refuses.
+    let mut claimed = test.store.claim(claim(1, 1)).await;
+    while matches!(&claimed, Err(error) if error.kind() == StoreErrorKind::Unavailable) {
+        claimed = test.store.claim(claim(1, 1)).await;
+    }
+    let (token, _) = granted(claimed);
+    let run = lease(1, 1, token);
+    assert_eq!(test.store.renew(run, MINUTE).await.unwrap(), Held::Yes);
+    test.store
+        .wait(key(1), Duration::from_millis(20))
+        .await
+        .unwrap();
+    let answer = Bytes::from_static(b"answer");
+    test.store.complete(run, answer.clone(), DAY).await.unwrap();
+    assert_eq!(answered(test.store.claim(claim(1, 2)).await), answer);
+    let (token, _) = granted(test.store.claim(claim(2, 1)).await);
+    assert_eq!(
+        test.store.give_up(lease(2, 1, token)).await.unwrap(),
+        Held::Yes
+    );
+    let (token, _) = granted(test.store.claim(claim(2, 1)).await);
+    assert_eq!(
+        test.store.release(lease(2, 1, token)).await.unwrap(),
+        Held::Yes
+    );
 }
 
 #[tokio::test]

@@ -88,6 +88,19 @@ pub(crate) async fn large_answer_comes_back(store: impl Store) {
     assert!(answered(store.claim(claim(1, 2)).await) == answer);
 }
 
+/// Waiting ends with a lease that nobody renews: who waited takes over.
+pub(crate) async fn waiting_ends_with_the_lease(store: impl Store) {
+    granted(
+        store
+            .claim(claim_for(1, 1, Duration::from_millis(30)))
+            .await,
+    );
+    let waits = store.wait(key(1), DAY);
+    let ended = tokio::time::timeout(Duration::from_secs(10), waits).await;
+    ended.expect("the lease is over long before").unwrap();
+    assert_eq!(granted(store.claim(claim(1, 2)).await).1, 2);
+}
+
 /// Everything fails as a store that cannot be reached, and in time.
 pub(crate) async fn everything_is_unavailable(store: &impl Store) {
     let run = lease(1, 1, seaworthy_idempotency::store::Token::from_number(1));
