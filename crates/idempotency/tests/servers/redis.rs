@@ -53,6 +53,7 @@ macro_rules! rows {
 rows! {
     clock_of_the_client_plays_no_role,
     large_answer_comes_back,
+    record_is_kept_as_long_as_its_lease,
     waiting_ends_with_the_lease,
 }
 

@@ -74,6 +74,15 @@ pub(crate) async fn clock_of_the_client_plays_no_role(store: impl Store) {
     assert_eq!(store.renew(run, MINUTE).await.unwrap(), Held::Yes);
 }
 
+/// Pitfall 2: a run keeps its record by its lease, however short the retention.
+pub(crate) async fn record_is_kept_as_long_as_its_lease(store: impl Store) {
+    let mut short = claim(1, 1);
+    short.retention = Duration::ZERO;
+    granted(store.claim(short).await);
+    let running = store.claim(claim(1, 2)).await;
+    assert!(matches!(running, Ok(Claimed::Running { .. })));
+}
+
 /// Five megabytes of all bytes come back as they were.
 pub(crate) async fn large_answer_comes_back(store: impl Store) {
     let answer: Bytes = (0..5_000_000_u32)
