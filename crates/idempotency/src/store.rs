@@ -23,6 +23,11 @@ pub mod postgres;
 #[cfg(feature = "postgres")]
 pub use self::postgres::Postgres;
 
+#[cfg(feature = "redb")]
+mod redb;
+#[cfg(feature = "redb")]
+pub use self::redb::{Redb, RedbBuilder};
+
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(feature = "redis")]

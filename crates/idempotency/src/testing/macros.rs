@@ -5,7 +5,7 @@
 /// | key | what it says |
 /// |---|---|
 /// | `store` | a future of a [`Tested`](crate::testing::Tested) store; one for each test, on the runtime of that test |
-/// | `expiry` | `swept`: what is past its retention is there until [`purge`](crate::Store::purge) removes it. `by_itself`: the store removes it on its own, and `purge` may find nothing |
+/// | `expiry` | `swept`: what is past its retention is there until [`purge`](crate::Store::purge) removes it. `by_itself`: the store removes it on its own too, and `purge` may find nothing |
 ///
 /// Each row draws keys of its own, so that stores of several tests may share a database; where they do, a test may purge what is past of another.
 /// Nothing in it depends on how fast the store is: leases that must hold last an hour, leases that must end are over when [`Tested::passing`](crate::testing::Tested::passing) says so.

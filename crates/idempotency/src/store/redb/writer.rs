@@ -1,0 +1,182 @@
+//! The one thread that owns the file, and the way to it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use redb::Database;
+use seaworthy_core::Moment;
+use tokio::sync::{mpsc, oneshot};
+
+use super::batch::{Batch, Broken, Waiters};
+use super::{NAME, file};
+use crate::store::{StoreError, StoreErrorKind};
+
+/// A step, which gives back what tells its caller once it is on the disk.
+type Job = Box<dyn FnOnce(&mut Batch<'_>) -> Result<Reply, Broken> + Send>;
+type Reply = Box<dyn FnOnce()>;
+
+/// Why the last transaction failed, for those who were in it.
+type Failure = Arc<Mutex<Option<(StoreErrorKind, String)>>>;
+
+pub(super) struct Writer {
+    /// None only while it is dropped.
+    jobs: Option<mpsc::Sender<Job>>,
+    failure: Failure,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How many may wait for the next transaction; more wait outside of the queue.
+const QUEUE: usize = 1024;
+
+/// How many go into one transaction, so that the first of them is not kept waiting by the last.
+const AT_ONCE: usize = 256;
+
+impl Writer {
+    /// Starts the thread, which opens the file and tells the latest time that it has seen.
+    pub(super) async fn open(
+        path: PathBuf,
+        cache_bytes: usize,
+        wall: Moment,
+    ) -> Result<(Self, Moment), StoreError> {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (opened, is_opened) = oneshot::channel();
+        let failure = Failure::default();
+        let open = move || file::open(&path, cache_bytes, wall);
+        let failures = failure.clone();
+        let thread = std::thread::Builder::new().name("idempotency-redb".into());
+        let thread = thread.spawn(move || match open() {
+            Ok((file, seen)) => {
+                // Nobody is there where the opening was given up; then neither is a job.
+                let _ = opened.send(Ok(seen));
+                let mut owner = FileOwner {
+                    file: Some(file),
+                    open: Box::new(move || open().map(|(file, _)| file)),
+                    waiters: Waiters::new(),
+                    failures,
+                };
+                owner.serve(queue);
+            }
+            Err(error) => drop(opened.send(Err(error))),
+        });
+        let thread = thread.map_err(|error| {
+            StoreError::new(NAME, StoreErrorKind::Unavailable).with_source(error)
+        })?;
+        let writer = Self {
+            jobs: Some(jobs),
+            failure,
+            thread: Some(thread),
+        };
+        // A panic while it was opened: the file is not what redb takes it for.
+        let damaged = |_| Err(StoreError::new(NAME, StoreErrorKind::Corrupt));
+        let seen = is_opened.await.unwrap_or_else(damaged)?;
+        Ok((writer, seen))
+    }
+
+    /// Has the step taken in the next transaction, and waits until that is on the disk.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&mut Batch<'_>) -> Result<T, Broken> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, replied) = oneshot::channel();
+        let job: Job = Box::new(move |batch| {
+            let done = step(batch)?;
+            // Whoever has gone does not hear of it.
+            Ok(Box::new(move || drop(reply.send(done))))
+        });
+        let jobs = self.jobs.as_ref();
+        let jobs = jobs.expect("a writer has its queue until it is dropped");
+        if jobs.send(job).await.is_err() {
+            return Err(self.failed());
+        }
+        replied.await.map_err(|_| self.failed())
+    }
+
+    fn failed(&self) -> StoreError {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*failure {
+            Some((kind, text)) => StoreError::new(NAME, *kind).with_source(text.clone()),
+            None => StoreError::new(NAME, StoreErrorKind::Unavailable),
+        }
+    }
+}
+
+/// The thread writes what it has been asked for, and closes the file.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // It has panicked: those who waited have been told.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread owns.
+struct FileOwner {
+    /// None after a failure: redb takes nothing more until it is opened again.
+    file: Option<Database>,
+    open: Box<dyn Fn() -> Result<Database, StoreError>>,
+    waiters: Waiters,
+    failures: Failure,
+}
+
+impl FileOwner {
+    fn serve(&mut self, mut queue: mpsc::Receiver<Job>) {
+        let mut jobs = Vec::with_capacity(AT_ONCE);
+        while queue.blocking_recv_many(&mut jobs, AT_ONCE) > 0 {
+            self.reopen();
+            let Some(file) = &self.file else {
+                jobs.clear();
+                continue;
+            };
+            match write(file, &mut self.waiters, &mut jobs) {
+                Ok(replies) => replies.into_iter().for_each(|reply| reply()),
+                Err(error) => {
+                    self.fail(file::kind(&error), error.to_string());
+                    self.file = None;
+                }
+            }
+            // Those of a transaction that failed learn it by this.
+            jobs.clear();
+        }
+    }
+
+    fn reopen(&mut self) {
+        if self.file.is_none() {
+            match (self.open)() {
+                Ok(file) => self.file = Some(file),
+                Err(error) => self.fail(error.kind(), error.to_string()),
+            }
+        }
+    }
+
+    fn fail(&self, kind: StoreErrorKind, text: String) {
+        let mut failure = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        *failure = Some((kind, text));
+    }
+}
+
+/// Takes all the steps in one transaction, and writes it, unless nothing has changed.
+fn write(
+    file: &Database,
+    waiters: &mut Waiters,
+    jobs: &mut Vec<Job>,
+) -> Result<Vec<Reply>, Broken> {
+    let write = file.begin_write()?;
+    let mut batch = Batch::open(&write, waiters)?;
+    let taken = jobs.drain(..).map(|job| job(&mut batch));
+    let replies = taken.collect::<Result<Vec<_>, _>>()?;
+    let (has_changed, ended) = batch.close()?;
+    if has_changed {
+        write.commit()?;
+    } else {
+        write.abort()?;
+    }
+    for key in ended {
+        if let Some(waiting) = waiters.remove(&key) {
+            waiting.notify_waiters();
+        }
+    }
+    Ok(replies)
+}
