@@ -18,6 +18,7 @@ mod hyper_bodies;
 mod interop;
 mod keyed;
 mod outage;
+mod pay_once;
 mod presets;
 mod probes;
 mod restart;
