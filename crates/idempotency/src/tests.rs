@@ -30,12 +30,15 @@ mod grpc;
 mod keeps;
 mod keys;
 mod leaving;
+mod memory;
 mod mismatch;
 mod outage;
 mod overdue;
 mod plain;
 mod replays;
 mod scopes;
+#[cfg(feature = "tracing")]
+mod spans;
 
 const SECOND: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(30);

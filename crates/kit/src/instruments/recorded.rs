@@ -2,6 +2,7 @@
 
 mod handle;
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use metrics::{Counter, Key, Label, Level, Metadata, Recorder, Unit};
@@ -22,6 +23,8 @@ pub struct Instruments {
     limit: Remembered,
     queue_depth: Remembered,
     retries: Handle<Counter>,
+    /// By result, each made when it first happens: calls with a key have one each, and most have the same few.
+    keyed: RwLock<Vec<(&'static str, Arc<Handle<Counter>>)>>,
 }
 
 impl Instruments {
@@ -49,6 +52,7 @@ impl Instruments {
             limit: Remembered::new(key(names::LIMIT, &[])),
             queue_depth: Remembered::new(key(names::QUEUE_DEPTH, &[])),
             retries: Handle::new(key(names::RETRIES, &[])),
+            keyed: RwLock::default(),
             labels,
         }
     }
@@ -78,7 +82,7 @@ impl Instruments {
     /// Registers the counters of calls with an idempotency key, for each result.
     pub fn publish_keyed(&self, results: &[&'static str]) {
         for result in results {
-            self.count(names::KEYED, &[("result", result)], 0);
+            self.count_keyed(result, 0);
         }
     }
 
@@ -151,7 +155,7 @@ impl Instruments {
             }
             Event::GaveUp { reason, .. } => self.add(names::GAVE_UP, &[("reason", reason)]),
             Event::TimedOut { limit } => self.add(names::TIMEOUTS, &[("limit", limit)]),
-            Event::Keyed { result, .. } => self.add(names::KEYED, &[("result", result)]),
+            Event::Keyed { result, .. } => self.count_keyed(result, 1),
             // Gauges are set by the layer, which knows the present value; an event has that of its moment, and may be late.
             Event::Queued { .. } | Event::LimitChanged { .. } | Event::Ended { .. } => {}
         }
@@ -165,6 +169,28 @@ impl Instruments {
             let labels = [("error.type", kind.as_str()), ("enforced", "false")];
             self.add(names::REFUSED, &labels);
         }
+    }
+
+    fn count_keyed(&self, result: &'static str, times: u64) {
+        let counter = self.keyed_by(result);
+        with_recorder(|recorder| counter.add(recorder, times));
+    }
+
+    fn keyed_by(&self, result: &'static str) -> Arc<Handle<Counter>> {
+        let find = |all: &[(&str, Arc<Handle<Counter>>)]| {
+            let found = all.iter().find(|(name, _)| *name == result);
+            found.map(|(_, counter)| counter.clone())
+        };
+        if let Some(counter) = find(&self.keyed.read().unwrap_or_else(PoisonError::into_inner)) {
+            return counter;
+        }
+        let mut all = self.keyed.write().unwrap_or_else(PoisonError::into_inner);
+        find(&all).unwrap_or_else(|| {
+            let key = key(names::KEYED, &self.labels, &[("result", result)]);
+            let counter = Arc::new(Handle::new(key));
+            all.push((result, counter.clone()));
+            counter
+        })
     }
 
     fn waited(&self, waited: Duration, admitted: bool) {
