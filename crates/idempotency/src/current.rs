@@ -48,6 +48,7 @@ struct Inner {
 }
 
 const REACHED: u8 = 1;
+#[cfg(feature = "http")]
 const FINAL: u8 = 2;
 const DID_NOTHING: u8 = 4;
 const LOST: u8 = 8;
@@ -124,8 +125,9 @@ impl Run {
         self.say(REACHED);
     }
 
-    /// The answer of this run is stored whatever it is: also a 500, or a 429.
-    pub fn is_final(&self) {
+    /// The HTTP answer of this run is stored whatever it is: also a 500, or a 429.
+    #[cfg(feature = "http")]
+    pub fn answer_is_final(&self) {
         self.say(FINAL);
     }
 
@@ -187,6 +189,7 @@ impl Run {
         self.has_said(REACHED)
     }
 
+    #[cfg(feature = "http")]
     pub(crate) fn has_said_final(&self) -> bool {
         self.has_said(FINAL)
     }

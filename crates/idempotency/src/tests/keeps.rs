@@ -54,7 +54,7 @@ async fn handler_marks_an_answer_final() {
         .get::<Run>()
         .unwrap()
         .clone();
-    run.is_final();
+    run.answer_is_final();
     reached.answer(reply(429, "quota of the month"));
     assert_ready!(call.poll()).unwrap();
     assert_eq!(read(bench.answered(payment("k-2"))).0, 429);
