@@ -83,7 +83,7 @@ where
     if phase.has_left() {
         // The caller left while the store was asked, and the handler has not been reached.
         shared.settle(Outcome::Abandoned);
-        shared.forget(lease).await;
+        shared.forget(lease, attempt).await;
         return shared.nobody();
     }
     let run = Run::new(key, lease, attempt, shared.codec.clone());
@@ -147,7 +147,7 @@ impl<D: Store, E> Entry<D, E> {
             }
             Ended::Worked(Worked::Unreached(error)) => {
                 self.settle(outcome_of(&error));
-                self.forget(lease).await;
+                self.forget(lease, run.attempt()).await;
                 Err(error)
             }
             Ended::Worked(Worked::Failed(error)) => {
@@ -201,7 +201,7 @@ impl<D: Store, E> Entry<D, E> {
                 return Ok(finished.response);
             }
             Keep::Forget => {
-                self.forget(lease).await;
+                self.forget(lease, run.attempt()).await;
                 return Ok(finished.response);
             }
         };

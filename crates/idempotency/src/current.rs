@@ -132,6 +132,8 @@ impl Run {
     }
 
     /// This run has done nothing that counts: the key is free again, and the next request with it is the first.
+    ///
+    /// It speaks for itself alone: where it is not the first [`attempt`](Self::attempt), the key stays taken for this request, since an earlier run may have done anything.
     pub fn did_nothing(&self) {
         self.say(DID_NOTHING);
     }

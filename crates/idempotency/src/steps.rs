@@ -51,7 +51,12 @@ impl<D: Store, E> Shared<D, E> {
     }
 
     /// Forgets a run that did nothing; tried again, since a key that is not released is one whose outcome seems unknown.
-    pub(crate) async fn forget(&self, lease: Lease) {
+    ///
+    /// One that was not the first gives up instead: an earlier one may have done anything, and only the record knows of it.
+    pub(crate) async fn forget(&self, lease: Lease, attempt: u32) {
+        if attempt > 1 {
+            return self.give_up(lease).await;
+        }
         self.report(results::RELEASED);
         for pause in PAUSES {
             let step = within(self.rules.store_timeout, self.store.release(lease));

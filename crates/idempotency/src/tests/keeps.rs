@@ -158,6 +158,30 @@ async fn refusal_of_a_layer_before_the_handler_releases_the_key() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn run_that_did_nothing_after_one_that_may_have_leaves_the_record() {
+    // Pitfall 3: the first may have charged, and only the record knows that there was a first.
+    use seaworthy_kit::{Rejection, RejectionKind};
+    let bench = Bench::new();
+    bench.run(payment("k"), reply(500, "after the charge"));
+    let mut call = bench.call(payment("k"));
+    assert_pending!(call.poll());
+    let full = Rejection::new(RejectionKind::BulkheadFull, "pool".into());
+    bench.reached().fail(full);
+    assert!(assert_ready!(call.poll()).is_err());
+    let mut nothing = reply(400, "");
+    nothing.extensions_mut().insert(DidNothing);
+    bench.run(payment("k"), nothing);
+    assert_eq!(bench.store.is(), "overdue");
+    let other = bench.answered(post("k", "{\"amount\":200}"));
+    assert_eq!(problem(other), (422, "key-reused".into()));
+    let mut call = bench.call(payment("k"));
+    assert_pending!(call.poll());
+    let mut reached = bench.reached();
+    let request = reached.request().unwrap();
+    assert_eq!(request.extensions().get::<Run>().unwrap().attempt(), 4);
+}
+
+#[tokio::test(start_paused = true)]
 async fn rejection_that_a_handler_passes_on_is_not_one_of_a_layer_before_it() {
     use seaworthy_kit::{Rejection, RejectionKind};
     let store = TestStore::default();

@@ -23,7 +23,7 @@ use crate::exchange::{Finished, Keep};
 #[expect(clippy::exhaustive_structs, reason = "a mark")]
 pub struct Final;
 
-/// In the extensions of a response: nothing that counts was done, and the next request with the key is the first.
+/// In the extensions of a response: nothing that counts was done, and the next request with the key is the first; see [`Run::did_nothing`].
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "a mark")]
 pub struct DidNothing;
