@@ -15,6 +15,7 @@ mod drain;
 mod grpc;
 mod hops;
 mod hyper_bodies;
+mod idempotency;
 mod interop;
 mod keyed;
 mod outage;

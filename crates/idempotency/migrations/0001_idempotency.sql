@@ -6,26 +6,31 @@
 -- Held until the end of the transaction: "if not exists" alone fails where two create the same at the same moment.
 SELECT pg_advisory_xact_lock(7305804402470480997);
 
-CREATE SCHEMA IF NOT EXISTS seaworthy_idempotency;
+-- Only where it is not there yet: even "if not exists" and a setting that is set already lock the table, and would wait for each handler's transaction, with all others behind them.
+DO $$ BEGIN
+IF to_regclass('seaworthy_idempotency.records') IS NULL THEN
+    CREATE SCHEMA IF NOT EXISTS seaworthy_idempotency;
 
-CREATE TABLE IF NOT EXISTS seaworthy_idempotency.records (
-    -- A digest, as the fingerprint: nothing that a client sent is in here but the answer.
-    key bytea PRIMARY KEY CHECK (octet_length(key) = 32),
-    fingerprint bytea NOT NULL CHECK (octet_length(fingerprint) = 32),
-    state text NOT NULL CHECK (state IN ('running', 'given up', 'completed', 'unknown')),
-    owner bytea NOT NULL CHECK (octet_length(owner) = 16),
-    token bigint NOT NULL CHECK (token > 0),
-    attempt integer NOT NULL CHECK (attempt > 0),
-    lease_until timestamptz NOT NULL,
-    expires_at timestamptz NOT NULL,
-    answer bytea CHECK ((answer IS NOT NULL) = (state = 'completed'))
-);
+    CREATE TABLE seaworthy_idempotency.records (
+        -- A digest, as the fingerprint: nothing that a client sent is in here but the answer.
+        key bytea PRIMARY KEY CHECK (octet_length(key) = 32),
+        fingerprint bytea NOT NULL CHECK (octet_length(fingerprint) = 32),
+        state text NOT NULL CHECK (state IN ('running', 'given up', 'completed', 'unknown')),
+        owner bytea NOT NULL CHECK (octet_length(owner) = 16),
+        token bigint NOT NULL CHECK (token > 0),
+        attempt integer NOT NULL CHECK (attempt > 0),
+        lease_until timestamptz NOT NULL,
+        expires_at timestamptz NOT NULL,
+        answer bytea CHECK ((answer IS NOT NULL) = (state = 'completed'))
+    );
 
--- What is worth compressing is compressed before it comes here.
-ALTER TABLE seaworthy_idempotency.records ALTER COLUMN answer SET STORAGE EXTERNAL;
+    -- What is worth compressing is compressed before it comes here.
+    ALTER TABLE seaworthy_idempotency.records ALTER COLUMN answer SET STORAGE EXTERNAL;
 
--- For `purge`, which removes what is past its retention, the oldest first.
-CREATE INDEX IF NOT EXISTS records_expires_at ON seaworthy_idempotency.records (expires_at);
+    -- For `purge`, which removes what is past its retention, the oldest first.
+    CREATE INDEX records_expires_at ON seaworthy_idempotency.records (expires_at);
+END IF;
+END $$;
 
 -- Asks to run: the one place where a record begins, and where it changes hands.
 --

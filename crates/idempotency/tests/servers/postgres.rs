@@ -226,6 +226,19 @@ async fn many_may_migrate_at_once_and_again() {
     assert_eq!(granted(store.claim(claim(1, 1)).await).1, 1);
 }
 
+/// A service that starts while others take payments must not hold them up, nor wait for them.
+#[tokio::test]
+async fn migration_of_what_is_there_waits_for_no_transaction() {
+    let test = Test::new().await;
+    granted(test.store.claim(claim(1, 1)).await);
+    let mut client = test.client().await;
+    let transaction = client.transaction().await.unwrap();
+    let held = "UPDATE seaworthy_idempotency.records SET attempt = attempt";
+    assert_eq!(transaction.execute(held, &[]).await.unwrap(), 1);
+    let migrated = tokio::time::timeout(Duration::from_secs(20), test.store.migrate()).await;
+    migrated.expect("it waits for nobody").unwrap();
+}
+
 #[tokio::test]
 async fn without_its_schema_the_store_is_unavailable() {
     let server = servers::Postgres::start();
