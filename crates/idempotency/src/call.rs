@@ -17,7 +17,7 @@ use crate::exchange::{Answer, Ask, Asked, Finished, Keep, Key, Replayed, Unasked
 use crate::phase::Phase;
 use crate::refused::Refused;
 use crate::shared::results;
-use crate::store::{Claim, Held, Lease, Store};
+use crate::store::{Claim, Held, Lease, Store, StoreErrorKind};
 use crate::work::{Ended, Worked};
 
 /// A call that has a key.
@@ -209,7 +209,16 @@ impl<D: Store, E> Entry<D, E> {
             self.report(results::UNREADABLE);
             return self.fail_to_store(lease, caller).await;
         };
-        match self.complete(lease, &answer).await {
+        let mut completed = self.complete(lease, &answer).await;
+        if matches!(&completed, Err(error) if error.kind() == StoreErrorKind::Full) {
+            // There is room to say that it was answered: as with an answer that is too long, a repetition runs nothing.
+            let content = self.exchange.not_kept(&finished.response);
+            if let Ok(answer) = run.encode(&content) {
+                self.report(results::NOT_STORED);
+                completed = self.complete(lease, &answer).await;
+            }
+        }
+        match completed {
             Ok(Held::Yes) => Ok(finished.response),
             Ok(Held::Lost) => self.be_late(phase, claim, caller).await,
             Err(_) if self.rules.unprotected => {

@@ -129,6 +129,9 @@ pub trait Answer<Res, C>: Send + Sync + 'static {
         run: &Run,
     ) -> impl Future<Output = Result<Finished<Self::Response>, BoxError>> + Send;
 
+    /// The content that says that there was this answer, and no more: for a store that has no room for it.
+    fn not_kept(&self, response: &Self::Response) -> Vec<u8>;
+
     /// Makes a response of a stored content, which is kept for that long; it is `again` unless this caller is the first that gets it.
     ///
     /// # Errors

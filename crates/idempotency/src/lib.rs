@@ -118,7 +118,7 @@
 //! *A key is released* only where the handler did nothing: the inner service was not ready, a layer before the handler refused, or the answer is marked [`DidNothing`].
 //! Where a run before it was given up or lost its lease, it is given up as well: that one may have done anything.
 //!
-//! *An answer that is too long*, that takes too long, or that is a stream, is sent on, and it is stored that there was one: a repetition is told so, and nothing runs.
+//! *An answer that is too long*, that takes too long, for which the store has no room, or that is a stream, is sent on, and it is stored that there was one: a repetition is told so, and nothing runs.
 //! *An answer that cannot be stored* is not sent: the caller gets 503, since a second run might give it another one.
 //!
 //! *A run holds a lease*, which it renews at a third of its length.

@@ -24,7 +24,7 @@ impl<D: Store, E> Shared<D, E> {
         }
     }
 
-    /// Ends a run with its answer; tries again while the store fails, as long as that is of use to a caller who waits.
+    /// Ends a run with its answer; tries again while the store is not available, as long as that is of use to a caller who waits.
     pub(crate) async fn complete(&self, lease: Lease, answer: &Bytes) -> Result<Held, StoreError> {
         let mut pauses = PAUSES.iter();
         loop {
@@ -32,7 +32,7 @@ impl<D: Store, E> Shared<D, E> {
                 .store
                 .complete(lease, answer.clone(), self.rules.retention);
             match (within(self.rules.store_timeout, step).await, pauses.next()) {
-                (Err(_), Some(pause)) => {
+                (Err(error), Some(pause)) if error.kind() == StoreErrorKind::Unavailable => {
                     self.report(results::STORE_FAILED);
                     sleep(*pause).await;
                 }

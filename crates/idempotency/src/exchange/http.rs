@@ -205,6 +205,10 @@ where
         self.finish_response(response, run).await
     }
 
+    fn not_kept(&self, response: &Self::Response) -> Vec<u8> {
+        content::write_not_kept(response.status())
+    }
+
     fn replay(
         &self,
         content: &Bytes,

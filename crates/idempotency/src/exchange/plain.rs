@@ -166,6 +166,10 @@ where
         })
     }
 
+    fn not_kept(&self, _: &Res) -> Vec<u8> {
+        vec![NOT_KEPT]
+    }
+
     fn replay(&self, content: &Bytes, _: Duration, _: bool) -> Result<Replayed<Res>, Unreadable> {
         match content.split_first() {
             Some((&ANSWER, answer)) => {

@@ -108,3 +108,32 @@ async fn full_store_refuses_new_keys_and_forgets_no_answer() {
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn answer_for_which_there_is_no_room_is_sent_and_never_run_again() {
+    // IK-21, pitfall 13: as with one that is too long.
+    let memory = Memory::builder()
+        .max_bytes(2_000)
+        .answer_room(100)
+        .build()
+        .unwrap();
+    let layer = IdempotencyLayer::http("payments", memory, Scope::global());
+    let layer = layer
+        .overdue_runs_again()
+        .compress_above(usize::MAX)
+        .build()
+        .unwrap();
+    let (inner, remote) = Inner::new();
+    let mut first = call(&layer, &inner, payment("k"));
+    assert_pending!(first.poll());
+    let large = "x".repeat(10_000);
+    remote.next_call().unwrap().answer(reply(201, &large));
+    assert_eq!(
+        read(assert_ready!(first.poll()).unwrap()),
+        (201, false, large)
+    );
+    let mut again = call(&layer, &inner, payment("k"));
+    let refused = assert_ready!(again.poll()).unwrap();
+    assert_eq!(problem(refused), (409, "outcome-known-not-stored".into()));
+    assert_eq!(remote.counts().calls, 1);
+}
