@@ -157,7 +157,7 @@ where
     (status, replayed, String::from_utf8(body.to_vec()).unwrap())
 }
 
-/// The last part of a problem's type, with its status.
+/// The last part of a problem's type, with its status: IK-17, checked for every refusal that a test meets.
 fn problem(response: Out) -> (u16, String) {
     assert_eq!(
         response.headers()["content-type"],

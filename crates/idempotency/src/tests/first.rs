@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn second_request_with_a_key_gets_the_answer_of_the_first() {
-    // IK-8, IK-14: the original carries no mark, its repetition does.
+    // IK-8, IK-14: the original carries no mark, its repetition does. IK-23: and it takes nothing of what stands inside.
     let bench = Bench::new();
     let mut created = reply(201, "charge 1");
     created
