@@ -113,6 +113,8 @@ impl Postgres {
     }
 
     /// How long a step may take, a connection included; two seconds unless set: a server in the same place answers a thousand times as fast, and a client of a payment still waits then.
+    ///
+    /// A claim that waits for another transaction is ended by the server after one second; with less than that here, it may still be granted after it was given up, as with a lost reply.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

@@ -2,7 +2,8 @@
 //!
 //! A record is one hash, named by the prefix and the digest in hexadecimal, and each step is one Lua script that touches this key alone: it is atomic, and at home in a cluster.
 //! The scripts are told by their digest; a server that does not know them, because it was restarted or its scripts were flushed, is sent the text instead, which it keeps.
-//! Time is the server's.
+//! Time is the server's, `TIME`.
+//! Where it jumps ahead, leases end early, and the token keeps the late run from ending its record; where it is set back, or a replica with another clock takes over, they end that much late.
 //! Redis itself forgets a record when its retention is over, so there is nothing to purge.
 //!
 //! # Connection
