@@ -57,6 +57,15 @@ impl<A> Record<A> {
         record
     }
 
+    /// What the one is told whose claim has begun it; asked again, a lease of nothing would be over.
+    #[must_use]
+    pub const fn begun(&self) -> Claimed<'_, A> {
+        Claimed::Run {
+            token: self.token,
+            attempt: self.attempt,
+        }
+    }
+
     /// Asks to run, and says what is known where that may not be.
     ///
     /// In this order: a record past its retention is begun anew; another fingerprint is a mismatch; an answer or an unknown outcome is told; the same owner in a run that holds gets its run again; a lease that holds is another's; what is overdue is taken over or marked, as the claim says.
@@ -157,7 +166,8 @@ impl<A> Record<A> {
     /// Whether its retention is over: then it is as if it were not there.
     #[must_use]
     pub fn is_past(&self, now: Moment) -> bool {
-        now >= self.expiry
+        // What was kept for no time at all does not come back with a clock that was set back.
+        now.max(self.written) >= self.expiry
     }
 
     /// When its retention is over, as things are.
@@ -204,10 +214,7 @@ impl<A> Record<A> {
     /// What the one is told whose claim has just been granted, or would have been.
     fn claimed(&self, now: Moment) -> Claimed<'_, A> {
         match self.state {
-            State::Running { .. } => Claimed::Run {
-                token: self.token,
-                attempt: self.attempt,
-            },
+            State::Running { .. } => self.begun(),
             _ => self.told(now),
         }
     }

@@ -107,8 +107,20 @@ fn lease_and_retention_of_nothing_hold_nothing() {
     let nothing = Claim::new([7; 32], 1, Duration::ZERO, Duration::ZERO);
     let mut record = Record::<Answer>::begin(&nothing, T0);
     assert!(record.is_past(T0));
+    let first = Claimed::Run {
+        token: 1,
+        attempt: 1,
+    };
+    assert_eq!(record.begun(), first);
     assert!(matches!(
         record.claim(&claim(2), T0),
         Claimed::Run { token: 1, .. }
     ));
+}
+
+#[test]
+fn what_was_kept_for_no_time_does_not_come_back_with_the_clock() {
+    let mut record = begun();
+    assert!(record.complete(FIRST, "paid", Duration::ZERO, at(5)));
+    assert!(record.is_past(at(5)) && record.is_past(at(4)));
 }

@@ -6,7 +6,9 @@ use core::time::Duration;
 use super::{Claim, Claimed, HEAD, Overdue, Record, Run};
 use crate::Moment;
 
+mod acts;
 mod clocks;
+mod model;
 mod order;
 mod runs;
 

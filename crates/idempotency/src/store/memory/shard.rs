@@ -46,11 +46,11 @@ impl Shard {
             let step = |record: &mut Record<Bytes>| record.claim(claim, now).into();
             return slot.change(key, step, &mut self.order, room);
         }
-        let mut record = Record::begin(claim, now);
+        let record = Record::begin(claim, now);
         if !room.take_entry(room.cost(&record)) {
             return Err(Full);
         }
-        let claimed = record.claim(claim, now).into();
+        let claimed = record.begun().into();
         self.order.insert((record.expiry(), key));
         let waiters = None;
         self.records.insert(key, Slot { record, waiters });

@@ -64,17 +64,16 @@ impl<'a> Batch<'a> {
             Ok(before) => before,
             Err(corrupt) => return Ok(Err(corrupt)),
         };
-        let is_new = before.is_none();
-        let mut record = match &before {
-            Some(before) => before.clone(),
-            None => Record::begin(&asked, now),
-        };
-        let claimed = record.claim(&asked, now).into();
-        self.put(&claim.key, before.as_ref(), &record, now)?;
-        if is_new {
+        let Some(before) = before else {
+            let record = Record::begin(&asked, now);
+            self.put(&claim.key, None, &record, now)?;
             // More than one for each that comes in, so that it catches up.
             self.remove_past(now, 2)?;
-        }
+            return Ok(Ok(record.begun().into()));
+        };
+        let mut record = before.clone();
+        let claimed = record.claim(&asked, now).into();
+        self.put(&claim.key, Some(&before), &record, now)?;
         Ok(Ok(claimed))
     }
 
