@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::store::{Fingerprint, Owner, StoreErrorKind};
 
+mod failing;
 mod files;
 mod killed;
 #[cfg(feature = "testing")]

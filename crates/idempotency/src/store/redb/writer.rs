@@ -13,7 +13,7 @@ use super::{NAME, file};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// A step, which gives back what tells its caller once it is on the disk.
-type Job = Box<dyn FnOnce(&mut Batch<'_>) -> Result<Reply, Broken> + Send>;
+type Job = Box<dyn FnOnce(&mut Batch<'_>) -> (Reply, Option<Broken>) + Send>;
 type Reply = Box<dyn FnOnce()>;
 
 /// Why the last transaction failed, for those who were in it.
@@ -80,9 +80,11 @@ impl Writer {
     ) -> Result<T, StoreError> {
         let (reply, replied) = oneshot::channel();
         let job: Job = Box::new(move |batch| {
-            let done = step(batch)?;
-            // Whoever has gone does not hear of it.
-            Ok(Box::new(move || drop(reply.send(done))))
+            match step(batch) {
+                // Whoever has gone does not hear of it.
+                Ok(done) => (Box::new(move || drop(reply.send(done))), None),
+                Err(broken) => (Box::new(move || drop(reply)), Some(broken)),
+            }
         });
         let jobs = self.jobs.as_ref();
         let jobs = jobs.expect("a writer has its queue until it is dropped");
@@ -130,14 +132,16 @@ impl FileOwner {
                 jobs.clear();
                 continue;
             };
-            match write(file, &mut self.waiters, &mut jobs) {
-                Ok(replies) => replies.into_iter().for_each(|reply| reply()),
+            let mut replies = Vec::with_capacity(jobs.len());
+            match write(file, &mut self.waiters, &mut jobs, &mut replies) {
+                Ok(()) => replies.drain(..).for_each(|reply| reply()),
                 Err(error) => {
                     self.fail(file::kind(&error), error.to_string());
                     self.file = None;
                 }
             }
-            // Those of a transaction that failed learn it by this.
+            // Those of a transaction that failed learn it by this, and so not before it is said why.
+            replies.clear();
             jobs.clear();
         }
     }
@@ -162,11 +166,24 @@ fn write(
     file: &Database,
     waiters: &mut Waiters,
     jobs: &mut Vec<Job>,
-) -> Result<Vec<Reply>, Broken> {
+    replies: &mut Vec<Reply>,
+) -> Result<(), Broken> {
     let write = file.begin_write()?;
     let mut batch = Batch::open(&write, waiters)?;
-    let taken = jobs.drain(..).map(|job| job(&mut batch));
-    let replies = taken.collect::<Result<Vec<_>, _>>()?;
+    let mut broken = None;
+    for job in jobs.drain(..) {
+        let reply = if broken.is_none() {
+            let (reply, error) = job(&mut batch);
+            broken = error;
+            reply
+        } else {
+            Box::new(move || drop(job))
+        };
+        replies.push(reply);
+    }
+    if let Some(broken) = broken {
+        return Err(broken);
+    }
     let (has_changed, ended) = batch.close()?;
     if has_changed {
         write.commit()?;
@@ -178,5 +195,32 @@ fn write(
             waiting.notify_waiters();
         }
     }
-    Ok(replies)
+    Ok(())
+}
+
+#[cfg(test)]
+impl Writer {
+    /// One whose file is opened again by `open`.
+    pub(super) fn serving(
+        file: Database,
+        open: impl Fn() -> Result<Database, StoreError> + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let failure = Failure::default();
+        let failures = failure.clone();
+        let thread = std::thread::Builder::new().spawn(move || {
+            let mut owner = FileOwner {
+                file: Some(file),
+                open: Box::new(open),
+                waiters: Waiters::new(),
+                failures,
+            };
+            owner.serve(queue);
+        })?;
+        Ok(Self {
+            jobs: Some(jobs),
+            failure,
+            thread: Some(thread),
+        })
+    }
 }

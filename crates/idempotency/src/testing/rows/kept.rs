@@ -94,6 +94,8 @@ impl<S: Store> Tested<S> {
         }
         let (lease, _) = self.run(claim(key())).await;
         assert_eq!(self.complete(lease, b"paid").await, Held::Yes);
+        // What was to go soon, and was then kept longer, is not past.
+        let renewed = self.fleeting_renewed().await;
         self.pass_short().await;
         assert_eq!(self.purge(0).await, 0);
         let mut removed = 0;
@@ -115,5 +117,6 @@ impl<S: Store> Tested<S> {
             assert_eq!(self.run(claim(key)).await.1, 2, "it was not past");
         }
         self.assert_answer(lease.key, b"paid").await;
+        self.assert_running(renewed.key).await;
     }
 }
