@@ -205,3 +205,16 @@ async fn inner_service_that_is_never_ready_releases_the_key() {
     assert_eq!(bench.store.is(), "absent");
     assert_eq!(bench.results(), ["released"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn handler_that_says_that_it_did_nothing_releases_its_key() {
+    let bench = Bench::new();
+    let mut call = bench.call(payment("k"));
+    assert_pending!(call.poll());
+    let mut reached = bench.reached();
+    let request = reached.request().unwrap();
+    request.extensions().get::<Run>().unwrap().did_nothing();
+    reached.answer(reply(400, "amount"));
+    assert_eq!(read(assert_ready!(call.poll()).unwrap()).0, 400);
+    assert_eq!(bench.store.is(), "absent");
+}

@@ -140,6 +140,8 @@ async fn handler_that_commits_by_itself_is_believed() {
             let run = current().expect("inside of a run");
             let (mut head, ()) = Response::new(()).into_parts();
             head.status = StatusCode::CREATED;
+            // The mark is the layer's, whatever a handler says.
+            head.headers.insert("idempotent-replayed", "true".parse()?);
             head.headers.insert("location", "/v1/payments/1".parse()?);
             let answer = run.answer(&head, b"committed")?;
             let lease = run.lease();

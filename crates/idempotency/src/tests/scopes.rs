@@ -126,3 +126,16 @@ async fn authorisation_outside_of_the_layer_is_asked_before_every_replay() {
     let refused: Result<_, BoxError> = guarded(true).oneshot(payment("k")).await;
     assert_eq!(read(refused.unwrap()), (401, false, String::new()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_caller_is_called_as_the_global_scope_is() {
+    // Two layers over one store, of which one has a caller with an unlucky name.
+    let bench = Bench::new();
+    bench.run(payment("k"), reply(200, "everybody's"));
+    let scope = Scope::by(|_| Some("global"));
+    let layer = IdempotencyLayer::http("payments", bench.store.clone(), scope);
+    let other = layer.overdue_runs_again().build().unwrap();
+    let other = Bench::of(bench.store, other);
+    let theirs = other.run(payment("k"), reply(200, "theirs"));
+    assert!(!read(theirs).1);
+}
