@@ -17,6 +17,7 @@ use crate::{
     cashier::{Cashier, NotPaid, Why},
     faults::Breakable,
     fields::Fields,
+    keys,
     payment::{NewPayment, Payment, Status},
     problem::{Problem, no_such_method, no_such_path},
     telemetry::Telemetry,
@@ -50,7 +51,7 @@ pub(crate) fn router(cashier: Cashier, telemetry: Telemetry, breakable: Vec<Brea
 }
 
 async fn create(State(api): State<Api>, body: Body) -> Result<Response, Problem> {
-    let new = NewPayment::from_fields(Fields::read(body).await?)?;
+    let new = input(body).await.inspect_err(|_| keys::free())?;
     let started = Instant::now();
     let paid = api.cashier.pay(new).await;
     metrics::histogram!("payment_duration_seconds").record(started.elapsed());
@@ -60,6 +61,10 @@ async fn create(State(api): State<Api>, body: Body) -> Result<Response, Problem>
         _ => StatusCode::OK,
     };
     Ok((status, Json(payment)).into_response())
+}
+
+async fn input(body: Body) -> Result<NewPayment, Problem> {
+    NewPayment::from_fields(Fields::read(body).await?)
 }
 
 async fn read(
@@ -103,6 +108,7 @@ async fn status(State(api): State<Api>) -> Json<Value> {
         "circuits": guards.circuits(),
         "bulkheads": guards.bulkheads(),
         "retries": guards.retries(),
+        "keys": guards.keys(),
         "queue": { "waiting": queue.len(), "capacity": queue.capacity() },
         "payments": payments,
         "upstreams": breakable.collect::<Vec<_>>(),

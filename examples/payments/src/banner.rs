@@ -38,6 +38,7 @@ impl fmt::Display for Banner<'_> {
             Some(gateway) => {
                 writeln!(f, "  card gateway           http://{gateway}/charge")?;
                 writeln!(f, "  card gateway faults    http://{gateway}/faults")?;
+                writeln!(f, "  card gateway charges   http://{gateway}/charges")?;
             }
             None => writeln!(
                 f,
@@ -50,10 +51,17 @@ impl fmt::Display for Banner<'_> {
             "  fraud service (gRPC)   {fraud}  fraud.v1.Fraud, with reflection"
         )?;
         writeln!(f, "  fraud service faults   http://{fraud_faults}/faults")?;
+        writeln!(f, "  idempotency keys       in {}", self.0.key_store())?;
         writeln!(f, "\nMake a payment:")?;
         writeln!(
             f,
             "  curl -s http://{http}/v1/payments -d \
+             '{{\"amount\":99.99,\"currency\":\"USD\",\"card_token\":\"tok_visa\"}}'"
+        )?;
+        writeln!(f, "\nPay once, however often this is sent:")?;
+        writeln!(
+            f,
+            "  curl -si http://{http}/v1/payments -H 'Idempotency-Key: order-1' -d \
              '{{\"amount\":99.99,\"currency\":\"USD\",\"card_token\":\"tok_visa\"}}'"
         )?;
         if let Some(gateway) = addresses.gateway.map(reachable) {

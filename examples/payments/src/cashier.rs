@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::{
+    keys,
     payment::{FraudCheck, NewPayment, Payment, Status},
     queue::Queue,
     store::Store,
@@ -47,11 +48,20 @@ struct Running<'a> {
 }
 
 impl Cashier {
+    /// Under a key this may be called again: when the answer of an earlier call was an error, or
+    /// was lost with its process. What is known by then is not done again, and the charge has the
+    /// same name each time.
+    ///
     /// # Cancel safety
     /// Dropped before the charge, the payment has failed; dropped during it, the payment is
     /// `unknown`, since only the gateway knows. A payment that was queued stays queued.
     pub(crate) async fn pay(&self, new: NewPayment) -> Result<Payment, NotPaid> {
-        let payment = Payment::new(&new);
+        let payment = Payment::new(&new, keys::payment_id(&new));
+        if let Some(known) = self.store.get(&payment.payment_id)
+            && known.status.is_answer()
+        {
+            return Ok(known);
+        }
         let charge = Charge {
             payment_id: payment.payment_id.clone(),
             payment: new,

@@ -10,8 +10,8 @@ use std::{
 };
 
 use axum::{Router, http::Uri, serve::ListenerExt};
-use seaworthy::bulkhead::BulkheadHandle;
 use tokio::{
+    join,
     net::TcpListener,
     select,
     sync::watch,
@@ -30,6 +30,8 @@ use crate::{
     flags::Flags,
     fraud::FraudService,
     gateway, grpc,
+    guards::PaymentGuards,
+    key_store::{KeyStore, OpenError, purge},
     problem::{no_such_method, no_such_path},
     proto::{FRAUD, PAYMENTS, fraud::fraud_server::FraudServer},
     queue::{self, Queue, queue},
@@ -44,11 +46,12 @@ use crate::{
 pub struct Demo {
     addresses: Addresses,
     gateway_url: Uri,
+    key_store: KeyStore,
     /// The payments API; ends when `drain` is dropped and every connection is over.
     front: JoinSet<()>,
     drain: watch::Sender<()>,
     /// Knows which payments are running.
-    payments: BulkheadHandle,
+    payments: PaymentGuards,
     queue: Queue,
     /// What the payments API needs to finish: the upstreams and the queue. Aborted when dropped.
     back: JoinSet<()>,
@@ -91,6 +94,8 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+    /// Idempotency keys cannot be kept where `--store` says.
+    Store(OpenError),
     /// Anything else.
     Other(BoxError),
 }
@@ -109,7 +114,8 @@ impl Demo {
     /// Listens on every address, then serves.
     ///
     /// # Errors
-    /// Fails if an address is taken, or the process has another recorder for metrics.
+    /// Fails if an address is taken, if the store of the keys is not there, or if the process has
+    /// another recorder for metrics.
     pub async fn start(flags: &Flags) -> Result<Self, StartError> {
         let telemetry = Telemetry::install().map_err(StartError::other)?;
         // Everything is listened on before anything is served: a port that is taken is told at
@@ -160,13 +166,15 @@ impl Demo {
             );
         back.spawn(fraud.serve_grpc(fraud_server, pending()));
 
-        let stack = Stack::new(addresses.fraud).map_err(StartError::Other)?;
+        let keys = flags.store.open().await.map_err(StartError::Store)?;
+        let stack = Stack::new(addresses.fraud, keys).map_err(StartError::Other)?;
         stack.guards.publish();
         let upstreams = Upstreams::new(stack.clone(), &gateway_url).map_err(StartError::other)?;
         let store = Store::new();
         let (queue, waiting) = queue(queue::CAPACITY);
         back.spawn(waiting.work(upstreams.clone(), store.clone()));
         back.spawn(telemetry.clone().upkeep());
+        back.spawn(purge(stack.guards.payment.keys.handle.clone()));
 
         let cashier = Cashier {
             upstreams,
@@ -190,9 +198,10 @@ impl Demo {
         Ok(Self {
             addresses,
             gateway_url,
+            key_store: flags.store.clone(),
             front,
             drain,
-            payments: stack.guards.payment.bulkhead,
+            payments: stack.guards.payment,
             queue,
             back,
         })
@@ -208,6 +217,12 @@ impl Demo {
     #[must_use]
     pub fn gateway_url(&self) -> &Uri {
         &self.gateway_url
+    }
+
+    /// Where idempotency keys are kept.
+    #[must_use]
+    pub fn key_store(&self) -> &KeyStore {
+        &self.key_store
     }
 
     /// How many payments wait in the queue.
@@ -232,12 +247,13 @@ impl Demo {
         // likes, with half a request or a stream of reflection.
         let paid = async {
             sleep(MOMENT).await;
-            payments.drain().await;
+            join!(payments.bulkhead.drain(), payments.keys.handle.drain());
             sleep(MOMENT).await;
         };
         let over = async {
             select! {
-                _ = front.join_all() => {}
+                // Payments with a key outlive their connection.
+                _ = front.join_all() => payments.keys.handle.drain().await,
                 () = paid => {}
             }
         };
@@ -337,6 +353,7 @@ impl fmt::Display for StartError {
                 };
                 write!(f, "cannot listen on {address} ({purpose}): {why}")
             }
+            Self::Store(error) => error.fmt(f),
             Self::Other(error) => write!(f, "cannot start: {error}"),
         }
     }
@@ -346,6 +363,7 @@ impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Listen { error, .. } => Some(error),
+            Self::Store(error) => error.source(),
             Self::Other(error) => Some(error.as_ref()),
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::problem::Problem;
 
 /// A payment is a few hundred bytes; this leaves room for a hundred times that.
-const MAX_BODY: usize = 64 * 1024;
+pub(crate) const MAX_BODY: usize = 64 * 1024;
 
 /// So much of what is too large is read all the same: many clients write all of their request
 /// before they read, and one that is cut off never sees why.

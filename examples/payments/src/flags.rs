@@ -1,9 +1,11 @@
-//! The command line: where to listen, and whether an outside card gateway is charged.
+//! The command line: where to listen, whether an outside card gateway is charged, and where keys are kept.
 
 use std::net::SocketAddr;
 
 use axum::http::Uri;
 use clap::Parser;
+
+use crate::key_store::KeyStore;
 
 /// A payments service that survives its upstreams: the seaworthy demo.
 ///
@@ -29,6 +31,11 @@ pub struct Flags {
     /// started
     #[arg(long, value_name = "URL", value_parser = gateway_url)]
     pub gateway: Option<Uri>,
+
+    /// Where idempotency keys are kept, with the answers to them: `memory`, `redb:PATH`,
+    /// `redis://HOST:PORT` or `postgres://USER@HOST/DATABASE`
+    #[arg(long, value_name = "STORE", default_value = "memory")]
+    pub store: KeyStore,
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -6,6 +6,7 @@ use tower::ServiceExt;
 
 use crate::{
     cashier::{Cashier, NotPaid, Why},
+    keys,
     payment::{self, NewPayment},
     proto::payments::{
         CreatePaymentRequest, FraudCheck, GetPaymentRequest, Payment, Status as PaymentStatus,
@@ -55,6 +56,7 @@ impl payments_server::Payments for PaymentsService {
             idempotency_key,
         };
         if let Some((name, why)) = new.wrong().first() {
+            keys::free();
             return Err(Status::invalid_argument(format!("{name} {why}")));
         }
         let payment = self.cashier.pay(new).await?;

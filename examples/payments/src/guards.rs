@@ -1,6 +1,12 @@
 //! What can be seen of the layers while they work, and how the queue hears of the gateway's circuit.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use seaworthy::{
     Event, Subscription,
@@ -11,6 +17,8 @@ use seaworthy::{
 };
 use serde::Serialize;
 use tokio::sync::watch;
+
+use crate::stack::KeysHandle;
 
 /// The handles of every layer in the stack; shared by its clones.
 #[derive(Clone, Debug)]
@@ -23,6 +31,7 @@ pub(crate) struct Guards {
 #[derive(Clone, Debug)]
 pub(crate) struct PaymentGuards {
     pub(crate) deadline: DeadlineHandle,
+    pub(crate) keys: KeysWatch,
     pub(crate) bulkhead: BulkheadHandle,
 }
 
@@ -71,6 +80,36 @@ pub(crate) struct RetryStatus {
     gave_up: u64,
 }
 
+/// What became of payments with a key, as the page shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct KeysStatus {
+    name: String,
+    running: usize,
+    /// Of those, the ones whose caller has left.
+    detached: usize,
+    ran: u64,
+    replayed: u64,
+    refused: u64,
+    /// Those that were refused because the store is away.
+    unavailable: u64,
+}
+
+/// Counts what becomes of payments with a key; shared by its clones.
+#[derive(Clone, Debug)]
+pub(crate) struct KeysWatch {
+    pub(crate) handle: KeysHandle,
+    counts: Arc<KeyCounts>,
+    _listener: Arc<Subscription>,
+}
+
+#[derive(Debug, Default)]
+struct KeyCounts {
+    ran: AtomicU64,
+    replayed: AtomicU64,
+    refused: AtomicU64,
+    unavailable: AtomicU64,
+}
+
 /// Tells when a circuit closes.
 #[derive(Debug)]
 pub(crate) struct CircuitWatch {
@@ -90,6 +129,7 @@ impl Guards {
             fraud,
         } = self;
         payment.deadline.publish();
+        payment.keys.handle.publish();
         payment.bulkhead.publish();
         gateway.circuit.publish();
         gateway.retry.publish();
@@ -125,6 +165,10 @@ impl Guards {
         })
     }
 
+    pub(crate) fn keys(&self) -> [KeysStatus; 1] {
+        [self.payment.keys.status()]
+    }
+
     pub(crate) fn retries(&self) -> [RetryStatus; 1] {
         let seen = self.gateway.retry.snapshot();
         [RetryStatus {
@@ -132,6 +176,54 @@ impl Guards {
             retries: seen.retries,
             gave_up: seen.gave_up,
         }]
+    }
+}
+
+// ===== impl KeysWatch =====
+
+impl KeysWatch {
+    pub(crate) fn new(handle: KeysHandle) -> Self {
+        let counts = Arc::<KeyCounts>::default();
+        let listener = handle.subscribe({
+            let counts = counts.clone();
+            move |report| {
+                if let Event::Keyed { result, .. } = report.event {
+                    counts.count(result);
+                }
+            }
+        });
+        Self {
+            handle,
+            counts,
+            _listener: Arc::new(listener),
+        }
+    }
+
+    fn status(&self) -> KeysStatus {
+        let seen = self.handle.snapshot();
+        let counts = &self.counts;
+        KeysStatus {
+            name: seen.name,
+            running: seen.in_flight,
+            detached: seen.detached,
+            ran: counts.ran.load(Relaxed),
+            replayed: counts.replayed.load(Relaxed),
+            refused: counts.refused.load(Relaxed),
+            unavailable: counts.unavailable.load(Relaxed),
+        }
+    }
+}
+
+impl KeyCounts {
+    fn count(&self, result: &str) {
+        let counter = match result {
+            "ran" | "ran_again" => &self.ran,
+            "replayed" => &self.replayed,
+            "key_malformed" | "key_reused" | "in_progress" | "caller_unknown" => &self.refused,
+            "store_unavailable" => &self.unavailable,
+            _ => return,
+        };
+        counter.fetch_add(1, Relaxed);
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::{fields::Fields, problem::Problem};
+use crate::{fields::Fields, keys, problem::Problem};
 
 /// What a caller asks for, checked.
 #[derive(Clone, PartialEq)]
@@ -114,12 +114,19 @@ impl NewPayment {
                 Some(_) | None => {}
             }
         }
+        if let Some(key) = &self.idempotency_key {
+            if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+                wrong.push(("idempotency_key", "is to be visible ASCII, without spaces"));
+            } else if keys::is_key(key) && !keys::is_current(key) {
+                wrong.push(("idempotency_key", "is not the key in the header"));
+            }
+        }
         wrong
     }
 }
 
 /// The length that most stores give to a key or a token.
-const MAX_TEXT: usize = 255;
+pub(crate) const MAX_TEXT: usize = 255;
 
 /// Without the token: whoever holds it can charge the card.
 impl fmt::Debug for NewPayment {
@@ -134,9 +141,9 @@ impl fmt::Debug for NewPayment {
 // ===== impl Payment =====
 
 impl Payment {
-    pub(crate) fn new(new: &NewPayment) -> Self {
+    pub(crate) fn new(new: &NewPayment, payment_id: String) -> Self {
         Self {
-            payment_id: format!("pay_{:032x}", fastrand::u128(..)),
+            payment_id,
             status: Status::Processing,
             message: None,
             amount: new.amount,
@@ -159,6 +166,11 @@ impl Status {
         Self::Failed,
         Self::Unknown,
     ];
+
+    /// Whether there is nothing to try again: the payment has come to its end, or will.
+    pub(crate) fn is_answer(self) -> bool {
+        matches!(self, Self::Queued | Self::Approved | Self::Declined)
+    }
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {

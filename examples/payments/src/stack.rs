@@ -3,14 +3,14 @@
 //! The one file where the layers go in; the rest of the demo is an ordinary service.
 //!
 //! ```text
-//! a payment ─▶ edge ─▶ deadline ─▶ bulkhead ─▶ the cashier
-//!                                                │
-//!                ┌───────────────────────────────┤
-//!                ▼                               ▼
-//!   edge ─▶ circuit ─▶ timeout      circuit ─▶ retry ─▶ bulkhead ─▶ timeout
-//!                         │                                            │
-//!                         ▼                                            ▼
-//!                   fraud service                                 card gateway
+//! a payment ─▶ edge ─▶ deadline ─▶ keys ─▶ bulkhead ─▶ the cashier
+//!                                                         │
+//!                ┌────────────────────────────────────────┤
+//!                ▼                                        ▼
+//!   edge ─▶ circuit ─▶ timeout               circuit ─▶ retry ─▶ bulkhead ─▶ timeout
+//!                         │                                                     │
+//!                         ▼                                                     ▼
+//!                   fraud service                                          card gateway
 //! ```
 
 use std::{convert::Infallible, error::Error, iter, net::SocketAddr, time::Duration};
@@ -31,14 +31,16 @@ use seaworthy::{
     bulkhead::{BulkheadLayer, Queued},
     circuit_breaker::CircuitBreakerLayer,
     http::{Http, RespondLayer, deadline_header::DeadlineHeaders, replay::ReplayBody},
+    idempotency::{IdempotencyHandle, IdempotencyLayer, Scope, exchange, store::AnyStore},
     retry::RetryLayer,
     timeout::{DeadlineLayer, TimeoutLayer},
 };
 use tonic::transport::{Channel, Endpoint};
-use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
+use tower::{Service, ServiceBuilder, filter::AsyncFilterLayer, util::BoxCloneSyncService};
 
 use crate::{
-    guards::{FraudGuards, GatewayGuards, Guards, PaymentGuards},
+    guards::{FraudGuards, GatewayGuards, Guards, KeysWatch, PaymentGuards},
+    keys,
     upstreams::ChargeError,
 };
 
@@ -46,8 +48,13 @@ use crate::{
 pub(crate) type PaymentLayer = (
     RespondLayer,
     DeadlineLayer<Http, DeadlineHeaders>,
+    AsyncFilterLayer<keys::FindKey>,
+    IdempotencyLayer<AnyStore, exchange::http::Http>,
     BulkheadLayer<Http, Queued>,
 );
+
+/// A view of what runs under a key.
+pub(crate) type KeysHandle = IdempotencyHandle<AnyStore, exchange::http::Http>;
 
 /// Calls the card gateway.
 pub(crate) type GatewayService =
@@ -83,14 +90,33 @@ const CHECK_LIMIT: Duration = Duration::from_secs(1);
 /// How long a call waits for a slot of a bulkhead.
 const SLOT_WAIT: Duration = Duration::from_secs(1);
 
+/// For how long a key stays taken after the process that ran it was killed. Short, so that you need
+/// not wait long for your next try; a real service leaves it at the default, 30 seconds.
+const KEY_LEASE: Duration = Duration::from_secs(5);
+
 /// What guards the payments API. HTTP and gRPC use one value, and so share its slots.
-fn payments() -> Result<(PaymentLayer, PaymentGuards), InvalidConfig> {
+fn payments(store: AnyStore) -> Result<(PaymentLayer, PaymentGuards), InvalidConfig> {
     // Outermost: makes answers of what the layers below refuse.
     let edge = RespondLayer::new();
 
-    // Outside of the bulkhead: the wait for a slot is part of the time that a payment has. All
-    // that is called inside, down to each attempt at the gateway, is cut by what is left of it.
+    // Outside of the keys: it limits how long a caller waits, their store included. It does not
+    // come between a charge and its record: a payment with a key that is cut here goes on without
+    // its caller. What is called inside, down to each attempt at the gateway, then still ends by
+    // this deadline, which travels along.
+    // Outside of the bulkhead: the wait for a slot is part of the time that a payment has.
     let deadline = DeadlineLayer::http("payment").max(PAYMENT_LIMIT).build()?;
+
+    // A key may stand in the body as well, which the layer of the keys does not understand.
+    let find_key = AsyncFilterLayer::new(keys::find as keys::FindKey);
+
+    // Outside of the bulkhead, and of whatever else limits payments: a payment that is sent again
+    // is answered without a slot, and one that finds no slot has not begun, so that its key is
+    // free for the next try.
+    let keys = IdempotencyLayer::http("payment", store, Scope::by(keys::caller))
+        // The gateway charges once under one key, and `Payment::new` finds the same one again.
+        .overdue_runs_again()
+        .lease(KEY_LEASE)
+        .build()?;
 
     // Innermost: refuses before the cashier has begun what would be in vain.
     let bulkhead = BulkheadLayer::http("payment")
@@ -100,9 +126,10 @@ fn payments() -> Result<(PaymentLayer, PaymentGuards), InvalidConfig> {
 
     let guards = PaymentGuards {
         deadline: deadline.handle(),
+        keys: KeysWatch::new(keys.handle()),
         bulkhead: bulkhead.handle(),
     };
-    Ok(((edge, deadline, bulkhead), guards))
+    Ok(((edge, deadline, find_key, keys, bulkhead), guards))
 }
 
 /// What guards the card gateway, and us from it.
@@ -245,7 +272,7 @@ impl Stack {
     ///
     /// # Errors
     /// If an option cannot work.
-    pub(crate) fn new(fraud: SocketAddr) -> Result<Self, BoxError> {
+    pub(crate) fn new(fraud: SocketAddr, store: AnyStore) -> Result<Self, BoxError> {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_LIMIT));
@@ -254,14 +281,14 @@ impl Stack {
             .connect_timeout(CONNECT_LIMIT)
             .tcp_nodelay(true)
             .connect_lazy();
-        Ok(Self::over(client, channel)?)
+        Ok(Self::over(client, channel, store)?)
     }
 
     /// Over whatever calls the upstreams: sockets, or a test's closures.
     ///
     /// # Errors
     /// If an option cannot work.
-    pub(crate) fn over<G, F>(client: G, channel: F) -> Result<Self, InvalidConfig>
+    pub(crate) fn over<G, F>(client: G, channel: F, store: AnyStore) -> Result<Self, InvalidConfig>
     where
         G: Service<Attempt> + Clone + Send + Sync + 'static,
         G::Response: IntoResponse,
@@ -271,7 +298,7 @@ impl Stack {
         F::Error: Into<BoxError>,
         F::Future: Send,
     {
-        let (payment_layer, payment_guards) = payments()?;
+        let (payment_layer, payment_guards) = payments(store)?;
         let (gateway, gateway_guards) = gateway(client)?;
         let (fraud, fraud_guards) = fraud(channel)?;
         Ok(Self {

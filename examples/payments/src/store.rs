@@ -45,12 +45,19 @@ impl Store {
         }
     }
 
+    /// Adds a payment, or begins it anew: one with a key has the same id in every attempt.
     pub(crate) fn insert(&self, payment: Payment) {
         let mut payments = self.lock();
-        payments.make_room();
+        let id = payment.payment_id.clone();
         payments.counts[payment.status as usize] += 1;
-        payments.ids.push_back(payment.payment_id.clone());
-        payments.by_id.insert(payment.payment_id.clone(), payment);
+        if let Some(known) = payments.by_id.get_mut(&id) {
+            let before = std::mem::replace(known, payment).status;
+            payments.counts[before as usize] -= 1;
+            return;
+        }
+        payments.make_room();
+        payments.ids.push_back(id.clone());
+        payments.by_id.insert(id, payment);
     }
 
     /// Changes a payment and answers what it is now; `None` if it is not there (any more).
@@ -114,7 +121,7 @@ impl Payments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payment::NewPayment;
+    use crate::{keys, payment::NewPayment};
 
     fn payment(status: Status) -> Payment {
         let new = NewPayment {
@@ -126,7 +133,7 @@ mod tests {
         };
         Payment {
             status,
-            ..Payment::new(&new)
+            ..Payment::new(&new, keys::payment_id(&new))
         }
     }
 
@@ -169,6 +176,26 @@ mod tests {
                 .iter()
                 .all(|payment| store.get(&payment.payment_id).is_some())
         );
+    }
+
+    #[test]
+    fn payment_that_begins_anew_is_there_once() {
+        let store = Store::with_capacity(2);
+        let first = payment(Status::Unknown);
+        store.insert(first.clone());
+        let again = Payment {
+            status: Status::Processing,
+            ..first.clone()
+        };
+        store.insert(again.clone());
+        assert_eq!(store.get(&first.payment_id), Some(again));
+        assert_eq!(count(&store, Status::Unknown), 0);
+        assert_eq!(count(&store, Status::Processing), 1);
+        // It takes one place, not two.
+        let other = payment(Status::Approved);
+        store.insert(other.clone());
+        assert!(store.get(&other.payment_id).is_some());
+        assert_eq!(store.lock().ids.len(), 2);
     }
 
     #[test]

@@ -184,7 +184,7 @@ fn charge_id(body: &[u8]) -> Result<Option<String>, serde_json::Error> {
 }
 
 /// An error with all that led to it.
-fn causes(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
     let causes: Vec<_> = iter::successors(Some(error), |&error| error.source())
         .map(ToString::to_string)
         .collect();

@@ -36,7 +36,7 @@ impl Test {
     }
 
     /// Takes every slot, and every place in the queue, of the bulkhead for payments.
-    fn fill_the_bulkhead(&self) -> Vec<JoinHandle<Result<(), BoxError>>> {
+    pub(super) fn fill_the_bulkhead(&self) -> Vec<JoinHandle<Result<(), BoxError>>> {
         let payment = &self.stack().guards.payment.bulkhead;
         let hold = || {
             let payment = payment.clone();
@@ -46,7 +46,7 @@ impl Test {
     }
 }
 
-fn visa_over_grpc() -> CreatePaymentRequest {
+pub(super) fn visa_over_grpc() -> CreatePaymentRequest {
     CreatePaymentRequest {
         amount: 1.0,
         currency: "USD".to_owned(),

@@ -12,7 +12,11 @@ use axum::{
     http::{Response, StatusCode},
     response::IntoResponse,
 };
-use seaworthy::{BoxError, circuit_breaker::CircuitBreakerHandle};
+use seaworthy::{
+    BoxError,
+    circuit_breaker::CircuitBreakerHandle,
+    idempotency::store::{AnyStore, Memory},
+};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep},
@@ -34,8 +38,11 @@ use crate::{
 };
 
 mod cashier;
+mod keys;
+mod keys_in_bodies;
 mod limits;
 mod queue_worker;
+mod remote;
 
 /// What the gateway does with the next charges.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +80,10 @@ const SECOND: Duration = Duration::from_secs(1);
 
 impl Test {
     fn start(capacity: usize) -> Self {
+        Self::with_keys(capacity, AnyStore::new(Memory::new()))
+    }
+
+    fn with_keys(capacity: usize, keys: AnyStore) -> Self {
         let gateway = Arc::new(Mutex::new(OK));
         let fraud = Arc::new(Mutex::new(Fraud::Away));
         let seen = Arc::<Mutex<BTreeMap<String, usize>>>::default();
@@ -113,7 +124,7 @@ impl Test {
                 }
             }
         });
-        let stack = Stack::over(client, channel).unwrap();
+        let stack = Stack::over(client, channel, keys).unwrap();
         let upstreams = Upstreams::new(stack, &"http://gateway.example".parse().unwrap()).unwrap();
         let store = Store::new();
         let (queue, waiting) = queue(capacity);

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod once;
+mod stores;
+
 use std::net::SocketAddr;
 
 use axum::{
@@ -53,6 +56,11 @@ const VISA: &str = r#"{"amount":99.99,"currency":"USD","card_token":"tok_visa"}"
 
 impl Test {
     async fn start(gateway: Option<&str>) -> Self {
+        let gateway = gateway.map(|url| ["--gateway", url]);
+        Self::start_with(gateway.as_ref().map_or(&[], |flag| flag)).await
+    }
+
+    async fn start_with(flags: &[&str]) -> Self {
         let any = "127.0.0.1:0";
         let mut arguments = vec![
             "payments",
@@ -63,7 +71,7 @@ impl Test {
             "--gateway-listen",
             any,
         ];
-        arguments.extend(gateway.iter().flat_map(|gateway| ["--gateway", gateway]));
+        arguments.extend(flags);
         let demo = Demo::start(&Flags::parse_from(arguments)).await.unwrap();
         Self {
             demo,
