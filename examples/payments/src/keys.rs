@@ -44,43 +44,52 @@ pub(crate) fn caller(head: &Head<'_>) -> Option<Vec<u8>> {
 /// Where there is no `Idempotency-Key`, the field `idempotency_key` of the body is it.
 pub(crate) fn find(request: Request<Body>) -> BoxFuture<'static, Result<Request<Body>, BoxError>> {
     Box::pin(async {
-        if request.headers().contains_key(&IDEMPOTENCY_KEY) {
-            return Ok(request);
-        }
         let (mut head, body) = request.into_parts();
-        let (body, start) = peek(body).await;
-        let key = if grpc::is_grpc(&head.headers) {
-            key_of_message(&start)
-        } else {
-            key_of_object(&start)
-        };
-        if let Some(key) = key.filter(|key| is_key(key))
-            && let Ok(key) = HeaderValue::from_str(&quoted(&key))
-        {
-            head.headers.insert(&IDEMPOTENCY_KEY, key);
+        let (body, whole) = peek(body).await;
+        let is_grpc = grpc::is_grpc(&head.headers);
+        if let Some(whole) = whole {
+            if !head.headers.contains_key(&IDEMPOTENCY_KEY)
+                && let Some(key) = key_of(&whole, is_grpc)
+                && let Ok(key) = HeaderValue::from_str(&quoted(&key))
+            {
+                head.headers.insert(&IDEMPOTENCY_KEY, key);
+            }
+        } else if !is_grpc {
+            // The handler refuses it whatever its key, and reads it to its end, so that a client
+            // that writes before it reads hears why. The layer of the keys would hang up.
+            head.headers.remove(&IDEMPOTENCY_KEY);
         }
         Ok(Request::from_parts(head, body))
     })
 }
 
-/// A body, and all of it, unless it is too long for a payment or breaks off: then that is for the
-/// handler to say.
-async fn peek(body: Body) -> (Body, Bytes) {
+/// A body, and all of it, unless it is too long for a payment or breaks off.
+async fn peek(body: Body) -> (Body, Option<Bytes>) {
     let mut rest = body.into_data_stream();
     let mut pieces = Vec::new();
     let mut length = 0;
     while length <= MAX_BODY
         && let Some(piece) = rest.next().await
     {
-        length += piece.as_ref().map_or(usize::MAX / 2, Bytes::len);
+        length += piece.as_ref().map_or(MAX_BODY + 1, Bytes::len);
         pieces.push(piece);
     }
     if length > MAX_BODY {
         let whole = stream::iter(pieces).chain(rest);
-        return (Body::from_stream(whole), Bytes::new());
+        return (Body::from_stream(whole), None);
     }
     let bytes: Bytes = pieces.into_iter().flatten().flatten().collect();
-    (Body::from(bytes.clone()), bytes)
+    (Body::from(bytes.clone()), Some(bytes))
+}
+
+/// What is no key is for the handler to refuse, which names the field.
+fn key_of(body: &[u8], is_grpc: bool) -> Option<String> {
+    let key = if is_grpc {
+        key_of_message(body)
+    } else {
+        key_of_object(body)
+    };
+    key.filter(|key| is_key(key))
 }
 
 fn key_of_object(body: &[u8]) -> Option<String> {
@@ -102,7 +111,7 @@ fn key_of_message(body: &[u8]) -> Option<String> {
     CreatePaymentRequest::decode(message).ok()?.idempotency_key
 }
 
-/// What is none is for the handler to refuse, which names the field.
+/// Whether it can be one at all.
 pub(crate) fn is_key(key: &str) -> bool {
     (1..=MAX_TEXT).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -183,12 +183,16 @@ fn charge_id(body: &[u8]) -> Result<Option<String>, serde_json::Error> {
         .map(str::to_owned))
 }
 
-/// An error with all that led to it.
+/// An error with all that led to it, once each: many an error repeats its cause.
 pub(crate) fn causes(error: &(dyn Error + 'static)) -> String {
-    let causes: Vec<_> = iter::successors(Some(error), |&error| error.source())
-        .map(ToString::to_string)
-        .collect();
-    causes.join(": ")
+    let mut told = error.to_string();
+    for cause in iter::successors(error.source(), |&error| error.source()) {
+        let cause = cause.to_string();
+        if !told.ends_with(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
 }
 
 /// Far more than a gateway has to say about a charge.

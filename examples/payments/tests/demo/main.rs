@@ -262,20 +262,22 @@ async fn every_other_error_is_a_problem_too() {
         .await
         .assert_problem(413, "too large");
 
-    // A client that writes everything before it reads anything hears of it as well.
-    let mut stream = TcpStream::connect(test.demo.addresses().http)
-        .await
-        .unwrap();
-    let length = 10_000_000;
-    let head = format!(
-        "POST /v1/payments HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream.write_all(&vec![b' '; length]).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
-    assert!(answer.contains("application/problem+json"), "{answer}");
+    // A client that writes everything before it reads anything hears of it as well, key or not.
+    for key in ["", "idempotency-key: k\r\n"] {
+        let mut stream = TcpStream::connect(test.demo.addresses().http)
+            .await
+            .unwrap();
+        let length = 10_000_000;
+        let head = format!(
+            "POST /v1/payments HTTP/1.1\r\nhost: x\r\n{key}content-length: {length}\r\nconnection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b' '; length]).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+        assert!(answer.contains("application/problem+json"), "{answer}");
+    }
 
     for (method, path, status) in [
         (Method::GET, "/v1/payments/pay_none", 404),
