@@ -131,7 +131,7 @@ impl<D: Store, E> Entry<D, E> {
             Ended::Worked(Worked::Recovered(content)) => {
                 self.report(results::RECOVERED);
                 self.settle(Outcome::Success);
-                let Ok(answer) = run.encode(&content) else {
+                let Ok(answer) = run.encode(content) else {
                     return self.fail_to_store(lease, caller).await;
                 };
                 match self.complete(lease, &answer).await {
@@ -205,7 +205,7 @@ impl<D: Store, E> Entry<D, E> {
                 return Ok(finished.response);
             }
         };
-        let Ok(answer) = run.encode(&content) else {
+        let Ok(answer) = run.encode(content) else {
             self.report(results::UNREADABLE);
             return self.fail_to_store(lease, caller).await;
         };
@@ -213,7 +213,7 @@ impl<D: Store, E> Entry<D, E> {
         if matches!(&completed, Err(error) if error.kind() == StoreErrorKind::Full) {
             // There is room to say that it was answered: as with an answer that is too long, a repetition runs nothing.
             let content = self.exchange.not_kept(&finished.response);
-            if let Ok(answer) = run.encode(&content) {
+            if let Ok(answer) = run.encode(content) {
                 self.report(results::NOT_STORED);
                 completed = self.complete(lease, &answer).await;
             }

@@ -12,7 +12,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::cipher::Cipher;
 use crate::store::RecordKey;
@@ -44,32 +44,24 @@ impl Codec {
     ///
     /// # Errors
     /// If the cipher fails.
-    pub(crate) fn encode(&self, record: RecordKey, content: &[u8]) -> Result<Bytes, Unreadable> {
-        let compressed = self.compress(content);
+    pub(crate) fn encode(
+        &self,
+        record: RecordKey,
+        mut content: Vec<u8>,
+    ) -> Result<Bytes, Unreadable> {
         let mut form = 0;
-        let mut out = BytesMut::with_capacity(6 + content.len());
-        out.put_u8(VERSION);
-        match &compressed {
-            Some(compressed) => {
-                form |= COMPRESSED;
-                out.put_u8(form);
-                out.put_u32(content.len() as u32);
-                out.put_slice(compressed);
-            }
-            None => {
-                out.put_u8(form);
-                out.put_slice(content);
-            }
+        if let Some(compressed) = self.compress(&content) {
+            form |= COMPRESSED;
+            let length = (content.len() as u32).to_be_bytes();
+            content = [&length[..], &compressed].concat();
         }
-        let Some(cipher) = &self.cipher else {
-            return Ok(out.freeze());
-        };
-        let head = [VERSION, form | SEALED];
-        let sealed = cipher.seal(&bound_to(record, head), &out[2..])?;
-        let mut out = BytesMut::with_capacity(2 + sealed.len());
-        out.put_slice(&head);
-        out.put_slice(&sealed);
-        Ok(out.freeze())
+        if let Some(cipher) = &self.cipher {
+            form |= SEALED;
+            content = cipher.seal(&bound_to(record, [VERSION, form]), &content)?;
+        }
+        // In the buffer that is there: most answers are small, and neither compressed nor sealed.
+        content.splice(..0, [VERSION, form]);
+        Ok(content.into())
     }
 
     /// The content of bytes that a store kept.

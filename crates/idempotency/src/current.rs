@@ -155,7 +155,7 @@ impl Run {
     #[cfg(feature = "http")]
     pub fn answer(&self, head: &http::response::Parts, body: &[u8]) -> Result<Bytes, Unreadable> {
         let filter = self.0.filter.get_or_init(Arc::default);
-        self.encode(&write_content(
+        self.encode(write_content(
             filter,
             head.status,
             &head.headers,
@@ -176,10 +176,10 @@ impl Run {
     /// If the cipher of the layer fails.
     pub fn answer_of(&self, content: &[u8]) -> Result<Bytes, Unreadable> {
         let content = [&[crate::exchange::ANSWER], content].concat();
-        self.encode(&content)
+        self.encode(content)
     }
 
-    pub(crate) fn encode(&self, content: &[u8]) -> Result<Bytes, Unreadable> {
+    pub(crate) fn encode(&self, content: Vec<u8>) -> Result<Bytes, Unreadable> {
         self.0.codec.encode(self.0.lease.key, content)
     }
 

@@ -193,8 +193,13 @@ fn is_from_before(head: &http::response::Parts, run: &Run) -> bool {
 /// Whether the body has no end that is worth waiting for, or is none.
 fn is_stream(head: &http::response::Parts) -> bool {
     let of_events = |kind: &http::HeaderValue| {
-        let kind = kind.as_bytes().to_ascii_lowercase();
-        kind.starts_with(b"text/event-stream") || kind.starts_with(b"multipart/x-mixed-replace")
+        let kind = kind.as_bytes();
+        ["text/event-stream", "multipart/x-mixed-replace"]
+            .iter()
+            .any(|stream| {
+                let kind = kind.get(..stream.len());
+                kind.is_some_and(|kind| kind.eq_ignore_ascii_case(stream.as_bytes()))
+            })
     };
     head.status.is_informational()
         || head.extensions.get::<Streaming>().is_some()
