@@ -6,6 +6,7 @@
 
 mod breaker;
 mod bulkhead;
+mod idempotency;
 mod inner;
 mod single;
 mod stack;
@@ -17,7 +18,7 @@ use benches::{Case, Cost, measure};
 /// A case of the table: its name, and who takes part in it.
 type Row = (&'static str, fn() -> Vec<Case<'static>>);
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 12] = [
     ("breaker-closed", breaker::closed),
     ("breaker-open", breaker::open),
     ("breaker-slow-rule", breaker::slow_rule),
@@ -29,6 +30,7 @@ const ROWS: [Row; 11] = [
     ("timeout", single::timeout),
     ("stack", stack::plain),
     ("stack-http", stack::http),
+    ("idempotency", idempotency::first),
 ];
 
 fn main() {

@@ -98,23 +98,29 @@ pub(crate) fn http() -> Vec<Case<'static>> {
     );
     let mut ours = seaworthy!(http, Page);
     vec![
-        Case::new("bare", move || exchange(&mut bare)),
-        Case::new("tower", move || exchange(&mut tower)),
-        Case::new("tower-resilience", move || exchange(&mut resilience)),
-        Case::new("seaworthy", move || exchange(&mut ours)),
+        Case::new("bare", move || exchange(&mut bare, ping())),
+        Case::new("tower", move || exchange(&mut tower, ping())),
+        Case::new("tower-resilience", move || {
+            exchange(&mut resilience, ping())
+        }),
+        Case::new("seaworthy", move || exchange(&mut ours, ping())),
     ]
 }
 
-/// One request, and its response read to the end of its body.
-fn exchange<S, B>(service: &mut S) -> usize
+fn ping() -> Request<Full<Bytes>> {
+    Request::new(Full::from("ping"))
+}
+
+/// The request, and its response read to the end of its body.
+pub(crate) fn exchange<S, B>(service: &mut S, request: Request<Full<Bytes>>) -> usize
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>>,
     S::Error: std::fmt::Debug,
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Debug,
 {
-    let request = Request::new(Full::from("ping"));
     let response = drive(service, request).expect("the page is always there");
+    assert_eq!(response.status(), 200);
     let mut body = pin!(response.into_body());
     let mut cx = Context::from_waker(Waker::noop());
     let mut read = 0;
