@@ -1,6 +1,7 @@
 //! Sixty-four clients over real servers: the layer, beside the same client crate that sends the same scripts or statements and nothing else.
 
 use std::future::Future;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -52,6 +53,10 @@ pub(crate) fn run() {
         )
         .await;
 
+        let port = server.address().port().to_string();
+        let sets = ["-p", &port, "-c", "64", "-n", "100000", "-q", "-t", "set"];
+        tell("redis-benchmark", &sets);
+
         let server = servers::Postgres::start();
         let config: tokio_postgres::Config = server.url().parse().expect("a URL");
         let store = Postgres::without_tls(config.clone(), CONNECTIONS);
@@ -66,7 +71,32 @@ pub(crate) fn run() {
             || statements.clone().pay(),
         )
         .await;
+        let url = server.url();
+        tell("pgbench", &["--initialize", "--quiet", &url]);
+        let updates = ["--no-vacuum", "--client=64", "--jobs=2", "--time=3", &url];
+        tell("pgbench", &updates);
     });
+}
+
+/// What the server's own benchmark reaches, for information: the last line that it prints.
+fn tell(program: &str, arguments: &[&str]) {
+    let folders = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten();
+    let debian = folders.filter_map(|folder| Some(folder.ok()?.path().join("bin").join(program)));
+    let paths = std::iter::once(program.into()).chain(debian);
+    let mut tried = paths.filter_map(|path| Command::new(path).args(arguments).output().ok());
+    match tried.next() {
+        Some(output) => {
+            let said = String::from_utf8_lossy(&output.stdout);
+            // It overwrites its own line while it runs.
+            let line = said
+                .split(['\r', '\n'])
+                .rfind(|line| !line.trim().is_empty());
+            println!("{program:24} {}", line.unwrap_or("has nothing to say"));
+        }
+        None => println!("{program:24} is not installed"),
+    }
 }
 
 fn ours(store: impl Store) -> Router {
