@@ -9,6 +9,9 @@ pub mod architecture {}
 #[doc = include_str!("errors.md")]
 pub mod errors {}
 
+#[doc = include_str!("failures.md")]
+pub mod failures {}
+
 #[doc = include_str!("metrics.md")]
 pub mod metrics {}
 
@@ -20,6 +23,9 @@ pub mod performance {}
 
 #[doc = include_str!("simulation.md")]
 pub mod simulation {}
+
+#[doc = include_str!("stores.md")]
+pub mod stores {}
 
 /// The cookbook: a page for each layer, and for each framework that they go into.
 pub mod cookbook {
@@ -37,6 +43,9 @@ pub mod cookbook {
 
     #[doc = include_str!("cookbook/idempotency.md")]
     pub mod idempotency {}
+
+    #[doc = include_str!("cookbook/pay-once.md")]
+    pub mod pay_once {}
 
     #[doc = include_str!("cookbook/axum.md")]
     pub mod axum {}

@@ -66,7 +66,7 @@ pub(crate) enum Step<Res> {
 impl<T, A, R> Parts<T, A, R> {
     /// Whether this response ends the call without anything to be decided or noted.
     ///
-    /// What [`conclude`](Self::conclude) would find out, for the calls that need not go there.
+    /// What [`conclude`](Call::conclude) would find out, for the calls that need not go there.
     #[inline(always)]
     pub(crate) fn is_final<Res>(&self, gate: &RetryGate, response: &Res) -> bool
     where

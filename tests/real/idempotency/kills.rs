@@ -107,6 +107,10 @@ async fn lane(lane: usize, seed: u64, steps: &[&str], store: &str, options: &[&s
 }
 
 /// All lanes, each with a store of its own where the store is one process's alone.
+#[expect(
+    clippy::print_stderr,
+    reason = "whoever sees it fail runs it again with this seed"
+)]
 async fn kill(steps: &[&str], store: impl Fn(usize) -> String, options: &[&str]) {
     let seed = seed();
     eprintln!("seed {seed}");

@@ -35,6 +35,33 @@ async fn caller_that_leaves_finds_its_answer_when_it_comes_back() {
     }
 }
 
+/// The charge and the answer are in one transaction, which goes on without its caller.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn caller_that_leaves_a_transaction_finds_its_answer_when_it_comes_back() {
+    let postgres = servers::Postgres::start();
+    let options = [&OPTIONS[..], &["--in-transaction"]].concat();
+    for step in ["begun", "charged", "completed", "committed"] {
+        let control = Control::start().await;
+        let shop = Shop::start(&control, &postgres.url(), &options).await;
+        control.stop_at(step);
+        let first = tokio::spawn({
+            let url = shop.url();
+            async move { pay(&url, step, step).await }
+        });
+        within("the step", control.stopped()).await;
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        control.go_on();
+        let answer = shop.pay_until_answered(step, step).await;
+        assert_eq!(
+            (answer.status, answer.replayed),
+            (StatusCode::OK, true),
+            "{step}"
+        );
+        assert_eq!(shop.charged(step).await, 1, "{step}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn body_that_breaks_off_claims_nothing() {
     let control = Control::start().await;
@@ -65,6 +92,20 @@ async fn handler_that_panics_leaves_a_key_that_runs_again() {
         charges[0].key, charges[1].key,
         "which is one to the gateway"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handler_that_panics_in_its_transaction_has_charged_nothing() {
+    let postgres = servers::Postgres::start();
+    let control = Control::start().await;
+    let options = [&OPTIONS[..], &["--in-transaction"]].concat();
+    let shop = Shop::start(&control, &postgres.url(), &options).await;
+    let first = shop.pay("key", "panics-once").await;
+    assert!(first.is_none_or(|first| first.status.is_server_error()));
+    assert_eq!(shop.charged("panics-once").await, 0, "it was undone");
+    let answer = shop.pay_until_answered("key", "panics-once").await;
+    assert_eq!((answer.status, answer.replayed), (StatusCode::OK, false));
+    assert_eq!(shop.charged("panics-once").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

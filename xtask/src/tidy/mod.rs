@@ -7,6 +7,7 @@ mod manifests;
 mod metrics;
 mod msrv;
 mod options;
+mod proofs;
 mod rust;
 mod tokens;
 mod tree;
@@ -39,6 +40,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String> {
     findings.extend(docs::check(workspace, &tree));
     findings.extend(metrics::check(&tree));
     findings.extend(options::check(workspace, &tree));
+    findings.extend(proofs::check(&tree));
     findings.extend(changelog::check(&tree));
     findings.extend(manifests::check(workspace, &tree));
     findings.extend(msrv::check(workspace, &reach));

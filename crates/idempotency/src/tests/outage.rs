@@ -100,6 +100,39 @@ async fn answer_that_cannot_be_stored_is_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn store_that_lost_its_data_runs_again_with_the_same_child_keys() {
+    // The layer cannot know better; the callee does.
+    let bench = Bench::new();
+    let mut children = Vec::new();
+    for _ in 0..2 {
+        let mut call = bench.call(payment("k"));
+        assert_pending!(call.poll());
+        let mut reached = bench.reached();
+        let request = reached.request().unwrap();
+        let run = request.extensions().get::<Run>().unwrap();
+        assert_eq!(run.attempt(), 1);
+        children.push(run.child("charge"));
+        reached.answer(reply(200, "charge"));
+        let answer = assert_ready!(call.poll()).unwrap();
+        assert_eq!(read(answer), (200, false, "charge".into()));
+        bench.store.forget();
+    }
+    assert_eq!(children[0], children[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn store_that_lost_its_data_during_a_run_refuses_its_answer() {
+    let bench = Bench::new();
+    let mut call = bench.call(payment("k"));
+    assert_pending!(call.poll());
+    bench.store.forget();
+    bench.reached().answer(reply(200, "unsaid"));
+    let answer = assert_ready!(call.poll()).unwrap();
+    assert_eq!(problem(answer), (409, "outcome-unknown".into()));
+    assert!(bench.results().contains(&"late"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn stored_answer_that_is_damaged_runs_nothing() {
     let bench = Bench::new();
     bench.run(payment("k"), reply(200, "charge"));

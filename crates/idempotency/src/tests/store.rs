@@ -102,6 +102,11 @@ impl TestStore {
         }
     }
 
+    /// As after a restart without a disk, or a failover to a replica that was behind.
+    pub(super) fn forget(&self) {
+        self.lock().records.clear();
+    }
+
     /// What the one record is.
     pub(super) fn is(&self) -> &'static str {
         let state = self.lock();
