@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use seaworthy_kit::clock;
 use tokio::time::{Instant, sleep};
 
 use crate::phase::Phase;
@@ -78,7 +79,8 @@ impl<'a, D, E> Waiter<'a, D, E> {
         if shared.rules.wait.is_zero() || !shared.waiting.take() {
             return None;
         }
-        let until = Instant::now() + shared.rules.wait;
+        // Saturating: a wait may be as long as a `Duration` can be.
+        let until = clock::instant(clock::now() + shared.rules.wait);
         Some(Self { shared, until })
     }
 }

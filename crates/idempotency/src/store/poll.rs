@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use seaworthy_kit::clock;
+use tokio::time::{sleep, timeout_at};
 
 use super::StoreError;
 
@@ -30,7 +31,7 @@ pub(super) async fn wait<F>(
 where
     F: Future<Output = Result<Duration, StoreError>>,
 {
-    let until = Instant::now() + limit;
+    let until = clock::instant(clock::now() + limit);
     let asked = timeout_at(until, async {
         let mut pause = poll.first;
         loop {

@@ -46,7 +46,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use deadpool_postgres::{Manager, Pool};
-use tokio::time::Instant;
+use seaworthy_kit::clock;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Config, NoTls, Row, Transaction};
 
@@ -174,7 +174,7 @@ impl Postgres {
         statement: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Row, StoreError> {
-        let until = Instant::now() + self.timeout;
+        let until = clock::instant(clock::now() + self.timeout);
         lent::run(&self.pool, statement, parameters, until)
             .await
             .map_err(error_of)

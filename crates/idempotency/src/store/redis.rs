@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use ::redis::{Client, Cmd, RedisError, Value};
 use bytes::Bytes;
-use tokio::time::Instant;
+use seaworthy_kit::clock;
 
 use self::wire::{Failure, Lua, Wire};
 use super::poll::{self, Poll};
@@ -98,7 +98,7 @@ impl Redis {
             command.arg(&name);
             arguments(command);
         };
-        let until = Instant::now() + self.timeout;
+        let until = clock::instant(clock::now() + self.timeout);
         self.wire
             .run(script, arguments, until)
             .await

@@ -36,6 +36,21 @@ async fn waiting_request_gets_the_answer_of_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn wait_without_an_end_waits() {
+    let bench = Bench::with(|options| options.wait(Duration::MAX));
+    let mut first = bench.call(payment("k"));
+    assert_pending!(first.poll());
+    let mut second = bench.call(payment("k"));
+    assert_pending!(second.poll());
+    bench.reached().answer(reply(201, "charge"));
+    assert_ready!(first.poll()).unwrap();
+    assert_pending!(second.poll());
+    tokio::time::advance(SECOND).await;
+    let second = assert_ready!(second.poll()).unwrap();
+    assert_eq!(read(second), (201, true, "charge".into()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn wait_ends_at_its_limit() {
     let bench = Bench::with(|options| options.wait(2 * SECOND));
     let mut first = bench.call(payment("k"));

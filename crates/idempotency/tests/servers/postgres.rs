@@ -65,7 +65,7 @@ macro_rules! rows {
         #[tokio::test]
         async fn $row() {
             let test = Test::new().await;
-            rows::$row(test.store).await;
+            rows::$row(test.store.timeout(Duration::MAX)).await;
         }
     )*};
 }
@@ -74,6 +74,7 @@ rows! {
     clock_of_the_client_plays_no_role,
     large_answer_comes_back,
     record_is_kept_as_long_as_its_lease,
+    wait_without_an_end_ends_with_the_run,
     waiting_ends_with_the_lease,
 }
 

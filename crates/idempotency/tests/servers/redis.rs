@@ -45,7 +45,7 @@ macro_rules! rows {
         #[tokio::test]
         async fn $row() {
             let test = Test::new();
-            rows::$row(test.store).await;
+            rows::$row(test.store.timeout(Duration::MAX)).await;
         }
     )*};
 }
@@ -54,6 +54,7 @@ rows! {
     clock_of_the_client_plays_no_role,
     large_answer_comes_back,
     record_is_kept_as_long_as_its_lease,
+    wait_without_an_end_ends_with_the_run,
     waiting_ends_with_the_lease,
 }
 

@@ -127,3 +127,12 @@ pub(crate) async fn everything_is_unavailable(store: &impl Store) {
     assert_eq!(kinds, [StoreErrorKind::Unavailable; 4]);
     assert!(began.elapsed() < Duration::from_secs(10));
 }
+
+/// A limit may be as long as a `Duration` can be.
+pub(crate) async fn wait_without_an_end_ends_with_the_run(store: impl Store) {
+    let (token, _) = granted(store.claim(claim(1, 1)).await);
+    let released = async { store.release(lease(1, 1, token)).await };
+    let (waited, released) = tokio::join!(store.wait(key(1), Duration::MAX), released);
+    waited.unwrap();
+    assert_eq!(released.unwrap(), Held::Yes);
+}
