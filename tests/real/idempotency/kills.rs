@@ -45,7 +45,12 @@ async fn lane(lane: usize, seed: u64, steps: &[&str], store: &str, options: &[&s
     let control = Control::start().await;
     let mut draws = fastrand::Rng::with_seed(seed.wrapping_add(lane as u64));
     for kill in 0..KILLS / LANES {
-        let step = steps[draws.usize(..steps.len())];
+        // Each step once, and then by chance.
+        let number = kill * LANES + lane;
+        let step = match steps.get(number) {
+            Some(step) => step,
+            None => steps[draws.usize(..steps.len())],
+        };
         let context = format!("seed {seed}, lane {lane}, kill {kill} at {step}, over {store}");
         let key = format!("key-{seed}-{lane}-{kill}");
         let card = format!("card-{seed}-{lane}-{kill}");

@@ -82,6 +82,20 @@ async fn late_owner_cannot_commit_its_payment() {
     assert!(matches!(running, Ok(Claimed::Running { .. })));
 }
 
+/// A record that is gone, purged or lost, is nobody's.
+#[tokio::test]
+async fn payment_without_its_record_cannot_be_committed() {
+    let (test, mut client) = ready().await;
+    let (token, _) = granted(test.store.claim(claim(1, 1)).await);
+    let forget = "DELETE FROM seaworthy_idempotency.records";
+    assert_eq!(client.execute(forget, &[]).await.unwrap(), 1);
+    let transaction = client.transaction().await.unwrap();
+    let lost = pay(&test, &transaction, lease(1, 1, token)).await;
+    assert!(matches!(lost, Err(CompleteError::Lost)));
+    let _ = transaction.commit().await;
+    assert_eq!(payments(&client).await, 0);
+}
+
 /// The record is locked from the completion to the commit: a takeover waits, and then finds the answer.
 #[tokio::test]
 async fn takeover_waits_for_the_commit() {
