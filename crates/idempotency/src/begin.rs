@@ -10,14 +10,14 @@ use crate::phase::Phase;
 use crate::refused::Refused;
 use crate::shared::Shared;
 use crate::steps::within;
-use crate::store::{Claim, Claimed, Store, Token};
+use crate::store::{Claim, Claimed, Store, StoreErrorKind, Token};
 
 /// What a claim led to.
 pub(crate) enum Begun {
     Run { token: Token, attempt: u32 },
     Replay { answer: Bytes, left: Duration },
     Refused(Refused),
-    StoreDown,
+    StoreDown(StoreErrorKind),
 }
 
 impl<D: Store, E> Shared<D, E> {
@@ -31,7 +31,7 @@ impl<D: Store, E> Shared<D, E> {
             phase.hold();
             let claimed = self.claim(claim).await;
             let left = match claimed {
-                Err(_) => return Begun::StoreDown,
+                Err(error) => return Begun::StoreDown(error.kind()),
                 Ok(Claimed::Run { token, attempt }) => return Begun::Run { token, attempt },
                 Ok(Claimed::Completed { answer, left }) => return Begun::Replay { answer, left },
                 Ok(Claimed::Unknown { .. }) => return Begun::Refused(Refused::OutcomeUnknown),

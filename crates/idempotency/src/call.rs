@@ -70,11 +70,12 @@ where
             phase.let_go();
             return shared.refuse(refused, caller);
         }
-        Begun::StoreDown if shared.rules.unprotected => {
+        // A store that is full, or has what it cannot read, is there: its record may hold an answer.
+        Begun::StoreDown(StoreErrorKind::Unavailable) if shared.rules.unprotected => {
             phase.let_go();
             return shared.run_unprotected(service, asked.request).await;
         }
-        Begun::StoreDown => {
+        Begun::StoreDown(_) => {
             phase.let_go();
             return shared.refuse(Refused::StoreUnavailable, caller);
         }
@@ -221,7 +222,7 @@ impl<D: Store, E> Entry<D, E> {
         match completed {
             Ok(Held::Yes) => Ok(finished.response),
             Ok(Held::Lost) => self.be_late(phase, claim, caller).await,
-            Err(_) if self.rules.unprotected => {
+            Err(error) if self.rules.unprotected && error.kind() == StoreErrorKind::Unavailable => {
                 self.report(results::UNPROTECTED);
                 Ok(finished.response)
             }
@@ -259,7 +260,7 @@ impl<D: Store, E> Entry<D, E> {
         match self.begin(phase, claim).await {
             Begun::Replay { answer, left } => self.replay(claim, &answer, left, caller),
             Begun::Refused(refused) => self.refuse(refused, caller),
-            Begun::StoreDown => self.refuse(Refused::StoreUnavailable, caller),
+            Begun::StoreDown(_) => self.refuse(Refused::StoreUnavailable, caller),
             Begun::Run { token, .. } => {
                 // The other is gone as well. What this run has done is done, so it does not run again by itself.
                 self.give_up(Lease::new(claim.key, claim.owner, token))

@@ -98,8 +98,10 @@ impl Run {
     /// A key for a downstream call, the same in every attempt: a callee that knows keys runs it once, however often this handler runs.
     ///
     /// A UUID (version 8) made of the record and the label; a handler that makes several calls gives each a label of its own.
+    /// Whoever asks is a handler, as with [`current`]; so with everything else that only a handler has a use for.
     #[must_use]
     pub fn child(&self, label: &str) -> String {
+        self.reached();
         let mut digest = Digest::of("seaworthy idempotency child 1");
         digest.part(self.0.lease.key.as_bytes());
         digest.part(label.as_bytes());
@@ -128,6 +130,7 @@ impl Run {
     /// The HTTP answer of this run is stored whatever it is: also a 500, or a 429.
     #[cfg(feature = "http")]
     pub fn answer_is_final(&self) {
+        self.reached();
         self.say(FINAL);
     }
 
@@ -142,6 +145,7 @@ impl Run {
     ///
     /// To be called once the transaction is committed, with the bytes that were given to the store.
     pub fn committed(&self, answer: Bytes) {
+        self.reached();
         // A second call changes nothing: what was committed first is what the store has.
         let _ = self.0.committed.set(answer);
     }
@@ -154,6 +158,7 @@ impl Run {
     /// If the cipher of the layer fails.
     #[cfg(feature = "http")]
     pub fn answer(&self, head: &http::response::Parts, body: &[u8]) -> Result<Bytes, Unreadable> {
+        self.reached();
         let filter = self.0.filter.get_or_init(Arc::default);
         self.encode(write_content(
             filter,
@@ -175,6 +180,7 @@ impl Run {
     /// # Errors
     /// If the cipher of the layer fails.
     pub fn answer_of(&self, content: &[u8]) -> Result<Bytes, Unreadable> {
+        self.reached();
         let content = [&[crate::exchange::ANSWER], content].concat();
         self.encode(content)
     }

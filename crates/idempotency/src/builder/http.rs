@@ -117,7 +117,7 @@ impl<D> Builder<D, Http> {
         self.store_when(|_| true)
     }
 
-    /// Keeps only these headers of an answer. Default: all but those that belong to the moment, the connection or the caller.
+    /// Keeps only these headers of an answer, and what its bytes mean: `content-type`, `content-encoding` and those of gRPC. Default: all but those that belong to the moment, the connection or the caller.
     pub fn replay_only(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         Arc::make_mut(&mut self.exchange.filter).only = Some(names.into_iter().collect());
         self

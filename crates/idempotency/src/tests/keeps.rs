@@ -218,3 +218,19 @@ async fn handler_that_says_that_it_did_nothing_releases_its_key() {
     assert_eq!(read(assert_ready!(call.poll()).unwrap()).0, 400);
     assert_eq!(bench.store.is(), "absent");
 }
+
+#[tokio::test(start_paused = true)]
+async fn handler_that_took_a_child_key_has_been_reached() {
+    use seaworthy_kit::{Rejection, RejectionKind};
+    let store = TestStore::default();
+    let layer = options(&store).build().unwrap();
+    let service = layer.layer(service_fn(|request: Asked| async move {
+        // It has charged, and its ledger's circuit is open now.
+        let run = request.extensions().get::<Run>().unwrap();
+        assert!(!run.child("charge").is_empty());
+        let open = Rejection::new(RejectionKind::CircuitOpen, "ledger".into());
+        Err::<Reply, BoxError>(open.into())
+    }));
+    service.oneshot(payment("k")).await.unwrap_err();
+    assert_eq!(store.is(), "overdue");
+}

@@ -137,3 +137,20 @@ async fn answer_for_which_there_is_no_room_is_sent_and_never_run_again() {
     assert_eq!(problem(refused), (409, "outcome-known-not-stored".into()));
     assert_eq!(remote.counts().calls, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn store_that_is_full_is_there_and_so_nothing_runs_unprotected() {
+    // IK-18: a store that answers may hold the answer.
+    let memory = Memory::builder().max_entries(1).build().unwrap();
+    let layer = IdempotencyLayer::http("payments", memory, Scope::global());
+    let layer = layer.overdue_runs_again().run_unprotected(true);
+    let layer = layer.build().unwrap();
+    let (inner, remote) = Inner::new();
+    let mut first = call(&layer, &inner, payment("k"));
+    assert_pending!(first.poll());
+    remote.next_call().unwrap().answer(reply(201, "charge"));
+    assert_ready!(first.poll()).unwrap();
+    let mut second = call(&layer, &inner, payment("another"));
+    let refused = assert_ready!(second.poll()).unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+}

@@ -55,8 +55,11 @@ impl Filter {
             || NEVER_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
             || self.never.contains(name)
             || *name == super::REPLAYED;
+        // Without these the rest is not what it was: an answer without a status, bytes without their encoding.
+        let needed = [header::CONTENT_TYPE, header::CONTENT_ENCODING].contains(name)
+            || text.starts_with("grpc-");
         let listed = self.only.as_ref().is_none_or(|only| only.contains(name));
-        !never && listed
+        !never && (listed || needed)
     }
 }
 
