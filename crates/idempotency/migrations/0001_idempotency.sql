@@ -32,6 +32,10 @@ IF to_regclass('seaworthy_idempotency.records') IS NULL THEN
 END IF;
 END $$;
 
+-- Of each function below:
+-- Its search_path is fixed, or whoever may create in a schema of the caller's path could put an operator of his own in the place of the one that is meant.
+-- It waits a second at most for a lock, which a handler's own transaction holds from its completion to its commit: a server goes on waiting for a client that has given up, and such sessions would use up its connections.
+
 -- Asks to run: the one place where a record begins, and where it changes hands.
 --
 -- Why a function: what must be read to decide, and what is then written, is one round trip, and each statement in it sees what is committed at its own beginning.
@@ -41,10 +45,7 @@ END $$;
 CREATE OR REPLACE FUNCTION seaworthy_idempotency.claim(
     the_key bytea, the_fingerprint bytea, the_owner bytea, lease_us bigint, retention_us bigint, take_over boolean,
     OUT said text, OUT the_token bigint, OUT the_attempt integer, OUT left_us bigint, OUT the_answer bytea
-) LANGUAGE plpgsql
--- Only a handler's own transaction that has just completed the record makes a claim wait; it is told to come again before its client gives up.
-SET lock_timeout = '1s'
-AS $$
+) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
 DECLARE
     it seaworthy_idempotency.records%ROWTYPE;
     -- Of this server, and of this moment: now() is that of the transaction's beginning.
@@ -121,7 +122,7 @@ $$;
 -- Holds the lease for longer, also where it was over and nobody took it; whether it was still the run's.
 CREATE OR REPLACE FUNCTION seaworthy_idempotency.renew(
     the_key bytea, the_owner bytea, the_token bigint, hold_us bigint
-) RETURNS boolean LANGUAGE plpgsql SET lock_timeout = '1s' AS $$
+) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
 DECLARE
     hold interval := hold_us * interval '1 microsecond';
 BEGIN
@@ -131,14 +132,15 @@ BEGIN
         expires_at = greatest(expires_at, clock_timestamp() + hold)
     WHERE key = the_key AND owner = the_owner AND token = the_token
         AND state = 'running' AND expires_at > clock_timestamp();
-    RETURN FOUND;
+    -- A renewal that meets the end of its own run: nothing is lost, and nothing is left to hold.
+    RETURN FOUND OR seaworthy_idempotency.has_ended(the_key, the_owner, the_token, NULL);
 END
 $$;
 
--- Ends the run with an answer; whether it was still the run's.
-CREATE OR REPLACE FUNCTION seaworthy_idempotency.complete(
+-- Ends the run with an answer, once; whether this ended it.
+CREATE OR REPLACE FUNCTION seaworthy_idempotency.end_run(
     the_key bytea, the_owner bytea, the_token bigint, the_answer bytea, retention_us bigint
-) RETURNS boolean LANGUAGE plpgsql AS $$
+) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
 BEGIN
     UPDATE seaworthy_idempotency.records SET
         state = 'completed',
@@ -146,32 +148,56 @@ BEGIN
         expires_at = clock_timestamp() + retention_us * interval '1 microsecond'
     WHERE key = the_key AND owner = the_owner AND token = the_token
         AND state = 'running' AND expires_at > clock_timestamp();
-    -- The reply to the same step was lost; what others may have read already stays.
-    RETURN FOUND OR EXISTS (
+    RETURN FOUND;
+END
+$$;
+
+-- Whether the run has ended with an answer; with this one, unless it is null.
+CREATE OR REPLACE FUNCTION seaworthy_idempotency.has_ended(
+    the_key bytea, the_owner bytea, the_token bigint, the_answer bytea
+) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
+BEGIN
+    RETURN EXISTS (
         SELECT FROM seaworthy_idempotency.records
         WHERE key = the_key AND owner = the_owner AND token = the_token
             AND state = 'completed' AND expires_at > clock_timestamp()
+            AND (the_answer IS NULL OR answer = the_answer)
     );
 END
 $$;
 
--- The same inside a transaction of the handler's own: where the run has lost its record, the transaction can only be rolled back.
+-- Ends the run with an answer; whether it was still the run's, or has ended with this very answer: the reply to the same step was lost, and another answer is none, since others may have read the first.
+CREATE OR REPLACE FUNCTION seaworthy_idempotency.complete(
+    the_key bytea, the_owner bytea, the_token bigint, the_answer bytea, retention_us bigint
+) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
+BEGIN
+    RETURN seaworthy_idempotency.end_run(the_key, the_owner, the_token, the_answer, retention_us)
+        OR seaworthy_idempotency.has_ended(the_key, the_owner, the_token, the_answer);
+END
+$$;
+
+-- The same inside a transaction of the handler's own: where the run has not ended in this very step, the transaction can only be rolled back.
 --
--- Whether the caller looks at a result or not, what it has written under a lost lease is not committed.
+-- Whether the caller looks at a result or not, what it has written under a lost lease is not committed; only a savepoint around it would be rolled back alone.
+-- Said again it fails, unlike the others: what stood beside it the first time is committed, and would be made twice.
 CREATE OR REPLACE FUNCTION seaworthy_idempotency.complete_or_fail(
     the_key bytea, the_owner bytea, the_token bigint, the_answer bytea, retention_us bigint
-) RETURNS void LANGUAGE plpgsql AS $$
+) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
 BEGIN
-    IF NOT seaworthy_idempotency.complete(the_key, the_owner, the_token, the_answer, retention_us) THEN
-        RAISE EXCEPTION 'the run has lost its idempotency record' USING ERRCODE = 'SWI01';
+    IF seaworthy_idempotency.end_run(the_key, the_owner, the_token, the_answer, retention_us) THEN
+        RETURN;
     END IF;
+    IF seaworthy_idempotency.has_ended(the_key, the_owner, the_token, NULL) THEN
+        RAISE EXCEPTION 'the run has ended its idempotency record before' USING ERRCODE = 'SWI02';
+    END IF;
+    RAISE EXCEPTION 'the run has lost its idempotency record' USING ERRCODE = 'SWI01';
 END
 $$;
 
 -- Ends the run without an answer, so that it is overdue; whether it was still the run's.
 CREATE OR REPLACE FUNCTION seaworthy_idempotency.give_up(
     the_key bytea, the_owner bytea, the_token bigint
-) RETURNS boolean LANGUAGE plpgsql SET lock_timeout = '1s' AS $$
+) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
 BEGIN
     -- A run that has given up already says so again: the reply may have been lost.
     UPDATE seaworthy_idempotency.records SET state = 'given up'
@@ -181,20 +207,27 @@ BEGIN
 END
 $$;
 
--- Forgets the record; whether it was still the run's.
+-- Forgets the record of a run that did nothing; whether it was still the run's.
 CREATE OR REPLACE FUNCTION seaworthy_idempotency.release(
     the_key bytea, the_owner bytea, the_token bigint
-) RETURNS boolean LANGUAGE plpgsql SET lock_timeout = '1s' AS $$
+) RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
 BEGIN
+    -- What the runs before a later one did, only the record tells.
+    UPDATE seaworthy_idempotency.records SET state = 'given up'
+    WHERE key = the_key AND owner = the_owner AND token = the_token AND attempt > 1
+        AND state = 'running' AND expires_at > clock_timestamp();
+    IF FOUND THEN
+        RETURN true;
+    END IF;
     DELETE FROM seaworthy_idempotency.records
-    WHERE key = the_key AND owner = the_owner AND token = the_token
+    WHERE key = the_key AND owner = the_owner AND token = the_token AND attempt = 1
         AND state = 'running' AND expires_at > clock_timestamp();
     RETURN FOUND;
 END
 $$;
 
 -- What is left of the lease of the run that holds it, in microseconds; 0 where nobody runs, or the run is overdue.
-CREATE OR REPLACE FUNCTION seaworthy_idempotency.left_of_lease(the_key bytea) RETURNS bigint LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION seaworthy_idempotency.left_of_lease(the_key bytea) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
 DECLARE
     rest interval;
 BEGIN
@@ -205,7 +238,7 @@ END
 $$;
 
 -- Removes at most so many records that are past their retention, and says how many it removed.
-CREATE OR REPLACE FUNCTION seaworthy_idempotency.purge(at_most integer) RETURNS bigint LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION seaworthy_idempotency.purge(at_most integer) RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' AS $$
 DECLARE
     -- A variable, because an index is not searched for what a volatile function says.
     moment timestamptz := clock_timestamp();

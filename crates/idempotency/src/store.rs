@@ -131,7 +131,7 @@ pub enum Claimed {
 pub enum Held {
     /// It was, and the step is done, now or by an earlier try of the same run whose reply was lost.
     Yes,
-    /// Another run took the record over, it was ended otherwise, or it is gone.
+    /// Another run took the record over, it was ended otherwise or with another answer, or it is gone.
     Lost,
 }
 
@@ -152,6 +152,8 @@ pub trait Store: Send + Sync + 'static {
     fn claim(&self, claim: Claim) -> impl Future<Output = Result<Claimed, StoreError>> + Send;
 
     /// Holds the lease for that long from now, also where it was over and nobody took it; the record is kept at least as long.
+    ///
+    /// A run that has completed its record has lost nothing: it is told [`Yes`](Held::Yes), and nothing changes.
     fn renew(
         &self,
         lease: Lease,
@@ -159,6 +161,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Held, StoreError>> + Send;
 
     /// Ends the run with an answer, to be kept for that long from now.
+    ///
+    /// The same answer again is the same step; another one is [`Lost`](Held::Lost), so that nobody is given what is not on record.
     fn complete(
         &self,
         lease: Lease,
@@ -172,6 +176,8 @@ pub trait Store: Send + Sync + 'static {
     fn give_up(&self, lease: Lease) -> impl Future<Output = Result<Held, StoreError>> + Send;
 
     /// Forgets the record: only for a run that did nothing.
+    ///
+    /// A later attempt gives up instead: what those before it did, only the record tells.
     fn release(&self, lease: Lease) -> impl Future<Output = Result<Held, StoreError>> + Send;
 
     /// Returns when the record may have changed, and after `limit` at the latest; who waited claims again and finds out.

@@ -20,6 +20,7 @@
 //!     └───────────────────────────────────┴──────────────┘
 //! ```
 //!
+//! Only the first attempt can be released: a later one that did nothing gives up, since only the record tells of those before it.
 //! Being overdue is no state but what a claim finds: a run is overdue when its lease is over or it was given up, and the claim says what is to become of it.
 //! Until a claim has come, a run whose lease is over may still renew or complete it; one that gave up may not.
 //! From every state a record that is past its retention is none, whether or not anybody has removed it.
@@ -122,6 +123,21 @@ pub enum Claimed<'a, A> {
     },
     /// The record is of another request.
     Mismatch,
+}
+
+/// What becomes of a record whose run did nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a store does each; a match must not have a wildcard"
+)]
+pub enum Release {
+    /// It is to be removed.
+    Forget,
+    /// It is overdue from now on.
+    GivenUp,
+    /// It is not the run's.
+    Lost,
 }
 
 // ===== impl Claim, Run =====

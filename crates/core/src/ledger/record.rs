@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use super::{Claim, Claimed, Fingerprint, Overdue, Run};
+use super::{Claim, Claimed, Fingerprint, Overdue, Release, Run};
 use crate::Moment;
 
 /// What is known of one key: see the [module](super) for its states.
@@ -98,10 +98,12 @@ impl<A> Record<A> {
     }
 
     /// Holds the lease for that long from now, also where it was over and nobody took it; `false` where the run has lost it.
+    ///
+    /// A run that has completed the record has lost nothing: it is told so, and nothing changes.
     #[must_use]
     pub fn renew(&mut self, run: Run, hold: Duration, now: Moment) -> bool {
         if !self.is_run_by(run, now) {
-            return false;
+            return self.was_completed_by(run) && !self.is_past(now);
         }
         self.notice(now);
         self.written = now;
@@ -113,11 +115,15 @@ impl<A> Record<A> {
 
     /// Ends the run with an answer, to be kept for that long from now; `false` where the run has lost the record.
     ///
-    /// A second time the first answer stays as it is.
+    /// The same answer a second time is the same completion; another one is not the run's any more, and the first stays as it is.
     #[must_use]
-    pub fn complete(&mut self, run: Run, answer: A, retention: Duration, now: Moment) -> bool {
+    pub fn complete(&mut self, run: Run, answer: A, retention: Duration, now: Moment) -> bool
+    where
+        A: PartialEq,
+    {
         if !self.is_run_by(run, now) {
-            return self.was_completed_by(run) && !self.is_past(now);
+            let is_said = self.answer() == Some(&answer);
+            return is_said && self.was_completed_by(run) && !self.is_past(now);
         }
         self.written = now;
         self.expiry = now + retention;
@@ -142,10 +148,21 @@ impl<A> Record<A> {
         true
     }
 
-    /// Whether the run may forget the record, which the store then removes.
+    /// The run did nothing.
+    ///
+    /// The first run's record is then forgotten, which is for the store to do.
+    /// A later one gives up instead: what the runs before it did, only the record tells.
     #[must_use]
-    pub fn may_release(&self, run: Run, now: Moment) -> bool {
-        self.is_run_by(run, now)
+    pub fn release(&mut self, run: Run, now: Moment) -> Release {
+        if !self.is_run_by(run, now) {
+            return Release::Lost;
+        }
+        if self.attempt == 1 {
+            return Release::Forget;
+        }
+        let held = self.give_up(run, now);
+        debug_assert!(held, "it is the run's");
+        Release::GivenUp
     }
 
     /// Whether somebody runs it now, within its lease.

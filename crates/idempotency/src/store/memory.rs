@@ -173,7 +173,7 @@ impl Store for Memory {
 
     async fn release(&self, lease: Lease) -> Result<Held, StoreError> {
         self.step(&lease.key, |shard, room, now| {
-            Ok(shard.release(&lease.key, lease.into(), now, room))
+            shard.release(&lease.key, lease.into(), now, room)
         })
     }
 

@@ -8,12 +8,13 @@
 //! # Connections
 //! A step takes a connection from the pool and sends one statement without a name: nothing depends on the session, so it works behind proxies that hand out another connection for each transaction.
 //! The plans of what the functions do are kept by the server.
-//! When a connection breaks, the pool's idle ones are given up and the step is sent once more on a new one; when nothing is answered in time, that connection is given up.
+//! When a connection breaks, the step is sent once more on another one; when nothing is answered in time, that connection is given up.
 //! Waiting is done by asking again: `LISTEN` would need a session, and every completion would have to notify.
 //!
 //! # Exactly once
 //! [`Postgres::complete_in`] ends a run inside the handler's own transaction: the payment and its answer are both there or both not, whatever crashes when.
-//! Where the run has lost its record to another one, the transaction can only be rolled back, whether the handler looks at the result or not.
+//! Where the run has lost its record to another one, or has ended before, the transaction can only be rolled back, whether the handler looks at the result or not.
+//! That holds for the whole transaction and for no part of it: not inside of a savepoint (a `Transaction` within a `Transaction`, a block with `EXCEPTION`), which can be rolled back alone.
 //!
 //! ```no_run
 //! # async fn handler(
@@ -32,15 +33,22 @@
 //! # Ok(()) }
 //! ```
 //!
-//! With another client, run [`COMPLETE_IN`] in the transaction; a failure with [`LOST`] as its SQLSTATE says that the record is lost.
+//! With another client, run [`COMPLETE_IN`] in the transaction; a failure with [`LOST`] as its SQLSTATE says that the record is lost, and one with [`ENDED`] that the run has ended before.
+//!
+//! # Isolation
+//! READ COMMITTED, the server's own default, is what the steps are made for.
+//! Where the database's default is a stricter one, steps that are in each other's way are taken again, and so take longer.
+//! A handler's own transaction above READ COMMITTED that was begun before a renewal cannot complete its run any more: it fails with a serialization failure, and has to be kept shorter than a third of the lease.
 //!
 //! # Clock
 //! The server's, `clock_timestamp()`.
 //! Where it jumps ahead, leases end early, and the token keeps the late run from ending its record; where it is set back, they end late.
 
+mod exactly_once;
+pub use exactly_once::{COMPLETE_IN, CompleteError, ENDED, LOST};
+
 mod lent;
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
@@ -48,7 +56,7 @@ use bytes::Bytes;
 use deadpool_postgres::{Manager, Pool};
 use seaworthy_kit::clock;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Config, NoTls, Row, Transaction};
+use tokio_postgres::{Config, NoTls, Row};
 
 use self::lent::Failure;
 use super::poll::{self, Poll};
@@ -59,14 +67,6 @@ use super::{
 /// The schema that the store needs, for tools that migrations are made with: what [`Postgres::migrate`] runs.
 pub const MIGRATION: &str = include_str!("../../migrations/0001_idempotency.sql");
 
-/// The statement of [`Postgres::complete_in`], for other clients.
-///
-/// Its parameters: the key's digest and the owner's number with the highest byte first, both `bytea`; the token, `bigint`; the answer, `bytea`; the retention in microseconds, `bigint`.
-pub const COMPLETE_IN: &str = "SELECT seaworthy_idempotency.complete_or_fail($1, $2, $3, $4, $5)";
-
-/// The SQLSTATE of [`COMPLETE_IN`] where the run has lost its record.
-pub const LOST: &str = "SWI01";
-
 /// Records in PostgreSQL; see the [module](self) for what is kept how.
 ///
 /// Clones share the pool.
@@ -74,16 +74,6 @@ pub const LOST: &str = "SWI01";
 pub struct Postgres {
     pool: Pool,
     timeout: Duration,
-}
-
-/// Why an answer is not in the transaction, which can only be rolled back now.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum CompleteError {
-    /// Another run took the record over, it was ended otherwise, or it is gone: what this run did must not be committed.
-    Lost,
-    /// The database failed.
-    Failed(tokio_postgres::Error),
 }
 
 // ===== impl Postgres =====
@@ -128,44 +118,8 @@ impl Postgres {
     /// # Errors
     /// [`StoreErrorKind::Unavailable`] where the server cannot be reached, or the user may not create a schema.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let client = self.pool.get().await.map_err(unavailable)?;
         // Without a `BEGIN` of its own, a text of many statements is one transaction.
-        client.batch_execute(MIGRATION).await.map_err(unavailable)
-    }
-
-    /// Ends the run with an answer, inside a transaction of the handler's own: both commit together or not at all.
-    ///
-    /// The layer completes the run once more when the handler has answered, and is told that it was done.
-    /// The record is locked until the transaction ends: commit soon.
-    ///
-    /// # Errors
-    /// In each case the transaction is failed: nothing in it can be committed any more.
-    ///
-    /// # Cancel safety
-    /// The transaction is in an unknown state then; drop it, which rolls it back.
-    pub async fn complete_in(
-        &self,
-        transaction: &Transaction<'_>,
-        lease: Lease,
-        answer: &[u8],
-        retention: Duration,
-    ) -> Result<(), CompleteError> {
-        let owner = lease.owner.number().to_be_bytes();
-        let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
-            (&&lease.key.as_bytes()[..], Type::BYTEA),
-            (&&owner[..], Type::BYTEA),
-            (&token(lease), Type::INT8),
-            (&answer, Type::BYTEA),
-            (&micros(retention), Type::INT8),
-        ];
-        let done = transaction.query_typed(COMPLETE_IN, &parameters).await;
-        done.map(drop).map_err(|error| {
-            if error.code().is_some_and(|code| code.code() == LOST) {
-                CompleteError::Lost
-            } else {
-                CompleteError::Failed(error)
-            }
-        })
+        lent::run_all(&self.pool, MIGRATION).await.map_err(error_of)
     }
 
     /// The one row of that statement.
@@ -278,28 +232,6 @@ impl fmt::Debug for Postgres {
             .field("connections", &self.pool.status().max_size)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
-    }
-}
-
-// ===== impl CompleteError =====
-
-impl fmt::Display for CompleteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Lost => {
-                "the run has lost its idempotency record, its transaction must be rolled back"
-            }
-            Self::Failed(_) => "the answer could not be put into the transaction",
-        })
-    }
-}
-
-impl StdError for CompleteError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self {
-            Self::Lost => None,
-            Self::Failed(error) => Some(error),
-        }
     }
 }
 

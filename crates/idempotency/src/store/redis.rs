@@ -281,11 +281,11 @@ fn corrupt() -> StoreError {
     StoreError::new(NAME, StoreErrorKind::Corrupt)
 }
 
+/// Rounded up, as milliseconds are: a record that is kept for too short a time could be run twice.
 fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.min(LONGEST).as_micros()).unwrap_or(u64::MAX)
+    u64::try_from(duration.min(LONGEST).as_nanos().div_ceil(1000)).unwrap_or(u64::MAX)
 }
 
-/// Rounded up: a record that is kept for too short a time could be run twice.
 fn millis(duration: Duration) -> u64 {
     micros(duration).div_ceil(1000)
 }

@@ -33,10 +33,13 @@ macro_rules! store_suite {
             renewed_lease_holds
             lease_that_is_over_is_held_until_it_is_taken
             completed_twice_says_yes_twice
+            completed_run_has_one_answer
             completed_run_has_ended
+            renewal_after_the_end_loses_nothing_and_keeps_nothing
             given_up_run_is_overdue_at_once
             given_up_run_has_ended
             released_key_is_forgotten
+            released_later_run_gives_up
             steps_without_a_record_are_lost
             record_past_its_retention_is_none
             answer_is_kept_as_long_as_it_was_completed_for

@@ -1,6 +1,7 @@
 //! PostgreSQL.
 
 mod exactly_once;
+mod surroundings;
 
 use std::net::SocketAddr;
 use std::time::Duration;

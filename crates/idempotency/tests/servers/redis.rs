@@ -223,6 +223,26 @@ async fn paused_server_is_unavailable_in_time() {
     assert_eq!(granted(test.store.claim(claim(1, 1)).await).1, 1);
 }
 
+/// After a failover the address may lead to another server, and the old one answers for ever.
+#[tokio::test]
+async fn server_that_became_a_replica_is_left() {
+    let test = Test::new();
+    let (proxy, store) = test.behind();
+    granted(store.claim(claim(0, 1)).await);
+    assert_eq!(proxy.connections(), 1);
+    let client = Client::open(test.server.url()).unwrap();
+    let mut operator = client.get_multiplexed_async_connection().await.unwrap();
+    // Of a server that is not there.
+    let demote = redis::cmd("REPLICAOF").arg("127.0.0.1").arg(1).to_owned();
+    let _: () = demote.query_async(&mut operator).await.unwrap();
+    let error = store.claim(claim(1, 1)).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert!(proxy.connections() > 1, "it looked for another");
+    let promote = redis::cmd("REPLICAOF").arg("NO").arg("ONE").to_owned();
+    let _: () = promote.query_async(&mut operator).await.unwrap();
+    granted(store.claim(claim(1, 1)).await);
+}
+
 #[tokio::test]
 async fn flushed_scripts_are_told_again() {
     let test = Test::new();

@@ -3,7 +3,7 @@
 use alloc::format;
 use core::time::Duration;
 
-use super::{Claim, Claimed, HEAD, Overdue, Record, Run};
+use super::{Claim, Claimed, HEAD, Overdue, Record, Release, Run};
 use crate::Moment;
 
 mod acts;

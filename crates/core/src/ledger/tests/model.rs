@@ -48,6 +48,11 @@ impl Model {
         self.state == ModelState::Running(run.owner) && self.token == run.token
     }
 
+    fn was_completed_by(&self, run: Run) -> bool {
+        let is_owner = matches!(self.state, ModelState::Completed(owner, _) if owner == run.owner);
+        is_owner && self.token == run.token
+    }
+
     /// Now is when it was written, or the record would move with a clock that is set back again.
     fn wrote(mut self, now: i64) -> Self {
         self.written = now;
@@ -218,14 +223,25 @@ impl Both {
                 self.model = Some(model.wrote(self.now));
                 true
             }
-            Some(model) => {
-                let by =
-                    |state| matches!(state, ModelState::Completed(owner, _) if owner == run.owner);
-                by(model.state) && model.token == run.token
-            }
-            None => false,
+            // No two answers of the test are the same.
+            Some(_) | None => false,
         };
         assert_eq!(held, expected, "complete");
+        self.complete_again(run, retention);
+    }
+
+    /// The one answer once more, as after a lost reply.
+    fn complete_again(&self, run: Run, retention: u8) {
+        let (Some(answer), Some(record)) = (self.answer, &self.record) else {
+            return;
+        };
+        let (now, kept) = (self.moment(), secs(u64::from(retention)));
+        let before = record.to_head();
+        let mut record = record.clone();
+        let living = Model::living(self.model.as_ref(), self.now);
+        let expected = living.is_some_and(|model| model.was_completed_by(run));
+        assert_eq!(record.complete(run, answer, kept, now), expected, "again");
+        assert!(record.to_head() == before, "it changes nothing");
     }
 
     fn renew(&mut self, run: Run, hold: u8) {
@@ -235,9 +251,12 @@ impl Both {
             .as_mut()
             .is_some_and(|record| record.renew(run, secs(u64::from(hold)), now));
         let living = Model::living(self.model.as_ref(), self.now);
-        let expected = living.filter(|model| model.is_by(run));
-        assert_eq!(held, expected.is_some(), "renew");
-        if let Some(mut model) = expected {
+        let is_done = living
+            .as_ref()
+            .is_some_and(|model| model.was_completed_by(run));
+        let running = living.filter(|model| model.is_by(run));
+        assert_eq!(held, is_done || running.is_some(), "renew");
+        if let Some(mut model) = running {
             model.lease_left = i64::from(hold);
             model.kept_left = model.kept_left.max(model.lease_left);
             self.model = Some(model.wrote(self.now));
@@ -267,19 +286,21 @@ impl Both {
 
     fn release(&mut self, run: Run) {
         let now = self.moment();
-        let held = self
-            .record
-            .as_ref()
-            .is_some_and(|record| record.may_release(run, now));
-        let living = Model::living(self.model.as_ref(), self.now);
-        assert_eq!(
-            held,
-            living.is_some_and(|model| model.is_by(run)),
-            "release"
-        );
-        if held {
-            (self.record, self.model) = (None, None);
-            self.forget();
+        let record = self.record.as_mut();
+        let released = record.map_or(Release::Lost, |record| record.release(run, now));
+        match Model::living(self.model.as_ref(), self.now).filter(|model| model.is_by(run)) {
+            None => assert_eq!(released, Release::Lost),
+            Some(model) if model.attempt == 1 => {
+                assert_eq!(released, Release::Forget);
+                (self.record, self.model) = (None, None);
+                self.forget();
+            }
+            Some(model) => {
+                assert_eq!(released, Release::GivenUp);
+                let mut model = self.seen(model);
+                model.state = ModelState::GivenUp(run.owner);
+                self.model = Some(model);
+            }
         }
     }
 

@@ -50,10 +50,12 @@ fn takeover_keeps_the_record_from_then_on() {
 }
 
 #[test]
-fn completed_twice_says_yes_twice_and_keeps_the_first_answer() {
+fn same_answer_is_the_same_completion_and_another_is_none() {
     let mut record = completed();
     let before = record.to_head();
-    assert!(record.complete(FIRST, "other", secs(500), at(2)));
+    assert!(record.complete(FIRST, "paid", secs(500), at(2)));
+    assert_eq!(record.to_head(), before);
+    assert!(!record.complete(FIRST, "other", secs(500), at(2)));
     assert_eq!(record.answer(), Some(&"paid"));
     assert_eq!(record.to_head(), before);
 }
@@ -66,7 +68,7 @@ fn given_up_run_is_overdue_at_once_and_has_no_way_back() {
     assert!(!record.is_running(at(1)) && !record.is_open());
     assert!(!record.renew(FIRST, LEASE, at(1)));
     assert!(!record.complete(FIRST, "late", RETENTION, at(1)));
-    assert!(!record.may_release(FIRST, at(1)));
+    assert_eq!(record.release(FIRST, at(1)), Release::Lost);
     assert_eq!(record.expiry(), at(100));
     let mut marked = record.clone();
     assert_eq!(
@@ -99,10 +101,28 @@ fn may_act(record: &Record<Answer>, run: Run, now: Moment) -> bool {
         try_on(&|record| record.renew(run, LEASE, now)),
         try_on(&|record| record.complete(run, "late", RETENTION, now)),
         try_on(&|record| record.give_up(run, now)),
-        record.may_release(run, now),
+        try_on(&|record| record.release(run, now) != Release::Lost),
     ];
     assert!(any == [any[0]; 4], "all or nothing: {any:?}");
     any[0]
+}
+
+#[test]
+fn first_run_that_did_nothing_is_forgotten_and_a_later_one_gives_up() {
+    let mut record = begun();
+    let before = record.to_head();
+    assert_eq!(record.release(FIRST, at(1)), Release::Forget);
+    assert_eq!(record.to_head(), before, "the store removes it");
+
+    let mut record = taken_over();
+    assert_eq!(record.release(Run::new(2, 2), at(11)), Release::GivenUp);
+    let next = record.claim(&claim(3), at(11));
+    let (token, attempt) = (3, 3);
+    assert_eq!(
+        next,
+        Claimed::Run { token, attempt },
+        "and what came before is known"
+    );
 }
 
 // IK-19, pitfall 4
@@ -126,11 +146,13 @@ fn completed_record_is_changed_by_nobody() {
     for run in [FIRST, Run::new(2, 1), Run::new(2, 2)] {
         let mut record = completed();
         let before = record.to_head();
-        assert!(!record.renew(run, LEASE, at(2)));
         assert!(!record.give_up(run, at(2)));
-        assert!(!record.may_release(run, at(2)));
-        let again = record.complete(run, "other", RETENTION, at(2));
+        assert_eq!(record.release(run, at(2)), Release::Lost);
+        // Whose it was has lost nothing: a renewal may meet its own end.
+        assert_eq!(record.renew(run, LEASE, at(2)), run == FIRST);
+        let again = record.complete(run, "paid", RETENTION, at(2));
         assert_eq!(again, run == FIRST);
+        assert!(!record.complete(run, "other", RETENTION, at(2)));
         assert_eq!(record.to_head(), before);
         assert_eq!(record.answer(), Some(&"paid"));
     }
@@ -141,7 +163,8 @@ fn record_past_its_retention_is_nobodys() {
     assert!(may_act(&begun(), FIRST, at(99)));
     assert!(!may_act(&begun(), FIRST, at(100)));
     let mut completed = completed();
-    assert!(!completed.complete(FIRST, "again", RETENTION, at(101)));
+    assert!(!completed.complete(FIRST, "paid", RETENTION, at(101)));
+    assert!(!completed.renew(FIRST, LEASE, at(101)));
     let mut given_up = begun();
     assert!(given_up.give_up(FIRST, at(1)));
     assert!(!given_up.give_up(FIRST, at(100)));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use seaworthy_core::Moment;
-use seaworthy_core::ledger::{Claim, Record, Run};
+use seaworthy_core::ledger::{Claim, Record, Release, Run};
 use tokio::sync::Notify;
 
 use super::room::Room;
@@ -71,14 +71,27 @@ impl Shard {
         Ok(Held::when(held))
     }
 
-    pub(super) fn release(&mut self, key: &RecordKey, run: Run, now: Moment, room: &Room) -> Held {
-        let slot = self.records.get(key);
-        let Some(slot) = slot.filter(|slot| slot.record.may_release(run, now)) else {
-            return Held::Lost;
+    /// Forgets the record of a run that did nothing, if that was the first.
+    pub(super) fn release(
+        &mut self,
+        key: &RecordKey,
+        run: Run,
+        now: Moment,
+        room: &Room,
+    ) -> Result<Held, Full> {
+        let Some(slot) = self.records.get_mut(key) else {
+            return Ok(Held::Lost);
         };
-        self.order.remove(&(slot.record.expiry(), *key));
-        self.remove(key, room);
-        Held::Yes
+        let step = |record: &mut Record<Bytes>| record.release(run, now);
+        match slot.change(*key, step, &mut self.order, room)? {
+            Release::Lost => return Ok(Held::Lost),
+            Release::GivenUp => {}
+            Release::Forget => {
+                self.order.remove(&(slot.record.expiry(), *key));
+                self.remove(key, room);
+            }
+        }
+        Ok(Held::Yes)
     }
 
     /// Removes at most that many that are past their retention, and says how many it removed.

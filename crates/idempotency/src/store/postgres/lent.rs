@@ -1,7 +1,9 @@
 //! A connection of the pool for one statement: given back when it has been answered, given up otherwise.
 
+use std::time::Duration;
+
 use deadpool_postgres::{Object, Pool, PoolError};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Error, Row};
@@ -20,6 +22,22 @@ pub(super) enum Failure {
 /// One that is still owed an answer would keep the next step waiting for it, for ever where it is silent.
 struct Lent(Option<Object>);
 
+/// Between two tries that may be in the way of others.
+const PAUSE: Duration = Duration::from_millis(5);
+
+impl Lent {
+    fn get(&self) -> &Object {
+        self.0.as_ref().expect("it is there until it is given back")
+    }
+
+    /// It has been answered; a refusal is an answer as well.
+    fn give_back(mut self, error: Option<&Error>) {
+        if error.is_none_or(|error| !is_broken(error)) {
+            drop(self.0.take());
+        }
+    }
+}
+
 impl Drop for Lent {
     fn drop(&mut self) {
         if let Some(connection) = self.0.take() {
@@ -28,9 +46,18 @@ impl Drop for Lent {
     }
 }
 
+/// Runs a text of many statements.
+pub(super) async fn run_all(pool: &Pool, statements: &str) -> Result<(), Failure> {
+    let connection = pool.get().await.map_err(Failure::Pool)?;
+    let lent = Lent(Some(connection));
+    let done = lent.get().batch_execute(statements).await;
+    lent.give_back(done.as_ref().err());
+    done.map_err(Failure::Postgres)
+}
+
 /// Runs a statement that has one row.
 ///
-/// Where the connection breaks or the transaction is told to try again, it is sent once more: it may have run already, which every step allows for.
+/// Where the connection breaks, it is sent once more; where transactions were in each other's way, until it is over or the time is: it may have run already, which every step allows for.
 pub(super) async fn run(
     pool: &Pool,
     statement: &str,
@@ -38,15 +65,19 @@ pub(super) async fn run(
     until: Instant,
 ) -> Result<Row, Failure> {
     let tries = async {
-        match once(pool, statement, parameters).await {
-            Err(Failure::Postgres(error)) if is_broken(&error) => {
-                // What broke this one has broken the others as well: a server that was restarted.
-                pool.retain(|_, _| false);
+        let mut was_broken = false;
+        loop {
+            match once(pool, statement, parameters).await {
+                Err(Failure::Postgres(error)) if is_broken(&error) && !was_broken => {
+                    was_broken = true;
+                }
+                Err(Failure::Postgres(error)) if may_succeed(&error) => {
+                    // Not at once, and not all at the same moment.
+                    sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+                }
+                done => return done,
             }
-            Err(Failure::Postgres(error)) if may_succeed(&error) => {}
-            done => return done,
         }
-        once(pool, statement, parameters).await
     };
     timeout_at(until, tries)
         .await
@@ -59,13 +90,9 @@ async fn once(
     parameters: &[(&(dyn ToSql + Sync), Type)],
 ) -> Result<Row, Failure> {
     let connection = pool.get().await.map_err(Failure::Pool)?;
-    let mut lent = Lent(Some(connection));
-    let connection = lent.0.as_ref().expect("it is taken below only");
-    let row = connection.query_typed_one(statement, parameters).await;
-    // A refusal is an answer as well.
-    if row.as_ref().err().is_none_or(|error| !is_broken(error)) {
-        drop(lent.0.take());
-    }
+    let lent = Lent(Some(connection));
+    let row = lent.get().query_typed_one(statement, parameters).await;
+    lent.give_back(row.as_ref().err());
     row.map_err(Failure::Postgres)
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use redb::{ReadableTable, Table, WriteTransaction};
 use seaworthy_core::Moment;
-use seaworthy_core::ledger::{self, HEAD, Record};
+use seaworthy_core::ledger::{self, HEAD, Record, Release};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
@@ -95,15 +95,16 @@ impl<'a> Batch<'a> {
     }
 
     pub(super) fn release(&mut self, lease: Lease, now: Moment) -> Taken<Held> {
-        let record = match self.get(&lease.key)? {
-            Ok(record) => record,
-            Err(corrupt) => return Ok(Err(corrupt)),
-        };
-        let Some(record) = record.filter(|record| record.may_release(lease.into(), now)) else {
-            return Ok(Ok(Held::Lost));
-        };
-        self.remove(&lease.key, record.expiry(), now)?;
-        Ok(Ok(Held::Yes))
+        let mut forgotten = None;
+        let released = self.change(&lease.key, now, |record| {
+            let release = record.release(lease.into(), now);
+            forgotten = (release == Release::Forget).then_some(record.expiry());
+            release != Release::Lost
+        })?;
+        if let Some(expiry) = forgotten {
+            self.remove(&lease.key, expiry, now)?;
+        }
+        Ok(released)
     }
 
     /// What tells of the end of the run that holds the record, and the rest of its lease; none where nothing is running.

@@ -34,12 +34,34 @@ pub(super) fn open(
     cache_bytes: usize,
     wall: Moment,
 ) -> Result<(Database, Moment), StoreError> {
+    let file = builder(cache_bytes).create(path).map_err(unopened)?;
+    let is_new = !has_tables(&file).map_err(|error| failed(&error))?;
+    if is_new {
+        make(&file, wall).map_err(|error| failed(&error))?;
+    }
+    checked(file)
+}
+
+/// Opens it again after a failure. A new one in its place would know nothing, and run everything again.
+pub(super) fn reopen(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
+    let file = builder(cache_bytes).open(path).map_err(unopened)?;
+    checked(file).map(|(file, _)| file)
+}
+
+fn builder(cache_bytes: usize) -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(cache_bytes);
     // Without it a damaged file may panic long after it was opened.
     builder.set_check_integrity_on_open(true);
-    let file = builder.create(path).map_err(unopened)?;
-    let seen = check(&file, wall).map_err(|error| match error {
+    builder
+}
+
+fn has_tables(file: &Database) -> Result<bool, redb::Error> {
+    Ok(file.begin_read()?.list_tables()?.next().is_some())
+}
+
+fn checked(file: Database) -> Result<(Database, Moment), StoreError> {
+    let seen = check(&file).map_err(|error| match error {
         redb::Error::TableTypeMismatch { .. } | redb::Error::TableDoesNotExist(_) => {
             foreign("its tables are others")
         }
@@ -48,12 +70,8 @@ pub(super) fn open(
     Ok((file, seen))
 }
 
-fn check(file: &Database, wall: Moment) -> Result<Result<Moment, StoreError>, redb::Error> {
+fn check(file: &Database) -> Result<Result<Moment, StoreError>, redb::Error> {
     let read = file.begin_read()?;
-    if read.list_tables()?.next().is_none() {
-        drop(read);
-        return make(file, wall).map(|()| Ok(wall));
-    }
     if !read.list_tables()?.any(|table| table.name() == FILE.name()) {
         return Ok(Err(foreign("it is another application's")));
     }

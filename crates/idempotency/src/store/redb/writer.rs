@@ -42,16 +42,16 @@ impl Writer {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (opened, is_opened) = oneshot::channel();
         let failure = Failure::default();
-        let open = move || file::open(&path, cache_bytes, wall);
+        let open = move || file::open(&path, cache_bytes, wall).map(|opened| (opened, path));
         let failures = failure.clone();
         let thread = std::thread::Builder::new().name("idempotency-redb".into());
         let thread = thread.spawn(move || match open() {
-            Ok((file, seen)) => {
+            Ok(((file, seen), path)) => {
                 // Nobody is there where the opening was given up; then neither is a job.
                 let _ = opened.send(Ok(seen));
                 let mut owner = FileOwner {
                     file: Some(file),
-                    open: Box::new(move || open().map(|(file, _)| file)),
+                    open: Box::new(move || file::reopen(&path, cache_bytes)),
                     waiters: Waiters::new(),
                     failures,
                 };
@@ -62,14 +62,15 @@ impl Writer {
         let thread = thread.map_err(|error| {
             StoreError::new(NAME, StoreErrorKind::Unavailable).with_source(error)
         })?;
+        // A panic while it was opened: the file is not what redb takes it for.
+        let damaged = |_| Err(StoreError::new(NAME, StoreErrorKind::Corrupt));
+        let seen = is_opened.await.unwrap_or_else(damaged)?;
+        // Only now: whoever gives the opening up must not wait for its end, and the thread ends by itself without a queue.
         let writer = Self {
             jobs: Some(jobs),
             failure,
             thread: Some(thread),
         };
-        // A panic while it was opened: the file is not what redb takes it for.
-        let damaged = |_| Err(StoreError::new(NAME, StoreErrorKind::Corrupt));
-        let seen = is_opened.await.unwrap_or_else(damaged)?;
         Ok((writer, seen))
     }
 
@@ -94,11 +95,12 @@ impl Writer {
         replied.await.map_err(|_| self.failed())
     }
 
-    fn failed(&self) -> StoreError {
+    pub(super) fn failed(&self) -> StoreError {
         let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         match &*failure {
             Some((kind, text)) => StoreError::new(NAME, *kind).with_source(text.clone()),
-            None => StoreError::new(NAME, StoreErrorKind::Unavailable),
+            None => StoreError::new(NAME, StoreErrorKind::Unavailable)
+                .with_source("its thread has ended, by a panic"),
         }
     }
 }
@@ -134,7 +136,10 @@ impl FileOwner {
             };
             let mut replies = Vec::with_capacity(jobs.len());
             match write(file, &mut self.waiters, &mut jobs, &mut replies) {
-                Ok(()) => replies.drain(..).for_each(|reply| reply()),
+                Ok(()) => {
+                    self.recover();
+                    replies.drain(..).for_each(|reply| reply());
+                }
                 Err(error) => {
                     self.fail(file::kind(&error), error.to_string());
                     self.file = None;
@@ -153,6 +158,12 @@ impl FileOwner {
                 Err(error) => self.fail(error.kind(), error.to_string()),
             }
         }
+    }
+
+    /// What comes later fails for a reason of its own.
+    fn recover(&self) {
+        let mut failure = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        *failure = None;
     }
 
     fn fail(&self, kind: StoreErrorKind, text: String) {

@@ -1,10 +1,9 @@
 //! The one connection to the server: shared by all steps, given up when it breaks or falls silent, made anew by the next step.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, Cmd, RedisError, Script, ServerErrorKind, Value};
-use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 /// What the server runs, and the digest that it knows it by.
@@ -26,6 +25,8 @@ pub(super) enum Failure {
 pub(super) struct Wire {
     client: Client,
     link: Mutex<Option<Link>>,
+    /// Held while connecting, so that a hundred steps do not make a hundred connections.
+    connecting: tokio::sync::Mutex<()>,
 }
 
 /// A connection that can be told from the one before it.
@@ -47,6 +48,7 @@ impl Wire {
         Self {
             client,
             link: Mutex::new(None),
+            connecting: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -100,7 +102,7 @@ impl Wire {
         if let Err(failure) = &reply
             && failure.breaks()
         {
-            self.unlink(&link).await;
+            self.unlink(&link);
         }
         reply
     }
@@ -108,9 +110,11 @@ impl Wire {
     /// The connection there is, or a new one; which of the two, is said with it.
     async fn link(&self, until: Instant) -> Result<(Link, bool), Failure> {
         let made = timeout_at(until, async {
-            // Held while connecting, so that a hundred steps do not make a hundred connections.
-            let mut place = self.link.lock().await;
-            if let Some(link) = &*place {
+            if let Some(link) = &*self.place() {
+                return Ok((link.clone(), false));
+            }
+            let _connecting = self.connecting.lock().await;
+            if let Some(link) = &*self.place() {
                 return Ok((link.clone(), false));
             }
             let config = AsyncConnectionConfig::new()
@@ -125,7 +129,7 @@ impl Wire {
                 connection,
                 identity: Arc::new(()),
             };
-            *place = Some(link.clone());
+            *self.place() = Some(link.clone());
             Ok((link, true))
         });
         match made.await {
@@ -135,11 +139,15 @@ impl Wire {
     }
 
     /// Gives that connection up; not the one that another step has made since.
-    async fn unlink(&self, link: &Link) {
-        let mut place = self.link.lock().await;
+    fn unlink(&self, link: &Link) {
+        let mut place = self.place();
         if (place.as_ref()).is_some_and(|it| Arc::ptr_eq(&it.identity, &link.identity)) {
             *place = None;
         }
+    }
+
+    fn place(&self) -> MutexGuard<'_, Option<Link>> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -150,7 +158,12 @@ impl Failure {
     fn breaks(&self) -> bool {
         match self {
             Self::Silence => true,
-            Self::Redis(error) => error.is_io_error() || error.is_unrecoverable_error(),
+            // What has become a replica stays one, while the address may lead to the new master by now.
+            Self::Redis(error) => {
+                error.is_io_error()
+                    || error.is_unrecoverable_error()
+                    || super::says(error, "READONLY")
+            }
         }
     }
 }

@@ -49,11 +49,14 @@ found! {
     neither_owner_nor_token_alone_is_enough: IgnoresTokens IgnoresOwners;
     renewed_lease_holds: RenewsNothing;
     lease_that_is_over_is_held_until_it_is_taken: LosesAtTheEndOfTheLease;
-    completed_twice_says_yes_twice: CompletesOnceOnly OverwritesAnswers;
-    completed_run_has_ended: ReleasesWhatIsCompleted RenewsWhatIsCompleted;
+    completed_twice_says_yes_twice: CompletesOnceOnly;
+    completed_run_has_one_answer: OverwritesAnswers TakesAnotherAnswer;
+    completed_run_has_ended: ReleasesWhatIsCompleted;
+    renewal_after_the_end_loses_nothing_and_keeps_nothing: LosesWhatItCompleted KeepsWhatItCompleted;
     given_up_run_is_overdue_at_once: ForgetsWhatIsGivenUp KeepsWhatIsGivenUp;
     given_up_run_has_ended: RenewsWhatIsGivenUp GivesUpOnceOnly;
     released_key_is_forgotten: ReleaseGivesUp;
+    released_later_run_gives_up: ReleasesLaterRuns;
     steps_without_a_record_are_lost: StepsWithoutARecord;
     record_past_its_retention_is_none: KeepsWhatIsPast StepsOnWhatIsPast;
     answer_is_kept_as_long_as_it_was_completed_for: KeepsAnswersAsLongAsTheirClaim KeepsAnswersForEver;

@@ -8,6 +8,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 
 use super::Test;
+use super::surroundings::waiting_for_a_lock;
 use crate::fixtures::{DAY, MINUTE, NOTHING, answered, claim, claim_for, granted, lease};
 
 const ANSWER: &[u8] = b"paid";
@@ -45,13 +46,51 @@ async fn payment_and_answer_commit_together() {
     transaction.commit().await.unwrap();
     assert_eq!(&answered(test.store.claim(claim(1, 2)).await)[..], ANSWER);
     assert_eq!(payments(&client).await, 1);
-    // The layer completes it as well, and the answer stays.
-    let other = Bytes::from_static(b"other");
-    assert_eq!(
-        test.store.complete(run, other, DAY).await.unwrap(),
-        Held::Yes
-    );
+    // The layer completes it as well; another answer is none.
+    for (answer, held) in [(ANSWER, Held::Yes), (b"other", Held::Lost)] {
+        let answer = Bytes::from_static(answer);
+        let completed = test.store.complete(run, answer, DAY).await;
+        assert_eq!(completed.unwrap(), held);
+    }
     assert_eq!(&answered(test.store.claim(claim(1, 2)).await)[..], ANSWER);
+}
+
+/// A handler that had no reply to its commit tries again.
+#[tokio::test]
+async fn repeated_transaction_commits_nothing_twice() {
+    let (test, mut client) = ready().await;
+    let (token, _) = granted(test.store.claim(claim(1, 1)).await);
+    let run = lease(1, 1, token);
+    let transaction = client.transaction().await.unwrap();
+    pay(&test, &transaction, run).await.unwrap();
+    transaction.commit().await.unwrap();
+    let again = client.transaction().await.unwrap();
+    let ended = pay(&test, &again, run).await;
+    assert!(matches!(ended, Err(CompleteError::Ended)), "{ended:?}");
+    let _ = again.commit().await;
+    assert_eq!(payments(&client).await, 1);
+    assert_eq!(&answered(test.store.claim(claim(1, 2)).await)[..], ANSWER);
+}
+
+/// The same while the first one is still being committed.
+#[tokio::test]
+async fn transaction_repeated_before_the_first_commits_nothing_twice() {
+    let (test, mut client) = ready().await;
+    let (token, _) = granted(test.store.claim(claim(1, 1)).await);
+    let run = lease(1, 1, token);
+    let transaction = client.transaction().await.unwrap();
+    pay(&test, &transaction, run).await.unwrap();
+    let mut other = test.client().await;
+    let again = other.transaction().await.unwrap();
+    let (ended, committed) = tokio::join!(pay(&test, &again, run), async {
+        // It waits for the record that the first one has locked.
+        waiting_for_a_lock(&test, 1).await;
+        transaction.commit().await
+    });
+    committed.unwrap();
+    assert!(matches!(ended, Err(CompleteError::Ended)), "{ended:?}");
+    let _ = again.commit().await;
+    assert_eq!(payments(&client).await, 1);
 }
 
 /// Pitfall 1: a crash anywhere before the commit leaves neither.

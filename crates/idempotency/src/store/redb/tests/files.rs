@@ -3,6 +3,7 @@
 use std::fs;
 
 use redb::{Database, TableDefinition};
+use tokio_test::task::spawn;
 
 use super::*;
 
@@ -231,4 +232,68 @@ async fn step_that_changes_nothing_writes_nothing() {
         taken.map(|_| batch.has_changed())
     };
     assert!(store.ask(taken).await.expect("up"));
+}
+
+/// A new file in its place would run everything again.
+#[tokio::test]
+async fn file_that_is_gone_after_a_failure_is_not_made_anew() {
+    for is_emptied in [false, true] {
+        let dir = dir();
+        let path = dir.path().join("ledger.redb");
+        let store = open(&path).await;
+        run(&store, 1).await;
+        fs::remove_file(&path).expect("removed");
+        if is_emptied {
+            fs::write(&path, []).expect("written");
+        }
+        let broken = || redb::Error::Corrupted("by a test".into());
+        store
+            .ask::<()>(move |_| Err(broken()))
+            .await
+            .expect_err("it fails");
+        for number in [1, 2] {
+            store
+                .claim(claim(number))
+                .await
+                .expect_err("its file is gone");
+        }
+        let length = fs::metadata(&path).map(|it| it.len()).ok();
+        assert_eq!(length, is_emptied.then_some(0), "and not made anew");
+    }
+}
+
+#[tokio::test]
+async fn failure_that_is_over_is_not_told_again() {
+    let dir = dir();
+    let store = open(&dir.path().join("ledger.redb")).await;
+    let broken = || redb::Error::Corrupted("by a test".into());
+    let failed = store.ask::<()>(move |_| Err(broken())).await;
+    assert_eq!(
+        failed.expect_err("it fails").kind(),
+        StoreErrorKind::Corrupt
+    );
+    run(&store, 1).await;
+    assert!(
+        store
+            .0
+            .writer
+            .failed()
+            .to_string()
+            .contains("not available")
+    );
+}
+
+#[tokio::test]
+async fn opening_that_is_dropped_is_not_waited_for() {
+    let dir = dir();
+    let path = dir.path().join("ledger.redb");
+    // It has begun, and who began it goes away.
+    let _ = spawn(Redb::builder(&path).open()).poll();
+    // Its thread closes the file by itself.
+    loop {
+        match Redb::builder(&path).open().await {
+            Ok(_) => break,
+            Err(error) => assert_eq!(error.kind(), StoreErrorKind::Unavailable),
+        }
+    }
 }

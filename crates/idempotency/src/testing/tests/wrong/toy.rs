@@ -215,7 +215,7 @@ impl Toy {
                 _ => false,
             },
             State::Completed(_) => match step {
-                Step::Renew => self.has(RenewsWhatIsCompleted),
+                Step::Renew => !self.has(LosesWhatItCompleted),
                 Step::Complete => !self.has(CompletesOnceOnly),
                 Step::Release => self.has(ReleasesWhatIsCompleted),
                 Step::GiveUp => false,
@@ -261,7 +261,8 @@ impl Store for Toy {
     async fn renew(&self, lease: Lease, hold: Duration) -> Result<Held, StoreError> {
         let now = self.clock.now();
         let change = |mut row: Row| {
-            if self.has(RenewsNothing) {
+            let has_ended = row.state != State::Running && !self.has(KeepsWhatItCompleted);
+            if self.has(RenewsNothing) || has_ended && !self.has(RenewsWhatIsGivenUp) {
                 return Some(row);
             }
             row.lease_end = now + hold;
@@ -287,6 +288,14 @@ impl Store for Toy {
             Some(CutsAnswers) => answer.slice(..answer.len().min(1 << 16)),
             _ => answer,
         };
+        if let Some(row) = self.get(lease.key)
+            && let State::Completed(first) = &row.state
+            && *first != answer
+            && !self.has(OverwritesAnswers)
+            && !self.has(TakesAnotherAnswer)
+        {
+            return Ok(Held::Lost);
+        }
         let change = |mut row: Row| {
             if matches!(row.state, State::Completed(_)) && !self.has(OverwritesAnswers) {
                 return Some(row);
@@ -316,8 +325,9 @@ impl Store for Toy {
 
     async fn release(&self, lease: Lease) -> Result<Held, StoreError> {
         let change = |mut row: Row| {
+            let is_later = row.attempt > 1 && !self.has(ReleasesLaterRuns);
             row.state = State::GivenUp;
-            self.has(ReleaseGivesUp).then_some(row)
+            (is_later || self.has(ReleaseGivesUp)).then_some(row)
         };
         self.step(lease, Step::Release, change).await
     }
