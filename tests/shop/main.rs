@@ -1,9 +1,10 @@
 //! A shop to kill: one process with the idempotency layer over a real store, which stands still at each step until the test lets it go on.
 //!
-//! `shop --control ADDRESS --store STORE [--lease MILLIS] [--wait MILLIS] [--overdue again|unknown] [--in-transaction]`
+//! `shop --control ADDRESS --store STORE [--lease MILLIS] [--wait MILLIS] [--overdue again|unknown] [--in-transaction [--books STORE]]`
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
+    clippy::exit,
     reason = "a shop that cannot go on fails its test"
 )]
 
@@ -42,6 +43,11 @@ enum Till {
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
+    std::thread::spawn(|| {
+        // It ends with the test, which must not leave it behind.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(0);
+    });
     let options = Options::read();
     let leash = Leash(options.get("control").unwrap().parse().unwrap());
     let store = options.get("store").unwrap().to_owned();
@@ -60,7 +66,9 @@ async fn main() {
             let config: tokio_postgres::Config = store.parse().unwrap();
             let postgres = store::Postgres::without_tls(config.clone(), 8);
             postgres.migrate().await.unwrap();
-            let books = Books::open(&config, postgres.clone()).await;
+            // By another way, where the test has one.
+            let books = options.get("books").map(|books| books.parse().unwrap());
+            let books = Books::open(books.unwrap_or(config), postgres.clone()).await;
             let till = if options.get("in-transaction").is_some() {
                 Till::Books(books)
             } else {

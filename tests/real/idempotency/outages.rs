@@ -119,3 +119,32 @@ async fn lost_reply_of_postgres_charges_once() {
         loses_a_reply(postgres.address(), url, step).await;
     }
 }
+
+/// The commit is done, and the handler does not hear of it: it takes its transaction again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_reply_to_a_commit_charges_exactly_once() {
+    let postgres = Postgres::start();
+    let proxy = Proxy::to(postgres.address());
+    let books = format!("postgres://postgres@{}/postgres", proxy.address());
+    let control = Control::start().await;
+    let options = [&OPTIONS[..], &["--in-transaction", "--books", &books]].concat();
+    let shop = Shop::start(&control, &postgres.url(), &options).await;
+    control.stop_at("completed");
+    let first = tokio::spawn({
+        let url = shop.url();
+        async move { pay(&url, "key", "card").await }
+    });
+    within("the completion", control.stopped()).await;
+    proxy.lose_next_reply(Loss::Cut);
+    control.go_on();
+    let first = within("what the caller is told", first)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(proxy.lost(), 1);
+    assert_eq!(first.status, StatusCode::OK);
+    assert_eq!(shop.charged("card").await, 1);
+    let again = shop.pay("key", "card").await.unwrap();
+    assert_eq!((again.status, again.replayed), (StatusCode::OK, true));
+    assert_eq!(again.body, first.body);
+}

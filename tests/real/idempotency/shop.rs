@@ -31,7 +31,8 @@ impl Shop {
             .args(["--control", &control.address().to_string()])
             .args(["--store", store])
             .args(options)
-            .stdin(Stdio::null())
+            // Held open for as long as the test lives, however that ends.
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
