@@ -1,5 +1,7 @@
 //! The shop's own database: a charge and its answer are in one transaction.
 
+use std::sync::Arc;
+
 use seaworthy::idempotency::Run;
 use seaworthy::idempotency::store::Postgres;
 use seaworthy::idempotency::store::postgres::CompleteError;
@@ -11,14 +13,17 @@ use crate::steps::Leash;
 /// The table of charges.
 #[derive(Clone)]
 pub(crate) struct Books {
-    config: Config,
+    config: Arc<Config>,
     answers: Postgres,
 }
 
 impl Books {
     /// The table is made where there is none; two shops may start at once.
     pub(crate) async fn open(config: Config, answers: Postgres) -> Self {
-        let books = Self { config, answers };
+        let books = Self {
+            config: Arc::new(config),
+            answers,
+        };
         let table = "SELECT pg_advisory_xact_lock(1); CREATE TABLE IF NOT EXISTS charges (card text NOT NULL)";
         books.connect().await.batch_execute(table).await.unwrap();
         books

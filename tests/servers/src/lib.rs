@@ -31,5 +31,6 @@ mod redis;
 pub use redis::Redis;
 
 mod server;
+pub use server::Server;
 
 mod template;

@@ -1,7 +1,6 @@
 //! A PostgreSQL cluster of its own.
 
-use std::fmt;
-use std::net::SocketAddr;
+use std::ops::Deref;
 
 use rustix::process::Signal;
 
@@ -11,6 +10,7 @@ use crate::template::Template;
 /// A running PostgreSQL; dropping it ends it and removes its folder.
 ///
 /// What it has committed it knows after [`restart`](Self::restart), although it runs with `fsync=off`: that matters only where the operating system falls as well.
+#[derive(Debug)]
 pub struct Postgres(Server);
 
 impl Postgres {
@@ -38,42 +38,18 @@ impl Postgres {
         ))
     }
 
-    /// Where it listens, also while it is killed.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.0.address()
-    }
-
     /// The same, as clients like it.
     #[must_use]
     pub fn url(&self) -> String {
         format!("postgres://postgres@{}/postgres", self.address())
     }
-
-    /// Kills all its processes at once, as the machine's loss would; connections to it break and its port refuses new ones.
-    pub fn kill(&self) {
-        self.0.kill();
-    }
-
-    /// Kills it if it runs, and starts it again on its port and in its folder.
-    pub fn restart(&self) {
-        self.0.restart();
-    }
-
-    /// Stops all its processes without a word (SIGSTOP): connections stay, and nothing is answered.
-    pub fn pause(&self) {
-        self.0.signal(Signal::STOP);
-    }
-
-    /// Lets it go on from there.
-    pub fn resume(&self) {
-        self.0.signal(Signal::CONT);
-    }
 }
 
-impl fmt::Debug for Postgres {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Postgres").field(&self.address()).finish()
+impl Deref for Postgres {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.0
     }
 }
 

@@ -1,7 +1,6 @@
 //! A Redis, or a Valkey where that is what the machine has.
 
-use std::fmt;
-use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -11,6 +10,7 @@ use crate::server::{Kind, Server};
 use crate::template::on_path;
 
 /// A running Redis or Valkey; dropping it kills it and removes its folder.
+#[derive(Debug)]
 pub struct Redis(Server);
 
 impl Redis {
@@ -54,42 +54,18 @@ impl Redis {
         ))
     }
 
-    /// Where it listens, also while it is killed.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.0.address()
-    }
-
     /// The same, as clients like it.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://{}/", self.address())
     }
-
-    /// Kills it, as the machine's loss would; connections to it break and its port refuses new ones.
-    pub fn kill(&self) {
-        self.0.kill();
-    }
-
-    /// Kills it if it runs, and starts it again on its port and in its folder.
-    pub fn restart(&self) {
-        self.0.restart();
-    }
-
-    /// Stops it without a word (SIGSTOP): connections stay, and nothing is answered.
-    pub fn pause(&self) {
-        self.0.signal(Signal::STOP);
-    }
-
-    /// Lets it go on from there.
-    pub fn resume(&self) {
-        self.0.signal(Signal::CONT);
-    }
 }
 
-impl fmt::Debug for Redis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Redis").field(&self.address()).finish()
+impl Deref for Redis {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.0
     }
 }
 

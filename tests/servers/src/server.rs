@@ -1,5 +1,6 @@
 //! What servers have in common: a port and a folder that outlive their process.
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,8 @@ use crate::process::Process;
 /// How many taken ports are bad luck, and not a mistake of ours.
 const TRIES: usize = 20;
 
-pub(crate) struct Server {
+/// A running server, of whichever kind; dropping it ends it and removes its folder.
+pub struct Server {
     kind: Kind,
     port: u16,
     process: Mutex<Option<Process>>,
@@ -53,17 +55,21 @@ impl Server {
         panic!("the server found no port, at last:\n{log}");
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Where it listens, also while it is killed.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    pub(crate) fn kill(&self) {
+    /// Kills all its processes at once, as the machine's loss would; connections to it break and its port refuses new ones.
+    pub fn kill(&self) {
         if let Some(process) = self.process().take() {
             process.end(Signal::KILL);
         }
     }
 
-    pub(crate) fn restart(&self) {
+    /// Kills it if it runs, and starts it again on its port and in its folder.
+    pub fn restart(&self) {
         self.kill();
         let command = (self.kind.command)(self.port, &self.folder);
         match Process::start(command, self.kind.ready, self.folder.path()) {
@@ -72,7 +78,17 @@ impl Server {
         }
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Stops all its processes without a word (SIGSTOP): connections stay, and nothing is answered.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on from there.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
         match &*self.process() {
             Some(process) => process.signal(signal),
             None => panic!("the server was killed"),
@@ -81,6 +97,12 @@ impl Server {
 
     fn process(&self) -> MutexGuard<'_, Option<Process>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Server").field(&self.address()).finish()
     }
 }
 

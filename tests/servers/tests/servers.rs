@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use servers::{Loss, Postgres, Proxy, Redis};
+use servers::{Loss, Postgres, Proxy, Redis, Server};
 
 /// Says one line to a Redis, and returns what it answers; empty where the connection breaks.
 fn ask(stream: &mut TcpStream, line: &str) -> String {
@@ -85,7 +85,7 @@ fn server_ends_with_a_test_that_panics() {
 
 #[test]
 fn postgres_ends_with_its_handle_whatever_state_it_is_in() {
-    for state in [Postgres::pause, Postgres::kill, Postgres::restart] {
+    for state in [Server::pause, Server::kill, Server::restart] {
         let postgres = Postgres::start();
         let address = postgres.address();
         TcpStream::connect(address).unwrap();

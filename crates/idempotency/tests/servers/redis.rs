@@ -40,53 +40,10 @@ impl Test {
     }
 }
 
-macro_rules! rows {
-    ($($row:ident,)*) => {$(
-        #[tokio::test]
-        async fn $row() {
-            let test = Test::new();
-            rows::$row(test.store.timeout(Duration::MAX)).await;
-        }
-    )*};
-}
-
-rows! {
-    clock_of_the_client_plays_no_role,
-    large_answer_comes_back,
-    record_is_kept_as_long_as_its_lease,
-    wait_without_an_end_ends_with_the_run,
-    waiting_ends_with_the_lease,
-}
-
-mod suite {
-    use super::Test;
-    use seaworthy_idempotency::testing::{Tested, store_suite};
-
-    store_suite! {
-        store: async {
-            let Test { server, store } = Test::new();
-            Tested::passing(store, move |time| {
-                // It runs as long as the store is used.
-                let _ = &server;
-                tokio::time::sleep(time)
-            })
-        },
-        expiry: by_itself,
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_of_a_hundred_runs() {
-    let test = Test::new();
-    let other = Redis::new(Client::open(test.server.url()).unwrap());
-    rows::one_of_a_hundred_runs(test.store, other).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_of_a_hundred_takes_over() {
-    let test = Test::new();
-    let other = Redis::new(Client::open(test.server.url()).unwrap());
-    rows::one_of_a_hundred_takes_over(test.store, other).await;
+rows::server_rows! {
+    new: std::future::ready(Test::new()),
+    another: |test: &Test| Redis::new(Client::open(test.server.url()).unwrap()),
+    expiry: by_itself,
 }
 
 /// In a cluster a script may touch the key only that it was sent for, and must say so.

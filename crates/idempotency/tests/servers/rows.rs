@@ -11,28 +11,61 @@ use tokio::task::JoinSet;
 
 use crate::fixtures::{DAY, MINUTE, NOTHING, answered, claim, claim_for, granted, key, lease};
 
+/// What the tests of a store on a server are made of: how a server is started that has a store, and how one more instance of that store is made.
+macro_rules! server_rows {
+    (new: $new:expr, another: $another:expr, expiry: $expiry:ident $(,)?) => {
+        $crate::rows::server_rows! {
+            @ $new, clock_of_the_client_plays_no_role large_answer_comes_back
+            record_is_kept_as_long_as_its_lease wait_without_an_end_ends_with_the_run
+            waiting_ends_with_the_lease
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn one_of_a_hundred_runs() {
+            let test = $new.await;
+            let other = ($another)(&test);
+            $crate::rows::one_of_a_hundred_runs(test.store, other).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn one_of_a_hundred_takes_over() {
+            let test = $new.await;
+            let other = ($another)(&test);
+            $crate::rows::one_of_a_hundred_takes_over(test.store, other).await;
+        }
+
+        mod suite {
+            use super::Test;
+            use seaworthy_idempotency::testing::{Tested, store_suite};
+
+            store_suite! {
+                store: async {
+                    let Test { server, store } = $new.await;
+                    Tested::passing(store, move |time| {
+                        // It runs as long as the store is used.
+                        let _ = &server;
+                        tokio::time::sleep(time)
+                    })
+                },
+                expiry: $expiry,
+            }
+        }
+    };
+    (@ $new:expr, $($row:ident)*) => {$(
+        #[tokio::test]
+        async fn $row() {
+            let test = $new.await;
+            $crate::rows::$row(test.store.timeout(std::time::Duration::MAX)).await;
+        }
+    )*};
+}
+pub(crate) use server_rows;
+
 /// A hundred owners, half of them at each of two instances of the store: one runs, and the others know.
 pub(crate) async fn one_of_a_hundred_runs<S: Store>(one: S, other: S) {
     let stores = [Arc::new(one), Arc::new(other)];
     for round in 0..5 {
-        let start = Arc::new(Barrier::new(100));
-        let mut claims = JoinSet::new();
-        for owner in 0..100 {
-            let store = Arc::clone(&stores[owner % 2]);
-            let start = Arc::clone(&start);
-            claims.spawn(async move {
-                start.wait().await;
-                store.claim(claim(round, owner as u128)).await.unwrap()
-            });
-        }
-        let claimed = claims.join_all().await;
-        let runs = claimed
-            .iter()
-            .filter(|it| matches!(it, Claimed::Run { attempt: 1, .. }));
-        let running = claimed
-            .iter()
-            .filter(|it| matches!(it, Claimed::Running { .. }));
-        assert_eq!((runs.count(), running.count()), (1, 99));
+        one_of_a_hundred(&stores, round, 1).await;
     }
 }
 
@@ -41,25 +74,30 @@ pub(crate) async fn one_of_a_hundred_takes_over<S: Store>(one: S, other: S) {
     let stores = [Arc::new(one), Arc::new(other)];
     for round in 0..5 {
         granted(stores[0].claim(claim_for(round, 1000, NOTHING)).await);
-        let start = Arc::new(Barrier::new(100));
-        let mut claims = JoinSet::new();
-        for owner in 0..100 {
-            let store = Arc::clone(&stores[owner % 2]);
-            let start = Arc::clone(&start);
-            claims.spawn(async move {
-                start.wait().await;
-                store.claim(claim(round, owner as u128)).await.unwrap()
-            });
-        }
-        let claimed = claims.join_all().await;
-        let runs = claimed
-            .iter()
-            .filter(|it| matches!(it, Claimed::Run { attempt: 2, .. }));
-        let running = claimed
-            .iter()
-            .filter(|it| matches!(it, Claimed::Running { .. }));
-        assert_eq!((runs.count(), running.count()), (1, 99));
+        one_of_a_hundred(&stores, round, 2).await;
     }
+}
+
+/// A hundred claim at once; the one who runs is told that it is this attempt.
+async fn one_of_a_hundred<S: Store>(stores: &[Arc<S>; 2], key: u8, expected: u32) {
+    let start = Arc::new(Barrier::new(100));
+    let mut claims = JoinSet::new();
+    for owner in 0..100 {
+        let store = Arc::clone(&stores[owner % 2]);
+        let start = Arc::clone(&start);
+        claims.spawn(async move {
+            start.wait().await;
+            store.claim(claim(key, owner as u128)).await.unwrap()
+        });
+    }
+    let claimed = claims.join_all().await;
+    let is_run = |it: &&Claimed| matches!(it, Claimed::Run { attempt, .. } if *attempt == expected);
+    let is_running = |it: &&Claimed| matches!(it, Claimed::Running { .. });
+    let (runs, running) = (
+        claimed.iter().filter(is_run),
+        claimed.iter().filter(is_running),
+    );
+    assert_eq!((runs.count(), running.count()), (1, 99));
 }
 
 /// Pitfall 14: a lease is not over because a client's clock says so.
