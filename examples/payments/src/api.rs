@@ -130,7 +130,7 @@ impl From<NotPaid> for Problem {
                 StatusCode::GATEWAY_TIMEOUT,
                 Some(retry_after.unwrap_or_default()),
             ),
-            Why::BadGateway | Why::AnswerLost => (StatusCode::BAD_GATEWAY, None),
+            Why::BadGateway | Why::AnswerLost | Why::Disputed => (StatusCode::BAD_GATEWAY, None),
         };
         Self::new(status, Cow::Borrowed(why.as_str()))
             .retry_after(retry_after)

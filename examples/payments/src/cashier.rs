@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::{
+    doubt::Doubt,
     keys,
     payment::{FraudCheck, NewPayment, Payment, Status},
     queue::Queue,
@@ -34,17 +35,18 @@ pub(crate) enum Why {
     Busy { retry_after: Option<Duration> },
     /// The gateway did not answer in time.
     TimedOut { retry_after: Option<Duration> },
-    /// The gateway answered badly, or could not be reached.
+    /// The gateway said no, or could not be reached.
     BadGateway,
-    /// The gateway may have charged the card: its answer was lost, or makes no sense.
+    /// The gateway may have charged the card, now or in an earlier attempt, and has not said so.
     AnswerLost,
+    /// The same, and the fraud service objects to asking once more.
+    Disputed,
 }
 
 /// A payment under way. Dropped with the call, it leaves a payment that says so.
 struct Running<'a> {
     store: &'a Store,
-    payment_id: &'a str,
-    charging: bool,
+    charge: &'a Charge,
 }
 
 impl Cashier {
@@ -57,20 +59,21 @@ impl Cashier {
     /// `unknown`, since only the gateway knows. A payment that was queued stays queued.
     pub(crate) async fn pay(&self, new: NewPayment) -> Result<Payment, NotPaid> {
         let payment = Payment::new(&new, keys::payment_id(&new));
-        if let Some(known) = self.store.get(&payment.payment_id)
+        let known = self.store.get(&payment.payment_id);
+        if let Some(known) = &known
             && known.status.is_answer()
         {
-            return Ok(known);
+            return Ok(known.clone());
         }
         let charge = Charge {
             payment_id: payment.payment_id.clone(),
             payment: new,
+            doubt: Doubt::new(may_be_charged(&payment, known.as_ref())),
         };
         self.store.insert(payment.clone());
-        let mut running = Running {
+        let running = Running {
             store: &self.store,
-            payment_id: &charge.payment_id,
-            charging: false,
+            charge: &charge,
         };
 
         let fraud_check = self.upstreams.check(&charge).await;
@@ -79,12 +82,15 @@ impl Cashier {
             ..payment
         };
         if fraud_check == FraudCheck::Rejected {
+            if charge.doubt.remains() {
+                settled.message = Some("A person has to look whether the card was charged");
+                return Err(running.fail(settled, Why::Disputed));
+            }
             settled.status = Status::Declined;
             settled.message = Some("The fraud service objects to this payment");
             return Ok(running.settle(settled));
         }
 
-        running.charging = true;
         match self.upstreams.charge(&charge).await {
             Ok(charge_id) => {
                 settled.status = Status::Approved;
@@ -111,7 +117,6 @@ impl Cashier {
             Err(ChargeError::Rejected | ChargeError::Bad) => {
                 Err(running.fail(settled, Why::BadGateway))
             }
-            Err(ChargeError::Lost) => Err(running.fail(settled, Why::AnswerLost)),
         }
     }
 }
@@ -121,36 +126,57 @@ impl Cashier {
 impl Running<'_> {
     fn settle(&self, settled: Payment) -> Payment {
         count(settled.status);
-        self.store
-            .update(self.payment_id, |payment| payment.clone_from(&settled));
+        self.store.update(&self.charge.payment_id, |payment| {
+            payment.clone_from(&settled)
+        });
         settled
     }
 
     fn fail(&self, mut settled: Payment, why: Why) -> NotPaid {
-        // A gateway whose answer is missing may have charged the card.
-        settled.status = match why {
-            Why::TimedOut { .. } | Why::AnswerLost => Status::Unknown,
-            Why::QueueFull { .. } | Why::Busy { .. } | Why::BadGateway => Status::Failed,
+        settled.status = self.came_to_nothing();
+        let why = match why {
+            // They say that nothing was charged.
+            Why::QueueFull { .. } | Why::Busy { .. } | Why::BadGateway
+                if self.charge.doubt.remains() =>
+            {
+                Why::AnswerLost
+            }
+            why => why,
         };
         let Payment { payment_id, .. } = self.settle(settled);
         NotPaid { payment_id, why }
+    }
+
+    fn came_to_nothing(&self) -> Status {
+        if self.charge.doubt.remains() {
+            Status::Unknown
+        } else {
+            Status::Failed
+        }
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         // Cancellation: the caller went away, or time ran out, while the payment was under way.
-        self.store.update(self.payment_id, |payment| {
+        self.store.update(&self.charge.payment_id, |payment| {
             if payment.status == Status::Processing {
-                payment.status = if self.charging {
-                    Status::Unknown
-                } else {
-                    Status::Failed
-                };
+                payment.status = self.came_to_nothing();
                 payment.message = Some("The payment was cut short");
                 count(payment.status);
             }
         });
+    }
+}
+
+/// Whether the card may have been charged in an earlier attempt under the same key.
+fn may_be_charged(now: &Payment, known: Option<&Payment>) -> bool {
+    match known {
+        Some(known) if known.status != Status::Failed => true,
+        // Nobody else has tried in between.
+        Some(known) if known.attempt + 1 == now.attempt => false,
+        // Others may have: another process, or this one before it was killed.
+        _ => now.attempt > 1,
     }
 }
 
@@ -169,7 +195,11 @@ impl Why {
             Self::Busy { .. } => "too many charges are running",
             Self::TimedOut { .. } => "the card gateway did not answer in time",
             Self::BadGateway => "the card gateway did not take the charge",
-            Self::AnswerLost => "the card gateway's answer was lost, or makes no sense",
+            Self::AnswerLost => "the card gateway did not say whether it charged the card",
+            Self::Disputed => {
+                "the fraud service objects, and an earlier attempt may have charged the card: a \
+                 person has to look at this payment"
+            }
         }
     }
 }

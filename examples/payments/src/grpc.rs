@@ -81,6 +81,8 @@ impl From<NotPaid> for Status {
                 Code::Unavailable
             }
             Why::TimedOut { .. } => Code::DeadlineExceeded,
+            // Not one that clients answer by trying again.
+            Why::Disputed => Code::Unknown,
         };
         let mut status = Self::new(code, why.as_str());
         // So that its caller can look the payment up, as over HTTP.

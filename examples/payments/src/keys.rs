@@ -149,6 +149,11 @@ pub(crate) fn payment_id(new: &NewPayment) -> String {
     }
 }
 
+/// Above one if an earlier attempt under the key, here or elsewhere, began and may have charged.
+pub(crate) fn attempt() -> u32 {
+    idempotency::current().map_or(1, |run| run.attempt())
+}
+
 /// Whether the request was sent with that key: one that stands in the body and is not the one in the
 /// header would do nothing.
 pub(crate) fn is_current(key: &str) -> bool {

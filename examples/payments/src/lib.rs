@@ -7,6 +7,7 @@ mod api;
 mod banner;
 mod cashier;
 mod demo;
+mod doubt;
 mod faults;
 mod fields;
 mod flags;

@@ -31,6 +31,9 @@ pub(crate) struct Payment {
     pub(crate) fraud_check: Option<FraudCheck>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) charge_id: Option<String>,
+    /// Which attempt under its key it is, or was the last here; one without a key has one.
+    #[serde(skip)]
+    pub(crate) attempt: u32,
 }
 
 /// How far a payment is.
@@ -45,9 +48,9 @@ pub(crate) enum Status {
     Approved,
     /// The fraud service said no; the card was not charged.
     Declined,
-    /// The gateway said no, or answered badly.
+    /// The card was not charged: the gateway said no, or could not be asked.
     Failed,
-    /// The charge was cut short, or its answer lost: only the gateway knows how it ended.
+    /// The card may have been charged, in this attempt or an earlier one: the gateway alone knows.
     Unknown,
 }
 
@@ -151,6 +154,7 @@ impl Payment {
             merchant_id: new.merchant_id.clone(),
             fraud_check: None,
             charge_id: None,
+            attempt: keys::attempt(),
         }
     }
 }

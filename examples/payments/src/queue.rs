@@ -172,7 +172,7 @@ impl Worker {
             let given_up = match error {
                 ChargeError::CircuitOpen { .. } | ChargeError::Busy { .. } => false,
                 ChargeError::Rejected => true,
-                ChargeError::TimedOut { .. } | ChargeError::Lost | ChargeError::Bad => {
+                ChargeError::TimedOut { .. } | ChargeError::Bad => {
                     // A probe that fails says that the gateway is still away, not that it will
                     // not have this payment.
                     attempts += u32::from(turn.is_none());
@@ -180,16 +180,12 @@ impl Worker {
                 }
             };
             if given_up {
-                return self.finish(&job, |payment| match error {
-                    ChargeError::TimedOut { .. } => {
+                return self.finish(&job, |payment| {
+                    if job.charge.doubt.remains() {
                         payment.status = Status::Unknown;
-                        payment.message = Some("The card gateway did not answer in time");
-                    }
-                    ChargeError::Lost => {
-                        payment.status = Status::Unknown;
-                        payment.message = Some("The card gateway's answer was lost");
-                    }
-                    _ => {
+                        payment.message =
+                            Some("The card gateway did not say whether it charged the card");
+                    } else {
                         payment.status = Status::Failed;
                         payment.message = Some("The card gateway did not take the charge");
                     }

@@ -13,7 +13,7 @@
 //!                   fraud service                                          card gateway
 //! ```
 
-use std::{convert::Infallible, error::Error, iter, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use axum::{
     body::Body,
@@ -23,7 +23,7 @@ use axum::{
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::{
-    client::legacy::{self, Client, connect::HttpConnector},
+    client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
 use seaworthy::{
@@ -39,6 +39,7 @@ use tonic::transport::{Channel, Endpoint};
 use tower::{Service, ServiceBuilder, filter::AsyncFilterLayer, util::BoxCloneSyncService};
 
 use crate::{
+    doubt,
     guards::{FraudGuards, GatewayGuards, Guards, KeysWatch, PaymentGuards},
     keys,
     upstreams::ChargeError,
@@ -190,8 +191,7 @@ where
         .layer(retry)
         .layer(bulkhead)
         .layer(timeout)
-        .map_response(S::Response::into_response)
-        .service(client);
+        .service_fn(move |attempt| doubt::ask(client.clone(), attempt));
     Ok((BoxCloneSyncService::new(service), guards))
 }
 
@@ -242,12 +242,7 @@ where
 /// own failure.
 pub(crate) fn explain(error: &BoxError) -> ChargeError {
     let Some(rejection) = Rejection::find(&**error) else {
-        // Once connected, the charge may have arrived, and only its answer not.
-        return if never_connected(&**error) {
-            ChargeError::Bad
-        } else {
-            ChargeError::Lost
-        };
+        return ChargeError::Bad;
     };
     let retry_after = rejection.retry_after();
     if rejection.is_open() {
@@ -257,12 +252,6 @@ pub(crate) fn explain(error: &BoxError) -> ChargeError {
     } else {
         ChargeError::Busy { retry_after }
     }
-}
-
-fn never_connected(error: &(dyn Error + 'static)) -> bool {
-    iter::successors(Some(error), |&error| error.source())
-        .filter_map(|error| error.downcast_ref::<legacy::Error>())
-        .any(legacy::Error::is_connect)
 }
 
 // ===== impl Stack =====

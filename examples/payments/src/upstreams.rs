@@ -15,6 +15,7 @@ use tonic::Code;
 use tower::{BoxError, ServiceExt};
 
 use crate::{
+    doubt::Doubt,
     payment::{FraudCheck, NewPayment},
     proto::fraud::{CheckRequest, fraud_client::FraudClient},
     stack::{FraudService, Stack, explain},
@@ -34,23 +35,23 @@ pub(crate) struct Upstreams {
 pub(crate) struct Charge {
     pub(crate) payment_id: String,
     pub(crate) payment: NewPayment,
+    pub(crate) doubt: Doubt,
 }
 
-/// Why a card was not charged, or not for certain.
+/// Why it is not known that a card was charged. Whether it was all the same, the charge's [`Doubt`]
+/// tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChargeError {
-    /// The circuit refused: the gateway was not asked.
+    /// The circuit refused.
     CircuitOpen { retry_after: Option<Duration> },
-    /// No slot came free: the gateway was not asked.
+    /// No slot came free, for the first attempt or for a further one.
     Busy { retry_after: Option<Duration> },
     /// No answer in time.
     TimedOut { retry_after: Option<Duration> },
     /// The gateway understood and said no: asking again changes nothing.
     Rejected,
-    /// It answered badly, or could not be reached.
+    /// It answered badly, or could not be reached, or its answer was lost.
     Bad,
-    /// Its answer was lost, or makes no sense: the card may have been charged.
-    Lost,
 }
 
 impl Upstreams {
@@ -101,6 +102,7 @@ impl Upstreams {
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json")
             .header(&IDEMPOTENCY_KEY, &charge.payment_id)
+            .extension(charge.doubt.clone())
             .body(Full::new(Bytes::from(body.to_string())))
             .expect("a payment's id is a header value");
 
@@ -119,7 +121,7 @@ impl Upstreams {
                 let body = body.map_err(|error| told(payment_id, &error.into_inner()))?;
                 charge_id(&body).map_err(|error| {
                     tracing::warn!(payment_id, %error, "cannot read the card gateway's answer");
-                    ChargeError::Lost
+                    ChargeError::Bad
                 })
             }
             status => {
@@ -163,7 +165,7 @@ impl Upstreams {
 /// What an error means, and a line in the log for what is not a refusal of ours.
 fn told(payment_id: &str, error: &BoxError) -> ChargeError {
     let why = explain(error);
-    if let ChargeError::TimedOut { .. } | ChargeError::Bad | ChargeError::Lost = why {
+    if let ChargeError::TimedOut { .. } | ChargeError::Bad = why {
         let error = causes(&**error);
         tracing::warn!(payment_id, error, "no answer from the card gateway");
     }

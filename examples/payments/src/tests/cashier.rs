@@ -44,7 +44,6 @@ async fn fraud_service_that_hangs_costs_a_second_until_its_circuit_opens() {
 #[tokio::test(start_paused = true)]
 async fn bad_answers_fail_the_payment() {
     for (answer, attempts) in [
-        (Gateway::Answers(StatusCode::INTERNAL_SERVER_ERROR), 1),
         (DOWN, 3),
         (Gateway::Answers(StatusCode::FOUND), 1),
         (Gateway::Answers(StatusCode::PAYMENT_REQUIRED), 1),
@@ -64,6 +63,9 @@ async fn bad_answers_fail_the_payment() {
 async fn answer_that_is_lost_or_makes_no_sense_leaves_the_payment_unknown() {
     for (answer, attempts) in [
         (Gateway::Breaks, 3),
+        (Gateway::Answers(StatusCode::INTERNAL_SERVER_ERROR), 1),
+        (Gateway::Answers(StatusCode::BAD_GATEWAY), 3),
+        (Gateway::Answers(StatusCode::CONFLICT), 1),
         (Gateway::Says("<html>Log in to the network</html>"), 1),
         (Gateway::Says("[1]"), 1),
         (Gateway::Says("{\"charge_id\":"), 1),
@@ -165,6 +167,7 @@ fn each_reason_has_its_status_and_says_when_to_come_back() {
         ),
         (Why::BadGateway, 502, None, Code::Unavailable),
         (Why::AnswerLost, 502, None, Code::Unavailable),
+        (Why::Disputed, 502, None, Code::Unknown),
     ] {
         let failed = NotPaid {
             payment_id: "pay_1".to_owned(),

@@ -17,8 +17,8 @@ pub(super) struct Answer {
     pub(super) bytes: Bytes,
 }
 
-const VISA: &str = r#"{"amount":1,"currency":"USD","card_token":"tok_visa"}"#;
-const OTHER: &str = r#"{"amount":2,"currency":"USD","card_token":"tok_visa"}"#;
+pub(super) const VISA: &str = r#"{"amount":1,"currency":"USD","card_token":"tok_visa"}"#;
+pub(super) const OTHER: &str = r#"{"amount":2,"currency":"USD","card_token":"tok_visa"}"#;
 
 impl Test {
     pub(super) async fn send(&self, headers: &[(&str, &str)], body: &str) -> Answer {
@@ -55,7 +55,7 @@ impl Answer {
         serde_json::from_slice(&self.bytes).unwrap()
     }
 
-    fn assert_problem(&self, status: u16, kind: &str) {
+    pub(super) fn assert_problem(&self, status: u16, kind: &str) {
         assert_eq!(self.status, status, "{:?}", self.bytes);
         assert_eq!(self.headers["content-type"], "application/problem+json");
         let problem = self.body()["type"].as_str().unwrap().to_owned();

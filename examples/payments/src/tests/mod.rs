@@ -7,11 +7,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router,
-    http::{Response, StatusCode},
-    response::IntoResponse,
-};
+use axum::{Router, http::StatusCode, response::IntoResponse};
 use seaworthy::{
     BoxError,
     circuit_breaker::CircuitBreakerHandle,
@@ -22,14 +18,16 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tonic::service::Routes;
-use tower::service_fn;
+use tower::{ServiceExt, service_fn};
 
 use crate::{
     api,
     cashier::Cashier,
+    faults::Switch,
+    fraud::FraudService,
     grpc,
     payment::{NewPayment, Payment, Status},
-    proto::payments::payments_client::PaymentsClient,
+    proto::{fraud::fraud_server::FraudServer, payments::payments_client::PaymentsClient},
     queue::queue,
     stack::{Attempt, GrpcRequest, Stack},
     store::Store,
@@ -38,6 +36,7 @@ use crate::{
 };
 
 mod cashier;
+mod doubt;
 mod keys;
 mod keys_in_bodies;
 mod limits;
@@ -59,6 +58,8 @@ enum Gateway {
 /// What the fraud service does.
 #[derive(Clone, Copy, Debug)]
 enum Fraud {
+    /// Objects to `tok_stolen`.
+    There,
     Away,
     Hangs,
 }
@@ -114,11 +115,13 @@ impl Test {
         });
         let channel = service_fn({
             let fraud = fraud.clone();
-            move |_: GrpcRequest| {
+            move |request: GrpcRequest| {
                 let fraud = *fraud.lock().unwrap();
+                let there = FraudServer::new(FraudService::new(Switch::new("fraud service")));
                 async move {
                     match fraud {
-                        Fraud::Away => Err::<Response<_>, _>(BoxError::from("away")),
+                        Fraud::There => Ok(there.oneshot(request).await.unwrap()),
+                        Fraud::Away => Err(BoxError::from("away")),
                         Fraud::Hangs => pending().await,
                     }
                 }

@@ -142,7 +142,7 @@ async fn queued_payment_that_alone_is_answered_badly_is_given_up() {
         (
             Gateway::Answers(StatusCode::INTERNAL_SERVER_ERROR),
             10,
-            Status::Failed,
+            Status::Unknown,
         ),
         (
             Gateway::Answers(StatusCode::TOO_MANY_REQUESTS),
