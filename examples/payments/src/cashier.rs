@@ -55,14 +55,17 @@ impl Cashier {
     /// same name each time.
     ///
     /// # Cancel safety
-    /// Dropped before the charge, the payment has failed; dropped during it, the payment is
-    /// `unknown`, since only the gateway knows. A payment that was queued stays queued.
+    /// Dropped before the charge, the payment has failed, unless an earlier call may have charged;
+    /// dropped during it, the payment is `unknown`, since only the gateway knows. A payment that was
+    /// queued stays queued.
     pub(crate) async fn pay(&self, new: NewPayment) -> Result<Payment, NotPaid> {
         let payment = Payment::new(&new, keys::payment_id(&new));
         let known = self.store.get(&payment.payment_id);
         if let Some(known) = &known
             && known.status.is_answer()
         {
+            self.store
+                .update(&known.payment_id, |known| known.seen_in(payment.attempt));
             return Ok(known.clone());
         }
         let charge = Charge {
@@ -174,7 +177,7 @@ fn may_be_charged(now: &Payment, known: Option<&Payment>) -> bool {
     match known {
         Some(known) if known.status != Status::Failed => true,
         // Nobody else has tried in between.
-        Some(known) if known.attempt + 1 == now.attempt => false,
+        Some(known) if known.is_followed_by(now.attempt) => false,
         // Others may have: another process, or this one before it was killed.
         _ => now.attempt > 1,
     }

@@ -1,7 +1,7 @@
 //! The payments API over gRPC.
 
 use axum::{Router, body::Body, http};
-use tonic::{Code, Request, Response, Status, service::Routes};
+use tonic::{Code, Request, Response, Status, metadata::MetadataValue, service::Routes};
 use tower::ServiceExt;
 
 use crate::{
@@ -60,7 +60,10 @@ impl payments_server::Payments for PaymentsService {
             return Err(Status::invalid_argument(format!("{name} {why}")));
         }
         let payment = self.cashier.pay(new).await?;
-        Ok(Response::new(payment.into()))
+        let status = MetadataValue::from_static(payment.status.as_str());
+        let mut response = Response::new(payment.into());
+        response.metadata_mut().insert(keys::PAYMENT_STATUS, status);
+        Ok(response)
     }
 
     async fn get_payment(

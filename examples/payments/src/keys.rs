@@ -4,7 +4,7 @@ use std::iter;
 
 use axum::{
     body::Body,
-    http::{HeaderValue, Request, header},
+    http::{HeaderValue, Request, StatusCode, header},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, future::BoxFuture, stream};
@@ -12,13 +12,13 @@ use prost::Message;
 use seaworthy::{
     BoxError,
     http::{grpc, retry::IDEMPOTENCY_KEY},
-    idempotency::{self, Head},
+    idempotency::{self, Answered, Head},
 };
 use serde_json::{Map, Value};
 
 use crate::{
     fields::MAX_BODY,
-    payment::{MAX_TEXT, NewPayment},
+    payment::{MAX_TEXT, NewPayment, Status},
     proto::payments::CreatePaymentRequest,
 };
 
@@ -39,6 +39,20 @@ pub(crate) fn caller(head: &Head<'_>) -> Option<Vec<u8>> {
         // Whose, of the two?
         (Some(_), Some(_)) => None,
     }
+}
+
+/// In the metadata of a payment that is answered over gRPC: there, each answer is a 200.
+pub(crate) const PAYMENT_STATUS: &str = "payment-status";
+
+/// Which answers are kept with their key: all but errors that may pass, and `queued`.
+///
+/// The queue is in memory: after a kill, the answer that a payment is queued would be a promise that
+/// nobody keeps. Asked again, a payment says how far it is, or is made by who is there now.
+pub(crate) fn is_kept(answered: &Answered<'_>) -> bool {
+    let status = answered.headers.get(PAYMENT_STATUS);
+    let is_queued = answered.status == StatusCode::ACCEPTED
+        || status.is_some_and(|status| status == Status::Queued.as_str());
+    answered.is_settled() && !is_queued
 }
 
 /// Where there is no `Idempotency-Key`, the field `idempotency_key` of the body is it.

@@ -31,7 +31,7 @@ pub(crate) struct Payment {
     pub(crate) fraud_check: Option<FraudCheck>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) charge_id: Option<String>,
-    /// Which attempt under its key it is, or was the last here; one without a key has one.
+    /// The last attempt under its key up to which nobody else made one, as far as it is known here.
     #[serde(skip)]
     pub(crate) attempt: u32,
 }
@@ -155,6 +155,18 @@ impl Payment {
             fraud_check: None,
             charge_id: None,
             attempt: keys::attempt(),
+        }
+    }
+
+    /// Whether no other process has made an attempt between that one and those known here.
+    pub(crate) fn is_followed_by(&self, attempt: u32) -> bool {
+        self.attempt + 1 == attempt
+    }
+
+    /// An attempt found it and did nothing further.
+    pub(crate) fn seen_in(&mut self, attempt: u32) {
+        if self.is_followed_by(attempt) {
+            self.attempt = attempt;
         }
     }
 }

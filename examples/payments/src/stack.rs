@@ -116,6 +116,7 @@ fn payments(store: AnyStore) -> Result<(PaymentLayer, PaymentGuards), InvalidCon
     let keys = IdempotencyLayer::http("payment", store, Scope::by(keys::caller))
         // The gateway charges once under one key, and `Payment::new` finds the same one again.
         .overdue_runs_again()
+        .store_when(keys::is_kept)
         .lease(KEY_LEASE)
         .build()?;
 

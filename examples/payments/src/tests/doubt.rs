@@ -9,7 +9,7 @@ use super::{
 };
 
 const STOLEN: &str = r#"{"amount":1,"currency":"USD","card_token":"tok_stolen"}"#;
-const REFUSES: Gateway = Gateway::Answers(StatusCode::PAYMENT_REQUIRED);
+pub(super) const REFUSES: Gateway = Gateway::Answers(StatusCode::PAYMENT_REQUIRED);
 
 impl Test {
     /// The status that is kept of the payment which this answers, or came to nothing.

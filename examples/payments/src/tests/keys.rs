@@ -217,26 +217,6 @@ async fn key_that_is_used_again_after_its_day_is_that_of_another_payment() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn queued_payment_is_replayed_as_it_was_answered() {
-    let test = Test::start(2);
-    test.open_the_circuit().await;
-    let queued = test.keyed("k", VISA).await;
-    assert_eq!((queued.status, queued.is_replay()), (202, false));
-    let again = test.keyed("k", VISA).await;
-    assert_eq!((again.status, again.is_replay()), (202, true));
-    assert_eq!(again.bytes, queued.bytes);
-    assert_eq!(test.cashier.queue.len(), 1);
-
-    test.gateway(OK);
-    test.cashier.queue.emptied().await;
-    let id = queued.body()["payment_id"].as_str().unwrap().to_owned();
-    assert_eq!(test.stored(&id).status, Status::Approved);
-    let again = test.keyed("k", VISA).await;
-    assert_eq!((again.status, again.bytes), (202, queued.bytes));
-    assert_eq!(test.charged(), [1]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn wrong_input_leaves_its_key_free() {
     let test = Test::start(1);
     for wrong in ["", "{", r#"{"amount":0,"currency":"USD","card_token":"t"}"#] {

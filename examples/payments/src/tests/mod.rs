@@ -39,6 +39,7 @@ mod cashier;
 mod doubt;
 mod keys;
 mod keys_in_bodies;
+mod keys_of_queued;
 mod limits;
 mod queue_worker;
 mod remote;
