@@ -34,15 +34,15 @@ struct Gateway {
 #[derive(Debug, Default)]
 struct Ledger {
     /// The newest, oldest first.
-    charges: VecDeque<Charge>,
-    /// The numbers of those among them that came with a key.
-    by_key: HashMap<String, u64>,
+    charges: VecDeque<Arc<Charge>>,
+    /// Those among them that came with a key, and their numbers.
+    by_key: HashMap<String, (u64, Arc<Charge>)>,
     charged: u64,
     repeated: u64,
 }
 
 /// One time that a card was charged.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 struct Charge {
     key: Option<String>,
     payment_id: Option<String>,
@@ -50,6 +50,10 @@ struct Charge {
     currency: String,
     card_token: String,
 }
+
+/// The key of this charge is that of another one.
+#[derive(Debug, PartialEq, Eq)]
+struct KeyReused;
 
 /// Whose charges to list.
 #[derive(Debug, Deserialize)]
@@ -103,13 +107,16 @@ async fn charge(
     let key = headers
         .get("idempotency-key")
         .and_then(|key| key.to_str().ok());
-    let number = gateway.ledger().charge(Charge {
+    let charge = Charge {
         key: key.map(str::to_owned),
         payment_id,
         amount,
         currency,
         card_token,
-    });
+    };
+    let number = gateway.ledger().charge(charge).map_err(|KeyReused| {
+        Problem::invalid("the key was used for another charge: nothing was charged")
+    })?;
     Ok(Json(
         json!({ "charge_id": format!("ch_{number}"), "status": "charged" }),
     ))
@@ -122,7 +129,7 @@ async fn charges(
 ) -> Result<Json<Value>, Problem> {
     let Query(card) = card.map_err(|_| Problem::invalid("the query cannot be read"))?;
     let ledger = gateway.ledger();
-    let of_card = |charge: &&Charge| {
+    let of_card = |charge: &&Arc<Charge>| {
         card.card_token
             .as_ref()
             .is_none_or(|token| *token == charge.card_token)
@@ -131,7 +138,7 @@ async fn charges(
         .charges
         .iter()
         .filter(of_card)
-        .map(Charge::shown)
+        .map(|charge| charge.shown())
         .collect();
     Ok(Json(json!({
         "charges": charges,
@@ -148,22 +155,29 @@ impl Gateway {
 }
 
 impl Ledger {
-    fn charge(&mut self, charge: Charge) -> u64 {
-        if let Some(known) = charge.key.as_ref().and_then(|key| self.by_key.get(key)) {
+    fn charge(&mut self, charge: Charge) -> Result<u64, KeyReused> {
+        let known = charge.key.as_ref().and_then(|key| self.by_key.get(key));
+        if let Some((number, known)) = known {
+            if **known != charge {
+                return Err(KeyReused);
+            }
             self.repeated += 1;
-            return *known;
+            return Ok(*number);
         }
         self.charged += 1;
         if self.charges.len() == MAX_CHARGES
-            && let Some(Charge { key: Some(key), .. }) = self.charges.pop_front()
+            && let Some(oldest) = self.charges.pop_front()
+            && let Some(key) = &oldest.key
         {
-            self.by_key.remove(&key);
+            self.by_key.remove(key);
         }
+        let charge = Arc::new(charge);
         if let Some(key) = &charge.key {
-            self.by_key.insert(key.clone(), self.charged);
+            let numbered = (self.charged, Arc::clone(&charge));
+            self.by_key.insert(key.clone(), numbered);
         }
         self.charges.push_back(charge);
-        self.charged
+        Ok(self.charged)
     }
 }
 
@@ -180,6 +194,9 @@ impl Charge {
 
 #[cfg(test)]
 mod tests {
+    use axum::{body::to_bytes, http::Request};
+    use tower::ServiceExt;
+
     use super::*;
 
     fn charge(key: &str) -> Charge {
@@ -195,17 +212,53 @@ mod tests {
     #[test]
     fn repeated_key_is_answered_again_and_charged_once() {
         let mut ledger = Ledger::default();
-        let first = ledger.charge(charge("a"));
-        assert_ne!(ledger.charge(charge("b")), first);
-        assert_eq!(ledger.charge(charge("a")), first);
+        assert_eq!(ledger.charge(charge("a")), Ok(1));
+        assert_eq!(ledger.charge(charge("b")), Ok(2));
+        assert_eq!(ledger.charge(charge("a")), Ok(1));
         assert_eq!((ledger.charged, ledger.repeated), (2, 1));
+    }
+
+    #[tokio::test]
+    async fn key_of_another_charge_charges_nothing() {
+        let router = router(Switch::new("gateway"));
+        let charge = async |key: Option<&str>, amount: f64, currency: &str, card_token: &str| {
+            let charge =
+                json!({ "amount": amount, "currency": currency, "card_token": card_token });
+            let mut request = Request::post("/charge");
+            if let Some(key) = key {
+                request = request.header("idempotency-key", key);
+            }
+            let request = request.body(Body::from(charge.to_string())).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            response.status().as_u16()
+        };
+        assert_eq!(charge(Some("k"), 1.0, "USD", "tok_a").await, 200);
+        for (amount, currency, card_token) in [
+            (2.0, "USD", "tok_a"),
+            (1.0, "EUR", "tok_a"),
+            (1.0, "USD", "tok_b"),
+        ] {
+            let reused = charge(Some("k"), amount, currency, card_token).await;
+            assert_eq!(reused, 422, "{amount} {currency} {card_token}");
+        }
+        assert_eq!(charge(Some("k"), 1.0, "USD", "tok_a").await, 200);
+        // Without a key, each is another one.
+        assert_eq!(charge(None, 2.0, "USD", "tok_a").await, 200);
+        let request = Request::get("/charges").body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let told: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            (&told["charged"], &told["repeated"]),
+            (&json!(2), &json!(1))
+        );
     }
 
     #[test]
     fn oldest_charge_is_forgotten_first() {
         let mut ledger = Ledger::default();
         for number in 0..=MAX_CHARGES {
-            ledger.charge(charge(&number.to_string()));
+            ledger.charge(charge(&number.to_string())).unwrap();
         }
         assert_eq!(
             (ledger.charges.len(), ledger.by_key.len()),
@@ -221,7 +274,7 @@ mod tests {
             ledger: Arc::default(),
         };
         for key in ["a", "b", "a"] {
-            gateway.ledger().charge(charge(key));
+            gateway.ledger().charge(charge(key)).unwrap();
         }
         let list = |card: Option<&str>| {
             let card = card.map(str::to_owned);
