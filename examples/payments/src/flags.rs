@@ -1,9 +1,13 @@
 //! The command line: where to listen, whether an outside card gateway is charged, and where keys are kept.
 
-use std::net::SocketAddr;
+use std::{ffi::OsStr, net::SocketAddr};
 
 use axum::http::Uri;
-use clap::Parser;
+use clap::{
+    Arg, Command, Parser,
+    builder::TypedValueParser,
+    error::{Error, ErrorKind},
+};
 
 use crate::key_store::KeyStore;
 
@@ -29,13 +33,31 @@ pub struct Flags {
 
     /// Charge this card gateway, at URL/charge, instead of the built-in one, which then is not
     /// started
-    #[arg(long, value_name = "URL", value_parser = gateway_url)]
+    #[arg(long, value_name = "URL", value_parser = Private(gateway_url))]
     pub gateway: Option<Uri>,
 
     /// Where idempotency keys are kept, with the answers to them: `memory`, `redb:PATH`,
     /// `redis://HOST:PORT` or `postgres://USER@HOST/DATABASE`
-    #[arg(long, value_name = "STORE", default_value = "memory")]
+    #[arg(long, value_name = "STORE", default_value = "memory", value_parser = Private(str::parse::<KeyStore>))]
     pub store: KeyStore,
+}
+
+/// Reads a value that may have a password in it: the error does not repeat it, as that of clap does.
+#[derive(Clone)]
+struct Private<T>(fn(&str) -> Result<T, String>);
+
+impl<T: Clone + Send + Sync + 'static> TypedValueParser for Private<T> {
+    type Value = T;
+
+    fn parse_ref(&self, command: &Command, flag: Option<&Arg>, value: &OsStr) -> Result<T, Error> {
+        let Self(read) = self;
+        let text = value.to_str().ok_or_else(|| "it is not UTF-8".to_owned());
+        text.and_then(read).map_err(|why| {
+            let flag = flag.map(Arg::to_string).unwrap_or_default();
+            let message = format!("invalid value for '{flag}': {why}");
+            command.clone().error(ErrorKind::ValueValidation, message)
+        })
+    }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -140,6 +162,29 @@ mod tests {
                 error.to_string().contains(expected),
                 "{arguments:?}: {error}"
             );
+        }
+    }
+
+    #[test]
+    fn wrong_value_with_a_password_is_not_repeated() {
+        for arguments in [
+            ["--store", "mysql://me:secret@host/db"],
+            ["--store", "me:secret@host/db"],
+            ["--store", "me:secret://host/db"],
+            ["--store", "redis://me:secret@host:99999"],
+            ["--store", "postgres://host:99999/db?password=secret"],
+            ["--gateway", "http://me:secret@host"],
+            ["--gateway", "me:secret@host"],
+            ["--gateway", "http://me:secret@host:port"],
+        ] {
+            let error = parse(&arguments).unwrap_err();
+            let told = error.to_string();
+            assert!(!told.contains("secret"), "{told}");
+            assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+            let named = format!("invalid value for '{} <", arguments[0]);
+            assert!(told.contains(&named), "{told}");
+            assert!(told.contains(": expected "), "{told}");
+            assert!(told.contains("Usage: payments"), "{told}");
         }
     }
 

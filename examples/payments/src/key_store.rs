@@ -148,8 +148,17 @@ impl FromStr for KeyStore {
             "redis" | "valkey" => Self::Redis(format!("redis://{rest}")),
             "postgres" | "postgresql" => Self::Postgres(text.to_owned()),
             "rediss" => return Err(format!("{expected}; the demo does not speak TLS")),
-            _ => return Err(format!("{expected}; there is no store for `{scheme}://`")),
+            _ if scheme.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
+                return Err(format!("{expected}; there is no store for `{scheme}://`"));
+            }
+            // It may be part of a password.
+            _ => return Err(expected.to_owned()),
         };
+        if has_late_at(rest) {
+            return Err(format!(
+                "{expected}; `@`, `?` and `#` in a password are written %40, %3F and %23"
+            ));
+        }
         if host(rest).is_empty() {
             return Err(format!("{expected}; the host is missing"));
         }
@@ -164,6 +173,13 @@ impl FromStr for KeyStore {
         }
         Ok(store)
     }
+}
+
+/// Whether what looks like the options of a URL may be the second half of a password. Readers of URLs
+/// are not of one mind, and some of the password would be taken for the host, and told.
+fn has_late_at(rest: &str) -> bool {
+    rest.find(['?', '#'])
+        .is_some_and(|options| rest[options..].contains('@'))
 }
 
 /// What stands between the password of a URL, if there is one, and its path.
@@ -246,6 +262,9 @@ mod tests {
             ("redis://host:99999", "the URL cannot be read"),
             ("postgres://host:99999/db", "the URL cannot be read"),
             ("postgres://host/db?color=red", "the URL cannot be read"),
+            ("postgres://me:se#cret@host/db", "%40, %3F and %23"),
+            ("redis://me:sec@r?et@host", "%40, %3F and %23"),
+            ("me:secret://host/db", ""),
         ] {
             let error = text.parse::<KeyStore>().unwrap_err();
             assert!(
