@@ -48,7 +48,7 @@ async fn run(flags: &Flags) -> Result<(), BoxError> {
     }
     if queued > 0 {
         say(&format!(
-            "Queued payments are not waited for: {queued} are lost."
+            "Queued payments are not waited for: {queued} left, to be made when sent again."
         ));
     }
     Ok(())

@@ -59,7 +59,10 @@ fn payments_left_in_the_queue_and_bad_answers_are_told() {
     let mut said = String::new();
     let mut stdout = running.child.stdout.take().unwrap();
     stdout.read_to_string(&mut said).unwrap();
-    assert!(said.contains("1 are lost"), "{said}");
+    assert!(
+        said.contains("1 left, to be made when sent again"),
+        "{said}"
+    );
     let mut logged = String::new();
     let mut stderr = running.child.stderr.take().unwrap();
     stderr.read_to_string(&mut logged).unwrap();
