@@ -38,6 +38,7 @@ mod tests;
 /// Leases and retentions go by the time since the file was opened, by a monotonic clock (tokio's); no change of the system's time touches them while it is open.
 /// Where the file is opened again, they go on by the system's time, but never earlier than what the file has seen.
 /// A system's time that is ahead *when the file is opened* therefore ends leases and retentions early, and what is past its retention is forgotten.
+/// The time of a step is that at which it was asked for, whatever it waited for the disk.
 /// Time for which the machine was suspended does not count on some systems: records are then kept longer.
 ///
 /// # Size
