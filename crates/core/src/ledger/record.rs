@@ -165,12 +165,6 @@ impl<A> Record<A> {
         Release::GivenUp
     }
 
-    /// Whether somebody runs it now, within its lease.
-    #[must_use]
-    pub fn is_running(&self, now: Moment) -> bool {
-        self.left_of_lease(now).is_some()
-    }
-
     /// The rest of the lease; none where nobody runs it, or the run is overdue.
     #[must_use]
     pub fn left_of_lease(&self, now: Moment) -> Option<Duration> {

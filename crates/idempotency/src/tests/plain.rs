@@ -146,3 +146,26 @@ async fn recovery_of_a_plain_layer_finds_the_answer() {
     let mut second = spawn(service.call(transfer(Some("k"), 1)));
     assert_eq!(assert_ready!(second.poll()).unwrap(), 7);
 }
+
+#[tokio::test(start_paused = true)]
+async fn receipt_that_the_handler_committed_is_what_its_caller_gets() {
+    let store = TestStore::default();
+    let layer = IdempotencyLayer::plain("transfers", store.clone(), Transfers);
+    let layer = layer.overdue_runs_again().build().unwrap();
+    let books = store.clone();
+    let service = layer.layer(service_fn(move |transfer: Transfer| {
+        let books = books.clone();
+        async move {
+            let run = current().expect("inside of a run");
+            let answer = run.answer_of(&transfer.cents.to_be_bytes())?;
+            store::complete_in_a_transaction(&books, run.lease(), answer.clone()).await;
+            run.committed(answer);
+            Err(BoxError::from("lost on its way back"))
+        }
+    }));
+    for _ in 0..2 {
+        let receipt = service.clone().oneshot(transfer(Some("k"), 100)).await;
+        assert_eq!(receipt.unwrap(), 100);
+    }
+    assert_eq!(store.steps(), ["claim", "complete", "claim"]);
+}

@@ -34,12 +34,12 @@ fn lease_that_holds_is_anothers_until_its_last_instant() {
         Claimed::Running { left: secs(1) }
     );
     let last = at(10) - Duration::from_nanos(1);
-    assert!(record.is_running(last));
+    assert!(record.left_of_lease(last).is_some());
     assert!(matches!(
         record.claim(&claim(2), last),
         Claimed::Running { .. }
     ));
-    assert!(!record.is_running(at(10)));
+    assert!(record.left_of_lease(at(10)).is_none());
     assert!(matches!(
         record.claim(&claim(2), at(10)),
         Claimed::Run { token: 2, .. }

@@ -18,7 +18,7 @@ fn renewed_lease_holds_from_now() {
 fn lease_that_is_over_may_be_renewed_while_nobody_took_it() {
     let mut record = begun();
     assert!(record.renew(FIRST, LEASE, at(50)));
-    assert!(record.is_running(at(59)));
+    assert!(record.left_of_lease(at(59)).is_some());
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn given_up_run_is_overdue_at_once_and_has_no_way_back() {
     let mut record = begun();
     assert!(record.give_up(FIRST, at(1)));
     assert!(record.give_up(FIRST, at(1)), "asked again");
-    assert!(!record.is_running(at(1)) && !record.is_open());
+    assert!(record.left_of_lease(at(1)).is_none() && !record.is_open());
     assert!(!record.renew(FIRST, LEASE, at(1)));
     assert!(!record.complete(FIRST, "late", RETENTION, at(1)));
     assert_eq!(record.release(FIRST, at(1)), Release::Lost);
