@@ -53,6 +53,7 @@ impl<D, E> Builder<D, E> {
             recovers: None,
             rules: Rules {
                 lease: DEFAULT_LEASE,
+                max_run: DEFAULT_MAX_RUN,
                 retention: DEFAULT_RETENTION,
                 store_timeout: DEFAULT_STORE_TIMEOUT,
                 wait: Duration::ZERO,
@@ -78,10 +79,20 @@ impl<D, E> Builder<D, E> {
 
     /// How long a run may be silent before another may take it over. Default: 30 s.
     ///
-    /// A run renews its lease three times in that time, so it is no limit to how long a handler takes: it is how long a caller waits after a process has died.
+    /// A run renews its lease three times in that time, so it is no limit to how long a handler takes, which is [`max_run`](Self::max_run): it is how long a caller waits after a process has died.
     /// It must be longer than a process can stand still, in a pause of a virtual machine or a full disk; a handler whose lease is lost is dropped, and its answer is not sent.
     pub const fn lease(mut self, lease: Duration) -> Self {
         self.rules.lease = lease;
+        self
+    }
+
+    /// The longest time that a run may take, and renew its lease. Default: 10 minutes, far longer than anybody waits for an answer.
+    ///
+    /// A run that takes longer is dropped, which leaves its outcome unknown: the next request with the key is answered by the choice for overdue runs.
+    /// Without this limit, a handler that hangs would hold its key for as long as the process lives, also when its caller has left and no timeout further out sees it any more.
+    /// A deadline or a timeout further in ends it earlier.
+    pub const fn max_run(mut self, limit: Duration) -> Self {
+        self.rules.max_run = limit;
         self
     }
 
@@ -163,6 +174,7 @@ impl<D, E> Builder<D, E> {
         let rules = &mut self.rules;
         for (option, time) in [
             ("lease", rules.lease),
+            ("max_run", rules.max_run),
             ("retention", rules.retention),
             ("store_timeout", rules.store_timeout),
         ] {
@@ -211,6 +223,9 @@ const LAYER: &str = "idempotency";
 
 /// Longer than a stall of a virtual machine, and than an election of a store's leader; no longer than a caller can be asked to wait once in a while.
 const DEFAULT_LEASE: Duration = Duration::from_secs(30);
+
+/// A run that takes longer than this hangs; what takes minutes on purpose answers at once, and is asked for later.
+const DEFAULT_MAX_RUN: Duration = Duration::from_secs(10 * 60);
 
 const DEFAULT_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -169,6 +169,12 @@ impl<D: Store, E> Entry<D, E> {
                 self.settle(Outcome::Abandoned);
                 self.follow(phase, claim, caller).await
             }
+            Ended::Overran => {
+                self.report(results::OVERRAN);
+                self.settle(Outcome::Failure);
+                self.give_up(lease).await;
+                self.refuse(Refused::OutcomeUnknown, caller)
+            }
             Ended::Cancelled => {
                 self.report(results::CANCELLED);
                 self.settle(Outcome::Abandoned);

@@ -122,6 +122,7 @@
 //! *An answer that cannot be stored* is not sent: the caller gets 503, since a second run might give it another one.
 //!
 //! *A run holds a lease*, which it renews at a third of its length.
+//! It may do so for [`max_run`](Builder::max_run); a run that takes longer is dropped, and overdue.
 //! If another has taken over, the handler is dropped, [`Run::is_lost`] says so, a completion that comes late is refused by the store, and the caller gets the answer of the other.
 //!
 //! # Where the state lives
@@ -158,6 +159,7 @@
 //! | scope, overdue runs | none | only the application knows |
 //! | methods | POST and PATCH accept a key | others have no effect, or are idempotent |
 //! | `lease` | 30 s | longer than a process stands still |
+//! | `max_run` | 10 min | far longer than anybody waits |
 //! | `retention` | 24 h | as Stripe |
 //! | `store_timeout` | 1 s | more than a healthy store takes |
 //! | `wait` | zero | who waits holds a connection |

@@ -30,6 +30,7 @@ pub(crate) struct Shared<D, E> {
 #[derive(Clone)]
 pub(crate) struct Rules {
     pub(crate) lease: Duration,
+    pub(crate) max_run: Duration,
     pub(crate) retention: Duration,
     pub(crate) store_timeout: Duration,
     pub(crate) wait: Duration,
@@ -133,6 +134,7 @@ pub(crate) mod results {
     pub(crate) const RELEASED: &str = "released";
     pub(crate) const PANICKED: &str = "panicked";
     pub(crate) const CANCELLED: &str = "cancelled";
+    pub(crate) const OVERRAN: &str = "overran";
     pub(crate) const DETACHED: &str = "detached";
     pub(crate) const LOST: &str = "lost";
     pub(crate) const LATE: &str = "late";
@@ -142,7 +144,7 @@ pub(crate) mod results {
     pub(crate) const UNPROTECTED: &str = "unprotected";
 
     /// Every result, those of refusals included.
-    pub(crate) const ALL: [&str; 24] = [
+    pub(crate) const ALL: [&str; 25] = [
         RAN,
         RAN_AGAIN,
         RECOVERED,
@@ -151,6 +153,7 @@ pub(crate) mod results {
         RELEASED,
         PANICKED,
         CANCELLED,
+        OVERRAN,
         DETACHED,
         LOST,
         LATE,
@@ -173,6 +176,7 @@ pub(crate) mod results {
     pub(crate) fn is_alarming(result: &str) -> bool {
         [
             PANICKED,
+            OVERRAN,
             LOST,
             LATE,
             STORE_FAILED,

@@ -4,9 +4,10 @@ use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use seaworthy_kit::{BoxError, Rejection};
+use tokio::time::timeout;
 use tower_service::Service;
 
 use crate::current::{CURRENT, Run};
@@ -33,6 +34,8 @@ pub(crate) enum Ended<R> {
     Panicked(Box<dyn Any + Send>),
     /// Another has the lease.
     Lost,
+    /// It took longer than a run may.
+    Overran,
     /// The caller has left, and that cancels.
     Cancelled,
 }
@@ -93,7 +96,7 @@ impl<D: Store, E> Shared<D, E> {
         work: impl Future<Output = Worked<R>>,
     ) -> Ended<R> {
         let mut work = pin!(Some(CURRENT.scope(run.clone(), work)));
-        let mut renewals = pin!(self.renew(run.lease()));
+        let mut renewals = pin!(timeout(self.rules.max_run, self.renew(run.lease())));
         let mut told = false;
         let ended = poll_fn(|cx| {
             if phase.is_cancelled() {
@@ -110,7 +113,8 @@ impl<D: Store, E> Shared<D, E> {
                 Ok(Poll::Pending) => {}
                 Err(panic) => return Poll::Ready(Ended::Panicked(panic)),
             }
-            renewals.as_mut().poll(cx).map(|()| Ended::Lost)
+            let lapsed = ready!(renewals.as_mut().poll(cx));
+            Poll::Ready(lapsed.map_or(Ended::Overran, |()| Ended::Lost))
         })
         .await;
         if matches!(ended, Ended::Lost) {

@@ -26,8 +26,8 @@ mod plain_layer {
             let layer = IdempotencyLayer::plain("once", store, Distinct::new());
             // A renewal polls the handler, too: the rows about polls have none.
             let ages = 365 * 24 * 3600 * SECOND;
-            let layer = layer.overdue_runs_again().lease(ages).retention(ages);
-            layer.build().unwrap()
+            let layer = layer.overdue_runs_again().lease(ages).max_run(ages);
+            layer.retention(ages).build().unwrap()
         },
         readiness: always,
         errors: unchanged,

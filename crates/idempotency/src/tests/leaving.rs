@@ -186,6 +186,34 @@ async fn panic_of_a_handler_without_a_caller_gives_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn handler_that_hangs_holds_its_key_no_longer_than_a_run_may_take() {
+    let bench = Bench::new();
+    let mut calls = ["left", "stayed"].map(|key| Some(bench.call(payment(key))));
+    for call in calls.iter_mut().flatten() {
+        assert_pending!(call.poll());
+    }
+    let reached = [(); 2].map(|()| bench.reached());
+    // One caller leaves, the other waits for as long as it takes.
+    calls[0] = None;
+    let stayed = tokio::spawn(calls[1].take().unwrap().into_inner());
+    tokio::time::sleep(20 * LEASE - SECOND).await;
+    assert!(reached.iter().all(|reached| !reached.is_dropped()));
+    assert_eq!(problem(bench.answered(payment("left"))).0, 409);
+    tokio::time::sleep(2 * SECOND).await;
+    assert!(reached.iter().all(Exchange::is_dropped));
+    let refused = problem(stayed.await.unwrap().unwrap());
+    assert_eq!(refused, (409, "outcome-unknown".into()));
+    let snapshot = bench.layer.handle().snapshot();
+    assert_eq!((snapshot.detached, snapshot.in_flight), (0, 0));
+    let overran = bench.results().into_iter().filter(|it| *it == "overran");
+    assert_eq!(overran.count(), 2);
+    // By the choice for overdue runs.
+    for key in ["left", "stayed"] {
+        bench.run(payment(key), reply(200, ""));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn drain_waits_for_those_without_a_caller_and_refuses_new_ones() {
     // IK-20: shutdown.
     let bench = Bench::new();
