@@ -29,17 +29,17 @@ pub struct Builder<D, E> {
     cipher: Option<Arc<dyn Cipher>>,
 }
 
-/// What a protocol has to check, and to know of the rest, when a layer is built.
+/// What a protocol has to check when a layer is built.
 pub trait Build {
     /// Checks the options of the protocol.
     ///
     /// # Errors
     /// If they make no sense.
-    fn finish(&mut self, retention: Duration) -> Result<(), InvalidConfig>;
+    fn check(&self) -> Result<(), InvalidConfig>;
 }
 
 impl<P, Req, Res> Build for crate::exchange::plain::Plain<P, Req, Res> {
-    fn finish(&mut self, _: Duration) -> Result<(), InvalidConfig> {
+    fn check(&self) -> Result<(), InvalidConfig> {
         Ok(())
     }
 }
@@ -189,7 +189,7 @@ impl<D, E> Builder<D, E> {
         if rules.retention < rules.lease {
             return Err(InvalidConfig::new("retention", "must not be below lease"));
         }
-        self.exchange.finish(rules.retention)?;
+        self.exchange.check()?;
         if let Some(hook) = self.recovers {
             rules.overdue = OverdueRule::Recover(hook(&self.exchange));
         }

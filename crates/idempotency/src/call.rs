@@ -197,19 +197,20 @@ impl<D: Store, E> Entry<D, E> {
         E: Answer<Res, C>,
     {
         let lease = run.lease();
-        let content = match finished.keep {
-            Keep::Answer(content) => content,
+        let mut response = finished.response;
+        let (content, mut is_whole) = match finished.keep {
+            Keep::Answer(content) => (content, true),
             Keep::ThatThereWasOne(content) => {
                 self.report(results::NOT_STORED);
-                content
+                (content, false)
             }
             Keep::Nothing => {
                 self.give_up(lease).await;
-                return Ok(finished.response);
+                return Ok(response);
             }
             Keep::Forget => {
                 self.forget(lease, run.attempt()).await;
-                return Ok(finished.response);
+                return Ok(response);
             }
         };
         let Ok(answer) = run.encode(content) else {
@@ -219,18 +220,24 @@ impl<D: Store, E> Entry<D, E> {
         let mut completed = self.complete(lease, &answer).await;
         if matches!(&completed, Err(error) if error.kind() == StoreErrorKind::Full) {
             // There is room to say that it was answered: as with an answer that is too long, a repetition runs nothing.
-            let content = self.exchange.not_kept(&finished.response);
+            let content = self.exchange.not_kept(&response);
             if let Ok(answer) = run.encode(content) {
                 self.report(results::NOT_STORED);
+                is_whole = false;
                 completed = self.complete(lease, &answer).await;
             }
         }
         match completed {
-            Ok(Held::Yes) => Ok(finished.response),
+            Ok(Held::Yes) => {
+                if is_whole {
+                    self.exchange.tell_kept(&mut response, self.rules.retention);
+                }
+                Ok(response)
+            }
             Ok(Held::Lost) => self.be_late(phase, claim, caller).await,
             Err(error) if self.rules.unprotected && error.kind() == StoreErrorKind::Unavailable => {
                 self.report(results::UNPROTECTED);
-                Ok(finished.response)
+                Ok(response)
             }
             Err(_) => self.fail_to_store(lease, caller).await,
         }

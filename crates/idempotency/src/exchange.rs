@@ -129,6 +129,9 @@ pub trait Answer<Res, C>: Send + Sync + 'static {
         run: &Run,
     ) -> impl Future<Output = Result<Finished<Self::Response>, BoxError>> + Send;
 
+    /// Says in a response that it is kept, for that long; it is once the store has it.
+    fn tell_kept(&self, response: &mut Self::Response, left: Duration);
+
     /// The content that says that there was this answer, and no more: for a store that has no room for it.
     fn not_kept(&self, response: &Self::Response) -> Vec<u8>;
 

@@ -149,7 +149,7 @@ impl<D> Builder<D, Http> {
 }
 
 impl Build for Http {
-    fn finish(&mut self, retention: Duration) -> Result<(), InvalidConfig> {
+    fn check(&self) -> Result<(), InvalidConfig> {
         let forced =
             |(method, key_use): &(Method, KeyUse)| is_exempt(method) && *key_use != KeyUse::Ignored;
         if self.methods.iter().any(forced) {
@@ -173,7 +173,6 @@ impl Build for Http {
         if self.stream_after.is_zero() {
             return Err(InvalidConfig::new("stream_after", "must be above zero"));
         }
-        self.retention = retention;
         Ok(())
     }
 }

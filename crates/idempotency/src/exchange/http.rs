@@ -59,8 +59,6 @@ pub struct Http {
     pub(crate) mismatch_status: StatusCode,
     pub(crate) docs: Option<String>,
     pub(crate) expiry_header: Option<HeaderName>,
-    /// For the expiry of an answer that was just stored.
-    pub(crate) retention: Duration,
 }
 
 /// What must be known of an HTTP caller to answer it.
@@ -95,7 +93,6 @@ impl Http {
             mismatch_status: StatusCode::UNPROCESSABLE_ENTITY,
             docs: None,
             expiry_header: None,
-            retention: Duration::ZERO,
         }
     }
 
@@ -205,6 +202,13 @@ where
         self.finish_response(response, run).await
     }
 
+    fn tell_kept(&self, response: &mut Self::Response, left: Duration) {
+        if let Some(name) = &self.expiry_header {
+            let headers = response.headers_mut();
+            headers.insert(name.clone(), left.as_secs().into());
+        }
+    }
+
     fn not_kept(&self, response: &Self::Response) -> Vec<u8> {
         content::write_not_kept(response.status())
     }
@@ -224,7 +228,7 @@ where
             let value = http::HeaderValue::from_static("true");
             response.headers_mut().insert(REPLAYED.clone(), value);
         }
-        self.tell_expiry(&mut response, left);
+        Answer::<Response<B>, _>::tell_kept(self, &mut response, left);
         Ok(Replayed::Answer(response))
     }
 
@@ -235,15 +239,6 @@ where
         telemetry: &Telemetry,
     ) -> Result<Self::Response, BoxError> {
         Ok(self.refuse_response(refused, caller, telemetry))
-    }
-}
-
-impl Http {
-    fn tell_expiry<B>(&self, response: &mut Response<B>, left: Duration) {
-        if let Some(name) = &self.expiry_header {
-            let headers = response.headers_mut();
-            headers.insert(name.clone(), left.as_secs().into());
-        }
     }
 }
 

@@ -166,6 +166,8 @@ where
         })
     }
 
+    fn tell_kept(&self, _: &mut Res, _: Duration) {}
+
     fn not_kept(&self, _: &Res) -> Vec<u8> {
         vec![NOT_KEPT]
     }

@@ -122,6 +122,20 @@ async fn rest_of_the_retention_is_told_where_asked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn answer_that_the_store_does_not_have_has_no_rest_of_a_retention() {
+    // IK-10.
+    let name = http::HeaderName::from_static("idempotency-expires-in");
+    let bench = Bench::with(|options| options.run_unprotected(true).expiry_header(name.clone()));
+    bench.store.breaks("complete", Fault::Fails);
+    let call = tokio::spawn(bench.layer.layer(bench.inner.clone()).oneshot(payment("k")));
+    turn().await;
+    bench.reached().answer(reply(200, "sent and lost"));
+    let answer = call.await.unwrap().unwrap();
+    assert!(!answer.headers().contains_key(&name));
+    assert_eq!(read(answer).2, "sent and lost");
+}
+
+#[tokio::test(start_paused = true)]
 async fn body_and_trailers_are_the_same_bytes() {
     // IK-14: every byte, empty bodies and large ones.
     let store = TestStore::default();

@@ -126,13 +126,9 @@ impl Http {
             Keep::Nothing
         };
         let outcome = outcome(&head, status);
-        let mut response = Response::from_parts(head, WholeBody::whole(data, trailers));
-        if matches!(keep, Keep::Answer(_)) {
-            self.tell_expiry(&mut response, self.retention);
-        }
         Ok(Finished {
             keep,
-            response,
+            response: Response::from_parts(head, WholeBody::whole(data, trailers)),
             outcome,
         })
     }
