@@ -10,7 +10,7 @@ use crate::IdempotencyLayer;
 use crate::cipher::Cipher;
 use crate::codec::Codec;
 use crate::draws::Draws;
-use crate::shared::{Hook, OverdueRule, Places, Rules, Shared};
+use crate::shared::{Detached, Hook, OverdueRule, Places, Rules, Shared};
 
 #[cfg(feature = "http")]
 mod http;
@@ -136,6 +136,7 @@ impl<D, E> Builder<D, E> {
 
     /// At most so many runs go on without a caller; one more is cancelled when its caller leaves. Default: 1,024.
     ///
+    /// A run that is cancelled ends with a step at the store; where 1,024 of those are under way, the next one is left to its lease instead, after which it is overdue as well.
     /// No limit outside of the layer sees them any more, so this one is there.
     /// One that stands inside, a bulkhead or an adaptive limit, counts them as it counts others.
     pub const fn max_detached(mut self, max: usize) -> Self {
@@ -204,7 +205,10 @@ impl<D, E> Builder<D, E> {
             telemetry: Telemetry::new(LAYER, &self.name),
             draws: Draws::new(),
             codec: Arc::new(codec),
-            detached: Arc::new(Places::new(self.max_detached)),
+            detached: Arc::new(Detached {
+                running: Places::new(self.max_detached),
+                ending: Places::new(MAX_ENDING),
+            }),
             waiting: Places::new(self.max_waiting),
         })))
     }
@@ -235,6 +239,9 @@ const DEFAULT_MAX_RETRY_AFTER: Duration = Duration::from_secs(3);
 
 /// Some megabytes of handlers that nobody waits for; more would mean that callers leave faster than handlers end.
 const DEFAULT_MAX_DETACHED: usize = 1024;
+
+/// More at a time would mean that the store is slow, or down.
+const MAX_ENDING: usize = 1024;
 
 const DEFAULT_MAX_WAITING: usize = 1024;
 

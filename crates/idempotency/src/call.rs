@@ -60,7 +60,9 @@ where
         Err(Unasked::Broken(error)) => return Err(error),
     };
     let claim = shared.make_claim(&asked);
-    let (token, attempt) = match shared.begin(&phase, claim).await {
+    let mut request = Some(asked.request);
+    let beginning = shared.begin(&phase, claim);
+    let (token, attempt) = match phase.keep_for_caller(&mut request, beginning).await {
         Begun::Run { token, attempt } => (token, attempt),
         Begun::Replay { answer, left } => {
             phase.let_go();
@@ -73,7 +75,10 @@ where
         // A store that is full, or has what it cannot read, is there: its record may hold an answer.
         Begun::StoreDown(StoreErrorKind::Unavailable) if shared.rules.unprotected => {
             phase.let_go();
-            return shared.run_unprotected(service, asked.request).await;
+            return match request {
+                Some(request) => shared.run_unprotected(service, request).await,
+                None => shared.nobody(),
+            };
         }
         Begun::StoreDown(_) => {
             phase.let_go();
@@ -81,14 +86,13 @@ where
         }
     };
     let lease = Lease::new(claim.key, claim.owner, token);
-    if phase.has_left() {
+    let Some(mut request) = request else {
         // The caller left while the store was asked, and the handler has not been reached.
         shared.settle(Outcome::Abandoned);
         shared.forget(lease, attempt).await;
         return shared.nobody();
-    }
+    };
     let run = Run::new(key, lease, attempt, shared.codec.clone());
-    let mut request = asked.request;
     shared.exchange.tell(&mut request, &run);
     let work = shared.work(service, request, &run);
     let ended = shared.watch(&phase, &run, work).await;

@@ -22,7 +22,7 @@ pub struct Snapshot {
     pub name: String,
     /// Calls with a key that are under way, those without a caller included.
     pub in_flight: usize,
-    /// Of those, the ones whose caller has left.
+    /// Of those, the ones that go on though their caller has left.
     pub detached: usize,
     /// Of those, the ones that wait for another's run.
     pub waiting: usize,
@@ -39,7 +39,7 @@ impl<D, E> IdempotencyHandle<D, E> {
         Snapshot {
             name: self.share.telemetry.name().to_owned(),
             in_flight: self.share.in_flight(),
-            detached: self.share.detached.taken(),
+            detached: self.share.detached.running.taken(),
             waiting: self.share.waiting.taken(),
         }
     }

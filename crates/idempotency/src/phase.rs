@@ -1,15 +1,17 @@
 //! What a call and its caller know of each other.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::shared::Places;
+use crate::shared::Detached;
 
 /// Where a call is, and whether its caller still waits: the call writes the one, the caller's future the other.
 pub(crate) struct Phase {
     bits: AtomicU8,
-    detached: Arc<Places>,
+    detached: Arc<Detached>,
     cancels: bool,
 }
 
@@ -20,12 +22,14 @@ const LEFT: u8 = 2;
 /// And what runs for it is to end.
 const CANCELLED: u8 = 4;
 /// It runs on, in one of the places for that.
-const PLACED: u8 = 8;
+const RUNNING: u8 = 8;
+/// It ends, in one of the places for that.
+const ENDING: u8 = 16;
 
 // ===== impl Phase =====
 
 impl Phase {
-    pub(crate) const fn new(detached: Arc<Places>, cancels: bool) -> Self {
+    pub(crate) const fn new(detached: Arc<Detached>, cancels: bool) -> Self {
         Self {
             bits: AtomicU8::new(0),
             detached,
@@ -43,15 +47,18 @@ impl Phase {
 
     /// The caller leaves; says whether the call must go on without it.
     ///
-    /// Beyond the places for calls without a caller a call is cancelled: what is left of it is one step at the store.
+    /// Beyond the places for calls that go on, a call is cancelled: what is left of it is a step at the store.
+    /// Beyond the places for those, it is left to its lease, as if its process had died.
     pub(crate) fn leave(&self) -> bool {
         if self.bits.load(Ordering::Acquire) & HOLDS == 0 {
             return false;
         }
-        let bits = if self.cancels || !self.detached.take() {
-            LEFT | CANCELLED
+        let bits = if !self.cancels && self.detached.running.take() {
+            LEFT | RUNNING
+        } else if self.detached.ending.take() {
+            LEFT | CANCELLED | ENDING
         } else {
-            LEFT | PLACED
+            return false;
         };
         self.bits.fetch_or(bits, Ordering::AcqRel);
         true
@@ -59,6 +66,22 @@ impl Phase {
 
     pub(crate) fn has_left(&self) -> bool {
         self.bits.load(Ordering::Acquire) & LEFT != 0
+    }
+
+    /// Takes a step, and drops what is kept for the caller if that leaves meanwhile: many may leave at a time.
+    pub(crate) async fn keep_for_caller<K, T>(
+        &self,
+        kept: &mut Option<K>,
+        step: impl Future<Output = T>,
+    ) -> T {
+        let mut step = pin!(step);
+        poll_fn(|cx| {
+            if self.has_left() {
+                *kept = None;
+            }
+            step.as_mut().poll(cx)
+        })
+        .await
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -69,14 +92,18 @@ impl Phase {
 /// Dropped with the last who knows it, which is the call: its place is free then, however it ended.
 impl Drop for Phase {
     fn drop(&mut self) {
-        if *self.bits.get_mut() & PLACED != 0 {
-            self.detached.give_back();
+        let bits = *self.bits.get_mut();
+        if bits & RUNNING != 0 {
+            self.detached.running.give_back();
+        }
+        if bits & ENDING != 0 {
+            self.detached.ending.give_back();
         }
     }
 }
 
 impl fmt::Debug for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Phase({:#06b})", self.bits.load(Ordering::Relaxed))
+        write!(f, "Phase({:#07b})", self.bits.load(Ordering::Relaxed))
     }
 }

@@ -22,9 +22,18 @@ pub(crate) struct Shared<D, E> {
     pub(crate) telemetry: Telemetry,
     pub(crate) draws: Draws,
     pub(crate) codec: Arc<Codec>,
-    /// Runs whose caller has left, and who is waiting for another's run.
-    pub(crate) detached: Arc<Places>,
+    pub(crate) detached: Arc<Detached>,
+    /// Who is waiting for another's run.
     pub(crate) waiting: Places,
+}
+
+/// Calls whose caller has left.
+#[derive(Debug)]
+pub(crate) struct Detached {
+    /// Those that go on.
+    pub(crate) running: Places,
+    /// Those of which a step at the store is left.
+    pub(crate) ending: Places,
 }
 
 #[derive(Clone)]

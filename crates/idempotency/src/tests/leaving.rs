@@ -104,6 +104,63 @@ async fn beyond_the_places_a_run_without_a_caller_is_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn runs_that_are_cancelled_are_bounded_too() {
+    // IK-20, pitfall 13: a thousand callers that leave while the store is slow are no thousands of tasks.
+    let bench = Bench::with(|options| options.max_detached(0));
+    bench.store.faults("give_up", &[Fault::Hangs; 1_024]);
+    let mut calls: Vec<_> = (0..1_100)
+        .map(|key| bench.call(payment(&key.to_string())))
+        .collect();
+    for call in &mut calls {
+        assert_pending!(call.poll());
+    }
+    let reached: Vec<_> = std::iter::from_fn(|| bench.remote.next_call()).collect();
+    drop(calls);
+    // Time stands still until all of them have had their turn.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(reached.iter().all(Exchange::is_dropped));
+    let given_up = |steps: Vec<_>| steps.into_iter().filter(|it| *it == "give_up").count();
+    assert_eq!(given_up(bench.store.steps()), 1_024);
+    assert_eq!(bench.layer.handle().snapshot().in_flight, 1_024);
+    // Those beyond are overdue when their lease is over.
+    assert_eq!(problem(bench.answered(payment("1099"))).0, 409);
+    tokio::time::sleep(LEASE).await;
+    assert_eq!(bench.layer.handle().snapshot().in_flight, 0);
+    bench.run(payment("1099"), reply(200, ""));
+    // And the places are free again.
+    let mut call = bench.call(payment("k"));
+    assert_pending!(call.poll());
+    bench.store.steps();
+    drop(call);
+    turn().await;
+    assert_eq!(bench.store.steps(), ["give_up"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_of_a_caller_that_left_during_its_claim_is_not_kept() {
+    // And it reaches nobody, whatever the store says.
+    for fault in [Fault::Gated, Fault::Fails] {
+        let bench = Bench::with(|options| options.run_unprotected(true));
+        bench.store.faults("claim", &[Fault::Hangs, fault]);
+        let mut request = payment("k");
+        let kept = Arc::new(());
+        let is_kept = Arc::downgrade(&kept);
+        request.extensions_mut().insert(kept);
+        let mut call = bench.call(request);
+        assert_pending!(call.poll());
+        drop(call);
+        assert!(is_kept.upgrade().is_some());
+        turn().await;
+        assert!(is_kept.upgrade().is_none());
+        tokio::time::sleep(2 * SECOND).await;
+        bench.store.open_gate();
+        turn().await;
+        assert_eq!(bench.remote.counts().calls, 0);
+        assert_eq!(bench.layer.handle().snapshot().in_flight, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn caller_that_leaves_during_its_claim_leaves_no_record() {
     // The handler was never reached, so the key is released.
     let bench = Bench::new();
