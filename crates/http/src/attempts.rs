@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, response};
 use http_body::Body;
 use seaworthy_core::Hint;
-use seaworthy_kit::{Attempt, Attempts, BoxError, Judge, Rejection, Replay};
+use seaworthy_kit::{Attempt, Attempts, BoxError, Judge, Rejection, Replay, Tag};
 
 use crate::grpc;
 use crate::replay::{DEFAULT_CAP, ReplayBody, ReplayHandle, replayable};
@@ -212,6 +212,10 @@ impl<B, W> Judge<Response<B>> for HttpReplay<W> {
 
     fn note(&self, response: &mut Response<B>, attempts: Attempts) {
         response.extensions_mut().insert(attempts);
+    }
+
+    fn tag(&self, response: &mut Response<B>, tag: Tag) {
+        response.extensions_mut().insert(tag);
     }
 
     fn describe(&self, response: &Response<B>) -> BoxError {

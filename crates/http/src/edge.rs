@@ -329,6 +329,9 @@ impl<F: Otherwise> Edge<F> {
             self.respond_http(rejection, caller, detail)
         };
         response.extensions_mut().insert(rejection.clone());
+        if let Some(Tag::MaybeProcessed) = Tag::find(&**error) {
+            response.extensions_mut().insert(Tag::MaybeProcessed);
+        }
         response
     }
 

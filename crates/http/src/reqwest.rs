@@ -9,8 +9,8 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use seaworthy_core::Hint;
 use seaworthy_kit::verdict::classify_error;
 use seaworthy_kit::{
-    Attempt, Attempts, BoxError, Classify, ClassifyFn, Judge, Rejection, Replay, Settle, Traffic,
-    Verdict, causes,
+    Attempt, Attempts, BoxError, Classify, ClassifyFn, Judge, Rejection, Replay, Settle, Tag,
+    Traffic, Verdict, causes,
 };
 
 use crate::body::GuardedBody;
@@ -257,6 +257,10 @@ impl Judge<Response> for ReqwestReplay {
 
     fn note(&self, response: &mut Response, attempts: Attempts) {
         response.extensions_mut().insert(attempts);
+    }
+
+    fn tag(&self, response: &mut Response, tag: Tag) {
+        response.extensions_mut().insert(tag);
     }
 
     fn describe(&self, response: &Response) -> BoxError {

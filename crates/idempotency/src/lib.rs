@@ -116,6 +116,7 @@
 //! The compiler asks for the choice, as it does for the scope.
 //!
 //! *A key is released* only where the handler did nothing: the inner service was not ready, a layer before the handler refused, or the answer is marked [`DidNothing`].
+//! A retry between the layer and the handler says so where an earlier attempt may have arrived, and the key is not released.
 //! Where a run before it was given up or lost its lease, it is given up as well: that one may have done anything.
 //!
 //! *An answer that is too long*, that takes too long, for which the store has no room, or that is a stream, is sent on, and it is stored that there was one: a repetition is told so, and nothing runs.

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::{Poll, ready};
 
-use seaworthy_kit::{BoxError, Rejection};
+use seaworthy_kit::{BoxError, Rejection, Tag};
 use tokio::time::timeout;
 use tower_service::Service;
 
@@ -127,8 +127,9 @@ impl<D: Store, E> Shared<D, E> {
     }
 }
 
-/// Whether an error is a refusal of a layer before the handler.
+/// Whether an error is a refusal of a layer before the handler, and no retry in between has sent the request before that.
 fn is_from_before(error: &BoxError, run: &Run) -> bool {
-    let refused = Rejection::find(&**error).is_some_and(|rejection| !rejection.reached_inner());
+    let refused = Rejection::find(&**error).is_some_and(|rejection| !rejection.reached_inner())
+        && Tag::find(&**error) != Some(Tag::MaybeProcessed);
     run.has_done_nothing() || refused && !run.was_reached()
 }

@@ -5,7 +5,7 @@ use std::io;
 
 use seaworthy_core::Hint;
 
-use crate::{BoxError, Plain, Rejection, causes};
+use crate::{BoxError, Plain, Rejection, Tag, causes};
 
 /// Makes the requests of further attempts.
 ///
@@ -101,6 +101,11 @@ pub trait Judge<Res> {
     /// Notes in the response how many attempts it took.
     fn note(&self, response: &mut Res, attempts: Attempts) {
         let _ = (response, attempts);
+    }
+
+    /// Notes in the response what is known about sending its call again.
+    fn tag(&self, response: &mut Res, tag: Tag) {
+        let _ = (response, tag);
     }
 
     /// The response in words, for when it has to be given up before the next attempt fails to be made.

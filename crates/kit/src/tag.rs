@@ -14,7 +14,7 @@ use crate::{BoxError, causes};
 pub enum Tag {
     /// The server has not seen the request: it may be sent again whatever it asks for.
     NeverSent,
-    /// The server may have done what it was asked, though the error may look otherwise: a proxy that was refused a connection need not be the last one on the way.
+    /// The server may have done what it was asked, though the error may look otherwise: a proxy that was refused a connection need not be the last one on the way, and a refusal of a second attempt says nothing about the first.
     MaybeProcessed,
     /// Not to be sent again by anybody: the server is overloaded, or another layer has done what can be done.
     DoNotRetry,

@@ -6,7 +6,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use seaworthy_kit::budget::Withdrawn;
-use seaworthy_kit::{Attempt, Attempts, BoxError, Guard, Judge, Replay, Settle, Traffic};
+use seaworthy_kit::{
+    Attempt, Attempts, BoxError, Guard, Judge, Rejection, Replay, Settle, Tag, Tagged, Traffic,
+};
 use tokio::time::Sleep;
 use tower_service::Service;
 
@@ -149,6 +151,7 @@ impl<T, A, R> Call<'_, T, A, R> {
             return self.give_up(Reason::Body, result);
         }
         gate.retrying(&mut self.parts.progress, &next, result.as_ref().err());
+        self.parts.progress.sent |= transient.seen == Seen::Maybe;
         let delay = next.delay;
         repeat.withdrawn = next.withdrawn;
         // Dropped here, before the wait: a response that nobody reads keeps its connection busy.
@@ -268,17 +271,37 @@ impl<T, A, R> Call<'_, T, A, R> {
         result
     }
 
+    /// The end of the call.
+    ///
+    /// A refusal of the last attempt says that nothing was sent, which is not so if another attempt was.
     pub(crate) fn finish<Res>(
         self,
         result: Result<Res, BoxError>,
     ) -> Result<T::Response<Guard<RetryGate>>, BoxError>
     where
         T: Traffic<Res>,
+        A: Judge<Res>,
     {
+        let sent = self.parts.progress.sent;
+        let is_refusal = |it: &Rejection| !it.reached_inner();
         match result {
-            Ok(response) => Ok(self.parts.traffic.finish(response, self.guard)),
+            Ok(mut response) => {
+                if sent
+                    && self
+                        .parts
+                        .replay
+                        .rejection(&response)
+                        .is_some_and(is_refusal)
+                {
+                    self.parts.replay.tag(&mut response, Tag::MaybeProcessed);
+                }
+                Ok(self.parts.traffic.finish(response, self.guard))
+            }
             Err(error) => {
                 self.guard.settle(self.parts.traffic.failed(&error));
+                if sent && Rejection::find(&*error).is_some_and(is_refusal) {
+                    return Err(Tagged::new(Tag::MaybeProcessed, error).into());
+                }
                 Err(error)
             }
         }

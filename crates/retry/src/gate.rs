@@ -61,6 +61,8 @@ pub(crate) struct Progress {
     pub(crate) attempts: u32,
     /// Attempts that whoever sent the request made before this call.
     pub(crate) before: u32,
+    /// An attempt that failed may have arrived.
+    pub(crate) sent: bool,
     /// An attempt was made again for free, which happens once.
     pub(crate) resent: bool,
     /// When it began, where somebody will ask.
@@ -93,6 +95,7 @@ impl RetryGate {
         Progress {
             attempts: 1,
             before: 0,
+            sent: false,
             resent: false,
             started: self.total_timeout.is_some().then(now),
             previous: Previous::default(),

@@ -77,7 +77,13 @@ impl RetryGate {
         if let Some(rejection) = rejection
             && !rejection.reached_inner()
         {
-            return self.judge_rejection(rejection);
+            let mut transient = self.judge_rejection(rejection);
+            if tag == Some(Tag::MaybeProcessed)
+                && let Some(transient) = &mut transient
+            {
+                transient.seen = Seen::Maybe;
+            }
+            return transient;
         }
         let again = match &self.callbacks.retry_error {
             Some(retry_error) => retry_error(error),

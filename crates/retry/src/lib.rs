@@ -205,6 +205,7 @@
 //! # Errors
 //! [`Exhausted`] once more than one attempt was made, or where nobody is to make another: its source is the last real error, and it says how many attempts there were, how long they waited in all, and why there is no other.
 //! An error that is not tried again passes unchanged.
+//! A refusal by a layer further in, of which nobody but this layer knows that an earlier attempt may have arrived, is tagged [`MaybeProcessed`](Tag::MaybeProcessed); so is a response that an edge further in made of one, in its extensions.
 //! `TimedOut` for an attempt past its own timeout, `Draining` after a drain.
 //! A last response that failed is returned as it is, with [`Attempts`] in its extensions.
 //! A response that was dropped for an attempt that then could not be made becomes an [`Exhausted`] that names its status.

@@ -234,3 +234,62 @@ async fn handler_that_took_a_child_key_has_been_reached() {
     service.oneshot(payment("k")).await.unwrap_err();
     assert_eq!(store.is(), "overdue");
 }
+
+#[tokio::test(start_paused = true)]
+async fn refusal_after_an_attempt_that_may_have_arrived_releases_no_key() {
+    // A proxy: the layer, a retry, an edge or none, and a bulkhead that is full when the second attempt is due.
+    use seaworthy_http::edge::RespondLayer;
+    use seaworthy_kit::{Rejection, RejectionKind};
+    use seaworthy_retry::RetryLayer;
+    type Sent = Request<seaworthy_http::replay::ReplayBody<WholeBody<ReqBody>>>;
+
+    for (first_is_refused, is) in [(false, "overdue"), (true, "absent")] {
+        for edge in ["none", "outside of the retry", "inside of the retry"] {
+            let store = TestStore::default();
+            let layer = options(&store).build().unwrap();
+            let attempts = std::sync::atomic::AtomicU32::new(0);
+            let upstream = service_fn(move |_: Sent| {
+                let before = attempts.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                let sent = before == 0 && !first_is_refused;
+                async move {
+                    let full = Rejection::new(RejectionKind::BulkheadFull, "pool".into());
+                    if sent {
+                        Ok(reply(503, ""))
+                    } else {
+                        Err(BoxError::from(full))
+                    }
+                }
+            });
+            let upstream = std::sync::Arc::new(tokio::sync::Mutex::new(upstream));
+            let upstream = service_fn(move |request| {
+                let upstream = upstream.clone();
+                async move { upstream.lock().await.call(request).await }
+            });
+            let retry = || {
+                RetryLayer::http("gateway")
+                    .retry_refusals(true)
+                    .build()
+                    .unwrap()
+            };
+            let respond = RespondLayer::new;
+            match edge {
+                "none" => drop(
+                    layer
+                        .layer(retry().layer(upstream))
+                        .oneshot(payment("k"))
+                        .await
+                        .unwrap_err(),
+                ),
+                "outside of the retry" => {
+                    let stack = layer.layer(respond().layer(retry().layer(upstream)));
+                    assert_eq!(stack.oneshot(payment("k")).await.unwrap().status(), 503);
+                }
+                _ => {
+                    let stack = layer.layer(retry().layer(respond().layer(upstream)));
+                    assert_eq!(stack.oneshot(payment("k")).await.unwrap().status(), 503);
+                }
+            }
+            assert_eq!(store.is(), is, "edge: {edge}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! What errors and predicates say about trying again, and when.
 
-use seaworthy_kit::Event;
+use seaworthy_kit::{Event, Rejection, RejectionKind};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt};
 
@@ -163,4 +163,65 @@ async fn free_attempt_does_not_come_between_two_waits() {
     // As without it: the draw of the first wait is the one before the second.
     let waited = error.downcast_ref::<Exhausted>().unwrap().waited();
     assert_eq!(waited.as_millis(), 137);
+}
+
+fn full() -> BoxError {
+    Box::new(Rejection::new(RejectionKind::BulkheadFull, "pool".into()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusal_after_an_attempt_that_may_have_arrived_says_so() {
+    let refusing_from = |first| {
+        Upstream::<u32, u32>::new(move |number, _| async move {
+            Err(if number < first {
+                Fault(number).into()
+            } else {
+                full()
+            })
+        })
+    };
+    for refusals in [false, true] {
+        let layer = plain().retry_refusals(refusals).build().unwrap();
+        let error = layer.layer(refusing_from(2)).oneshot(7).await.unwrap_err();
+        assert_eq!(Tag::find(&*error), Some(Tag::MaybeProcessed), "{refusals}");
+        assert!(Rejection::find(&*error).is_some());
+        // Where each attempt was refused, none has arrived.
+        let error = layer.layer(refusing_from(1)).oneshot(7).await.unwrap_err();
+        assert_eq!(Tag::find(&*error), None, "{refusals}");
+    }
+    // An error that is no refusal speaks for itself.
+    let error = plain().build().unwrap();
+    let error = error.layer(failing()).oneshot(7).await.unwrap_err();
+    assert_eq!(Tag::find(&*error), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusal_that_says_that_the_request_may_have_arrived_is_no_unsent_request() {
+    let upstream = Upstream::<u32, u32>::new(|_, _| async {
+        Err(Tagged::new(Tag::MaybeProcessed, full()).into())
+    });
+    let layer = plain().retry_if(|_: &u32| false).retry_unsent(true);
+    let layer = layer.retry_refusals(true).build().unwrap();
+    layer.layer(upstream.view()).oneshot(7).await.unwrap_err();
+    assert_eq!(upstream.calls(), 1);
+}
+
+#[cfg(feature = "http")]
+#[tokio::test(start_paused = true)]
+async fn refusal_as_a_response_after_an_attempt_that_may_have_arrived_says_so() {
+    use super::http::{Server, answer, get, http};
+
+    for (first, tag) in [(2, Some(Tag::MaybeProcessed)), (1, None)] {
+        let server = Server::new(move |number, _| async move {
+            let mut response = answer(503, &[]);
+            if number >= first {
+                let full = Rejection::new(RejectionKind::BulkheadFull, "pool".into());
+                response.extensions_mut().insert(full);
+            }
+            Ok(response)
+        });
+        let layer = http().retry_refusals(true).build().unwrap();
+        let response = layer.layer(server).oneshot(get()).await.unwrap();
+        assert_eq!(response.extensions().get().copied(), tag);
+    }
 }

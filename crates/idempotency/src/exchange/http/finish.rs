@@ -10,7 +10,7 @@ use http::{HeaderMap, Response, StatusCode};
 use http_body::Body;
 use seaworthy_http::grpc::{self, GrpcStatus};
 use seaworthy_http::whole::{Unread, WholeBody, WholeReader};
-use seaworthy_kit::{BoxError, Outcome, Rejection};
+use seaworthy_kit::{BoxError, Outcome, Rejection, Tag};
 use tokio::time::{Sleep, sleep};
 
 use super::Http;
@@ -180,10 +180,12 @@ impl Answered<'_> {
     }
 }
 
-/// Whether it is the refusal of a layer before the handler, as an edge in between answers it.
+/// Whether it is the refusal of a layer before the handler, as an edge in between answers it, and no retry in between has sent the request before that.
 fn is_from_before(head: &http::response::Parts, run: &Run) -> bool {
     let rejection = head.extensions.get::<Rejection>();
-    rejection.is_some_and(|rejection| !rejection.reached_inner()) && !run.was_reached()
+    let refused = rejection.is_some_and(|rejection| !rejection.reached_inner())
+        && head.extensions.get() != Some(&Tag::MaybeProcessed);
+    refused && !run.was_reached()
 }
 
 /// Whether the body has no end that is worth waiting for, or is none.
