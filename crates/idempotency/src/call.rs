@@ -1,36 +1,32 @@
 //! One call with a key, from its request to its answer.
 
 use std::future::poll_fn;
-use std::panic::resume_unwind;
-use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use seaworthy_kit::verdict::classify_error;
-use seaworthy_kit::{BoxError, ErrorsAsFailures, Outcome, RejectionKind};
+use seaworthy_kit::{BoxError, Outcome};
+use tokio::runtime::Handle;
+use tokio::time::sleep;
 use tower_service::Service;
 
 use crate::begin::Begun;
 use crate::current::Run;
+use crate::end::outcome_of;
 use crate::entry::Entry;
-use crate::exchange::{Answer, Ask, Asked, Finished, Keep, Key, Replayed, Unasked};
-use crate::phase::Phase;
+use crate::exchange::{Answer, Ask, Asked, Key, Unasked};
 use crate::refused::Refused;
 use crate::shared::results;
-use crate::store::{Claim, Held, Lease, Store, StoreErrorKind};
-use crate::work::{Ended, Worked};
+use crate::steps::{PAUSES, within};
+use crate::store::{Claim, Claimed, Lease, Store, StoreErrorKind};
 
 /// A call that has a key.
 pub(crate) struct Call<S, D, E, Req, C> {
     pub(crate) entry: Entry<D, E>,
-    pub(crate) phase: Arc<Phase>,
     pub(crate) service: S,
     pub(crate) request: Req,
     pub(crate) key: Key,
     pub(crate) caller: C,
 }
 
-type Result<R> = std::result::Result<R, BoxError>;
+pub(crate) type Result<R> = std::result::Result<R, BoxError>;
 
 /// Makes the call.
 ///
@@ -47,7 +43,6 @@ where
 {
     let Call {
         entry: shared,
-        phase,
         service,
         request,
         key,
@@ -61,28 +56,32 @@ where
     };
     let claim = shared.make_claim(&asked);
     let mut request = Some(asked.request);
-    let beginning = shared.begin(&phase, claim);
-    let (token, attempt) = match phase.keep_for_caller(&mut request, beginning).await {
+    let beginning = shared.begin(&shared.phase, claim);
+    let (token, attempt) = match shared.phase.keep_for_caller(&mut request, beginning).await {
         Begun::Run { token, attempt } => (token, attempt),
         Begun::Replay { answer, left } => {
-            phase.let_go();
+            shared.phase.let_go();
             return shared.replay(claim, &answer, left, caller);
         }
         Begun::Refused(refused) => {
-            phase.let_go();
+            shared.phase.let_go();
             return shared.refuse(refused, caller);
         }
-        // A store that is full, or has what it cannot read, is there: its record may hold an answer.
-        Begun::StoreDown(StoreErrorKind::Unavailable) if shared.rules.unprotected => {
-            phase.let_go();
-            return match request {
-                Some(request) => shared.run_unprotected(service, request).await,
-                None => shared.nobody(),
-            };
-        }
-        Begun::StoreDown(_) => {
-            phase.let_go();
-            return shared.refuse(Refused::StoreUnavailable, caller);
+        Begun::StoreDown(kind) => {
+            shared.phase.let_go();
+            // A store that is full, or has what it cannot read, is there: its record may hold an answer.
+            let is_down = kind == StoreErrorKind::Unavailable;
+            if is_down
+                && shared.rules.unprotected
+                && let Some(request) = request
+            {
+                return shared.run_unprotected(service, request).await;
+            }
+            let refusal = shared.refuse(Refused::StoreUnavailable, caller);
+            if is_down {
+                shared.take_back(claim);
+            }
+            return refusal;
         }
     };
     let lease = Lease::new(claim.key, claim.owner, token);
@@ -95,9 +94,9 @@ where
     let run = Run::new(key, lease, attempt, shared.codec.clone());
     shared.exchange.tell(&mut request, &run);
     let work = shared.work(service, request, &run);
-    let ended = shared.watch(&phase, &run, work).await;
-    let result = shared.end(&phase, &run, claim, caller, ended).await;
-    phase.let_go();
+    let ended = shared.watch(&shared.phase, &run, work).await;
+    let result = shared.end(&run, claim, caller, ended).await;
+    shared.phase.let_go();
     result
 }
 
@@ -110,236 +109,31 @@ impl<D: Store, E> Entry<D, E> {
             .overdue(rules.overdue())
     }
 
-    /// The store is told how the run ended, and then the caller.
-    async fn end<Res, C>(
-        &self,
-        phase: &Phase,
-        run: &Run,
-        claim: Claim,
-        caller: C,
-        ended: Ended<E::Response>,
-    ) -> Result<E::Response>
+    /// Asks once more for a claim of which nobody knows whether it is in the store, and takes it back: nothing was reached, and its key would be held for a lease.
+    ///
+    /// In a task of its own, which is bounded as runs without a caller are, and which a drain waits for.
+    fn take_back(self, claim: Claim)
     where
-        E: Answer<Res, C>,
+        E: Send + Sync + 'static,
     {
-        let lease = run.lease();
-        if let Some(answer) = run.what_was_committed() {
-            // The handler's own transaction has ended the run, whatever became of the handler after it.
-            self.settle(Outcome::Success);
-            return self.give(claim, answer, self.rules.retention, false, caller);
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        if !self.phase.may_end() {
+            return;
         }
-        match ended {
-            Ended::Worked(Worked::Finished(finished)) => {
-                self.settle(finished.outcome);
-                self.keep(phase, run, claim, caller, finished).await
-            }
-            Ended::Worked(Worked::Recovered(content)) => {
-                self.report(results::RECOVERED);
-                self.settle(Outcome::Success);
-                let Ok(answer) = run.encode(content) else {
-                    return self.fail_to_store(lease, caller).await;
-                };
-                match self.complete(lease, &answer).await {
-                    Ok(Held::Yes) => self.give(claim, &answer, self.rules.retention, false, caller),
-                    Ok(Held::Lost) => self.be_late(phase, claim, caller).await,
-                    Err(_) => self.fail_to_store(lease, caller).await,
+        runtime.spawn(async move {
+            sleep(PAUSES[1]).await;
+            let step = self.store.claim(claim);
+            match within(self.rules.store_timeout, step).await {
+                Ok(Claimed::Run { token, attempt }) => {
+                    let lease = Lease::new(claim.key, claim.owner, token);
+                    self.forget(lease, attempt).await;
                 }
+                Ok(_) => {}
+                Err(_) => self.report(results::STORE_FAILED),
             }
-            Ended::Worked(Worked::Unsure) => {
-                self.settle(Outcome::Failure);
-                self.give_up(lease).await;
-                self.refuse(Refused::OutcomeUnknown, caller)
-            }
-            Ended::Worked(Worked::Unreached(error)) => {
-                self.settle(outcome_of(&error));
-                self.forget(lease, run.attempt()).await;
-                Err(error)
-            }
-            Ended::Worked(Worked::Failed(error)) => {
-                self.settle(outcome_of(&error));
-                self.give_up(lease).await;
-                Err(error)
-            }
-            Ended::Panicked(panic) => {
-                self.report(results::PANICKED);
-                self.settle(Outcome::Failure);
-                // Never released: it may have done anything before it panicked.
-                self.give_up(lease).await;
-                phase.let_go();
-                resume_unwind(panic)
-            }
-            Ended::Lost => {
-                self.report(results::LOST);
-                self.settle(Outcome::Abandoned);
-                self.follow(phase, claim, caller).await
-            }
-            Ended::Overran => {
-                self.report(results::OVERRAN);
-                self.settle(Outcome::Failure);
-                self.give_up(lease).await;
-                self.refuse(Refused::OutcomeUnknown, caller)
-            }
-            Ended::Cancelled => {
-                self.report(results::CANCELLED);
-                self.settle(Outcome::Abandoned);
-                self.give_up(lease).await;
-                self.nobody()
-            }
-        }
-    }
-
-    /// Stores what is to be kept of an answer, before its first byte goes to the caller.
-    async fn keep<Res, C>(
-        &self,
-        phase: &Phase,
-        run: &Run,
-        claim: Claim,
-        caller: C,
-        finished: Finished<E::Response>,
-    ) -> Result<E::Response>
-    where
-        E: Answer<Res, C>,
-    {
-        let lease = run.lease();
-        let mut response = finished.response;
-        let (content, mut is_whole) = match finished.keep {
-            Keep::Answer(content) => (content, true),
-            Keep::ThatThereWasOne(content) => {
-                self.report(results::NOT_STORED);
-                (content, false)
-            }
-            Keep::Nothing => {
-                self.give_up(lease).await;
-                return Ok(response);
-            }
-            Keep::Forget => {
-                self.forget(lease, run.attempt()).await;
-                return Ok(response);
-            }
-        };
-        let Ok(answer) = run.encode(content) else {
-            self.report(results::UNREADABLE);
-            return self.fail_to_store(lease, caller).await;
-        };
-        let mut completed = self.complete(lease, &answer).await;
-        if matches!(&completed, Err(error) if error.kind() == StoreErrorKind::Full) {
-            // There is room to say that it was answered: as with an answer that is too long, a repetition runs nothing.
-            let content = self.exchange.not_kept(&response);
-            if let Ok(answer) = run.encode(content) {
-                self.report(results::NOT_STORED);
-                is_whole = false;
-                completed = self.complete(lease, &answer).await;
-            }
-        }
-        match completed {
-            Ok(Held::Yes) => {
-                if is_whole {
-                    self.exchange.tell_kept(&mut response, self.rules.retention);
-                }
-                Ok(response)
-            }
-            Ok(Held::Lost) => self.be_late(phase, claim, caller).await,
-            Err(error) if self.rules.unprotected && error.kind() == StoreErrorKind::Unavailable => {
-                self.report(results::UNPROTECTED);
-                Ok(response)
-            }
-            Err(_) => self.fail_to_store(lease, caller).await,
-        }
-    }
-
-    /// The answer is there and cannot be stored: nobody gets it, since a second run could give another.
-    async fn fail_to_store<Res, C>(&self, lease: Lease, caller: C) -> Result<E::Response>
-    where
-        E: Answer<Res, C>,
-    {
-        self.give_up(lease).await;
-        self.refuse(Refused::StoreUnavailable, caller)
-    }
-
-    /// The completion came too late.
-    async fn be_late<Res, C>(&self, phase: &Phase, claim: Claim, caller: C) -> Result<E::Response>
-    where
-        E: Answer<Res, C>,
-    {
-        self.report(results::LATE);
-        self.follow(phase, claim, caller).await
-    }
-
-    /// Another run has the record: this caller gets what that one has to say.
-    async fn follow<Res, C>(&self, phase: &Phase, claim: Claim, caller: C) -> Result<E::Response>
-    where
-        E: Answer<Res, C>,
-    {
-        let claim = Claim {
-            owner: self.draws.owner(),
-            ..claim
-        };
-        match self.begin(phase, claim).await {
-            Begun::Replay { answer, left } => self.replay(claim, &answer, left, caller),
-            Begun::Refused(refused) => self.refuse(refused, caller),
-            Begun::StoreDown(_) => self.refuse(Refused::StoreUnavailable, caller),
-            Begun::Run { token, .. } => {
-                // The other is gone as well. What this run has done is done, so it does not run again by itself.
-                self.give_up(Lease::new(claim.key, claim.owner, token))
-                    .await;
-                self.refuse(Refused::OutcomeUnknown, caller)
-            }
-        }
-    }
-
-    fn replay<Res, C>(
-        &self,
-        claim: Claim,
-        answer: &Bytes,
-        left: Duration,
-        caller: C,
-    ) -> Result<E::Response>
-    where
-        E: Answer<Res, C>,
-    {
-        self.report(results::REPLAYED);
-        // It says nothing about the handler.
-        self.settle(Outcome::Ignored);
-        self.give(claim, answer, left, true, caller)
-    }
-
-    /// Gives a stored answer to a caller.
-    fn give<Res, C>(
-        &self,
-        claim: Claim,
-        answer: &Bytes,
-        left: Duration,
-        again: bool,
-        caller: C,
-    ) -> Result<E::Response>
-    where
-        E: Answer<Res, C>,
-    {
-        let content = self.codec.decode(claim.key, answer);
-        match content.and_then(|content| self.exchange.replay(&content, left, again)) {
-            Ok(Replayed::Answer(response)) => Ok(response),
-            Ok(Replayed::NotKept(status)) => self.refuse(Refused::AnswerNotKept { status }, caller),
-            Err(_) => {
-                self.report(results::UNREADABLE);
-                self.refuse(Refused::StoreUnavailable, caller)
-            }
-        }
-    }
-
-    fn refuse<Res, C>(&self, refused: Refused, caller: C) -> Result<E::Response>
-    where
-        E: Answer<Res, C>,
-    {
-        self.set_settled();
-        self.refuse_at_once(refused, caller)
-    }
-
-    /// What a caller gets that has left: there is no refusal to report.
-    fn nobody<R>(&self) -> Result<R> {
-        Err(self
-            .telemetry
-            .rejection(RejectionKind::OutcomeUnknown)
-            .into())
+        });
     }
 
     async fn run_unprotected<S, R, C>(&self, mut service: S, request: R) -> Result<E::Response>
@@ -365,9 +159,4 @@ impl<D: Store, E> Entry<D, E> {
         self.settle(outcome_of(&error));
         error
     }
-}
-
-/// How a call that ended with an error counts.
-fn outcome_of(error: &BoxError) -> Outcome {
-    classify_error::<(), (), _>(&ErrorsAsFailures::new(), error).settled()
 }

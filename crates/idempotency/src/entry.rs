@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use seaworthy_kit::share::Held;
 use seaworthy_kit::{BoxError, Outcome};
 
 use crate::exchange::Answer;
+use crate::phase::Phase;
 use crate::refused::Refused;
 use crate::shared::Shared;
 
@@ -15,15 +17,17 @@ use crate::shared::Shared;
 pub(crate) struct Entry<D, E> {
     shared: Held<Shared<D, E>>,
     settled: AtomicBool,
+    pub(crate) phase: Arc<Phase>,
 }
 
 // ===== impl Entry =====
 
 impl<D, E> Entry<D, E> {
-    pub(crate) const fn new(shared: Held<Shared<D, E>>) -> Self {
+    pub(crate) const fn new(shared: Held<Shared<D, E>>, phase: Arc<Phase>) -> Self {
         Self {
             shared,
             settled: AtomicBool::new(false),
+            phase,
         }
     }
 

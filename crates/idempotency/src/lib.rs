@@ -119,6 +119,8 @@
 //! A retry between the layer and the handler says so where an earlier attempt may have arrived, and the key is not released.
 //! Where a run before it was given up or lost its lease, it is given up as well: that one may have done anything.
 //!
+//! *A claim that the store did not confirm*, not even when it was sent again, is asked for once more in a task of its own and taken back, so that its key is not held for a lease; that, too, is bounded, and drained.
+//!
 //! *An answer that is too long*, that takes too long, for which the store has no room, or that is a stream, is sent on, and it is stored that there was one: a repetition is told so, and nothing runs.
 //! *An answer that cannot be stored* is not sent: the caller gets 503, since a second run might give it another one.
 //!
@@ -223,6 +225,7 @@ pub use client::{KeyLabel, KeyLayer, WithKey};
 mod begin;
 mod call;
 mod draws;
+mod end;
 mod entry;
 mod phase;
 mod response;

@@ -64,6 +64,16 @@ impl Phase {
         true
     }
 
+    /// Says whether there is a place for a step at the store that is left.
+    pub(crate) fn may_end(&self) -> bool {
+        let has_place = self.bits.load(Ordering::Acquire) & (RUNNING | ENDING) != 0;
+        if !has_place && self.detached.ending.take() {
+            self.bits.fetch_or(ENDING, Ordering::AcqRel);
+            return true;
+        }
+        has_place
+    }
+
     pub(crate) fn has_left(&self) -> bool {
         self.bits.load(Ordering::Acquire) & LEFT != 0
     }

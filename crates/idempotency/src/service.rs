@@ -79,8 +79,7 @@ where
         let cancels = shared.rules.cancel_on_disconnect;
         let phase = Arc::new(Phase::new(shared.detached.clone(), cancels));
         let call = Call {
-            entry: Entry::new(shared),
-            phase: phase.clone(),
+            entry: Entry::new(shared, phase.clone()),
             // The clone makes the call: the original has not been polled either, and keeps what a long-lived service has of its own.
             service: self.inner.clone(),
             request,

@@ -113,4 +113,4 @@ pub(crate) async fn within<T>(
 }
 
 /// Between the tries of a step that must not be lost: short, since a caller waits.
-const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(200)];
+pub(crate) const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(200)];

@@ -1,0 +1,255 @@
+//! The end of a run: the store is told, and then the caller.
+
+use std::panic::resume_unwind;
+use std::time::Duration;
+
+use bytes::Bytes;
+use seaworthy_kit::verdict::classify_error;
+use seaworthy_kit::{BoxError, ErrorsAsFailures, Outcome, RejectionKind};
+
+use crate::begin::Begun;
+use crate::call::Result;
+use crate::current::Run;
+use crate::entry::Entry;
+use crate::exchange::{Answer, Finished, Keep, Replayed};
+use crate::refused::Refused;
+use crate::shared::results;
+use crate::store::{Claim, Held, Lease, Store, StoreErrorKind};
+use crate::work::{Ended, Worked};
+
+impl<D: Store, E> Entry<D, E> {
+    /// The store is told how the run ended, and then the caller.
+    pub(crate) async fn end<Res, C>(
+        &self,
+        run: &Run,
+        claim: Claim,
+        caller: C,
+        ended: Ended<E::Response>,
+    ) -> Result<E::Response>
+    where
+        E: Answer<Res, C>,
+    {
+        let lease = run.lease();
+        if let Some(answer) = run.what_was_committed() {
+            // The handler's own transaction has ended the run, whatever became of the handler after it.
+            self.settle(Outcome::Success);
+            return self.give(claim, answer, self.rules.retention, false, caller);
+        }
+        match ended {
+            Ended::Worked(Worked::Finished(finished)) => {
+                self.settle(finished.outcome);
+                self.keep(run, claim, caller, finished).await
+            }
+            Ended::Worked(Worked::Recovered(content)) => {
+                self.report(results::RECOVERED);
+                self.settle(Outcome::Success);
+                let Ok(answer) = run.encode(content) else {
+                    return self.fail_to_store(lease, caller).await;
+                };
+                match self.complete(lease, &answer).await {
+                    Ok(Held::Yes) => self.give(claim, &answer, self.rules.retention, false, caller),
+                    Ok(Held::Lost) => self.be_late(claim, caller).await,
+                    Err(_) => self.fail_to_store(lease, caller).await,
+                }
+            }
+            Ended::Worked(Worked::Unsure) => {
+                self.settle(Outcome::Failure);
+                self.give_up(lease).await;
+                self.refuse(Refused::OutcomeUnknown, caller)
+            }
+            Ended::Worked(Worked::Unreached(error)) => {
+                self.settle(outcome_of(&error));
+                self.forget(lease, run.attempt()).await;
+                Err(error)
+            }
+            Ended::Worked(Worked::Failed(error)) => {
+                self.settle(outcome_of(&error));
+                self.give_up(lease).await;
+                Err(error)
+            }
+            Ended::Panicked(panic) => {
+                self.report(results::PANICKED);
+                self.settle(Outcome::Failure);
+                // Never released: it may have done anything before it panicked.
+                self.give_up(lease).await;
+                self.phase.let_go();
+                resume_unwind(panic)
+            }
+            Ended::Lost => {
+                self.report(results::LOST);
+                self.settle(Outcome::Abandoned);
+                self.follow(claim, caller).await
+            }
+            Ended::Overran => {
+                self.report(results::OVERRAN);
+                self.settle(Outcome::Failure);
+                self.give_up(lease).await;
+                self.refuse(Refused::OutcomeUnknown, caller)
+            }
+            Ended::Cancelled => {
+                self.report(results::CANCELLED);
+                self.settle(Outcome::Abandoned);
+                self.give_up(lease).await;
+                self.nobody()
+            }
+        }
+    }
+
+    /// Stores what is to be kept of an answer, before its first byte goes to the caller.
+    async fn keep<Res, C>(
+        &self,
+        run: &Run,
+        claim: Claim,
+        caller: C,
+        finished: Finished<E::Response>,
+    ) -> Result<E::Response>
+    where
+        E: Answer<Res, C>,
+    {
+        let lease = run.lease();
+        let mut response = finished.response;
+        let (content, mut is_whole) = match finished.keep {
+            Keep::Answer(content) => (content, true),
+            Keep::ThatThereWasOne(content) => {
+                self.report(results::NOT_STORED);
+                (content, false)
+            }
+            Keep::Nothing => {
+                self.give_up(lease).await;
+                return Ok(response);
+            }
+            Keep::Forget => {
+                self.forget(lease, run.attempt()).await;
+                return Ok(response);
+            }
+        };
+        let Ok(answer) = run.encode(content) else {
+            self.report(results::UNREADABLE);
+            return self.fail_to_store(lease, caller).await;
+        };
+        let mut completed = self.complete(lease, &answer).await;
+        if matches!(&completed, Err(error) if error.kind() == StoreErrorKind::Full) {
+            // There is room to say that it was answered: as with an answer that is too long, a repetition runs nothing.
+            let content = self.exchange.not_kept(&response);
+            if let Ok(answer) = run.encode(content) {
+                self.report(results::NOT_STORED);
+                is_whole = false;
+                completed = self.complete(lease, &answer).await;
+            }
+        }
+        match completed {
+            Ok(Held::Yes) => {
+                if is_whole {
+                    self.exchange.tell_kept(&mut response, self.rules.retention);
+                }
+                Ok(response)
+            }
+            Ok(Held::Lost) => self.be_late(claim, caller).await,
+            Err(error) if self.rules.unprotected && error.kind() == StoreErrorKind::Unavailable => {
+                self.report(results::UNPROTECTED);
+                Ok(response)
+            }
+            Err(_) => self.fail_to_store(lease, caller).await,
+        }
+    }
+
+    /// The answer is there and cannot be stored: nobody gets it, since a second run could give another.
+    async fn fail_to_store<Res, C>(&self, lease: Lease, caller: C) -> Result<E::Response>
+    where
+        E: Answer<Res, C>,
+    {
+        self.give_up(lease).await;
+        self.refuse(Refused::StoreUnavailable, caller)
+    }
+
+    /// The completion came too late.
+    async fn be_late<Res, C>(&self, claim: Claim, caller: C) -> Result<E::Response>
+    where
+        E: Answer<Res, C>,
+    {
+        self.report(results::LATE);
+        self.follow(claim, caller).await
+    }
+
+    /// Another run has the record: this caller gets what that one has to say.
+    async fn follow<Res, C>(&self, claim: Claim, caller: C) -> Result<E::Response>
+    where
+        E: Answer<Res, C>,
+    {
+        let claim = Claim {
+            owner: self.draws.owner(),
+            ..claim
+        };
+        match self.begin(&self.phase, claim).await {
+            Begun::Replay { answer, left } => self.replay(claim, &answer, left, caller),
+            Begun::Refused(refused) => self.refuse(refused, caller),
+            Begun::StoreDown(_) => self.refuse(Refused::StoreUnavailable, caller),
+            Begun::Run { token, .. } => {
+                // The other is gone as well. What this run has done is done, so it does not run again by itself.
+                self.give_up(Lease::new(claim.key, claim.owner, token))
+                    .await;
+                self.refuse(Refused::OutcomeUnknown, caller)
+            }
+        }
+    }
+
+    pub(crate) fn replay<Res, C>(
+        &self,
+        claim: Claim,
+        answer: &Bytes,
+        left: Duration,
+        caller: C,
+    ) -> Result<E::Response>
+    where
+        E: Answer<Res, C>,
+    {
+        self.report(results::REPLAYED);
+        // It says nothing about the handler.
+        self.settle(Outcome::Ignored);
+        self.give(claim, answer, left, true, caller)
+    }
+
+    /// Gives a stored answer to a caller.
+    fn give<Res, C>(
+        &self,
+        claim: Claim,
+        answer: &Bytes,
+        left: Duration,
+        again: bool,
+        caller: C,
+    ) -> Result<E::Response>
+    where
+        E: Answer<Res, C>,
+    {
+        let content = self.codec.decode(claim.key, answer);
+        match content.and_then(|content| self.exchange.replay(&content, left, again)) {
+            Ok(Replayed::Answer(response)) => Ok(response),
+            Ok(Replayed::NotKept(status)) => self.refuse(Refused::AnswerNotKept { status }, caller),
+            Err(_) => {
+                self.report(results::UNREADABLE);
+                self.refuse(Refused::StoreUnavailable, caller)
+            }
+        }
+    }
+
+    pub(crate) fn refuse<Res, C>(&self, refused: Refused, caller: C) -> Result<E::Response>
+    where
+        E: Answer<Res, C>,
+    {
+        self.set_settled();
+        self.refuse_at_once(refused, caller)
+    }
+
+    /// What a caller gets that has left: there is no refusal to report.
+    pub(crate) fn nobody<R>(&self) -> Result<R> {
+        Err(self
+            .telemetry
+            .rejection(RejectionKind::OutcomeUnknown)
+            .into())
+    }
+}
+
+/// How a call that ended with an error counts.
+pub(crate) fn outcome_of(error: &BoxError) -> Outcome {
+    classify_error::<(), (), _>(&ErrorsAsFailures::new(), error).settled()
+}
