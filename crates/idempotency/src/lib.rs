@@ -100,7 +100,7 @@
 //! | it runs | 409 `request-in-progress` with `Retry-After`, or the answer within [`wait`](Builder::wait) | ABORTED with RetryInfo |
 //! | nothing, or a run that is overdue | the handler runs | the handler runs |
 //!
-//! And before that: no key where one is required, and what is no key, 400 or INVALID_ARGUMENT; a caller that the scope does not know, 403 or PERMISSION_DENIED; a body over the limit, 413 or RESOURCE_EXHAUSTED; a store that is down, 503 or UNAVAILABLE.
+//! And before that: no key where one is required, and what is no key, 400 or INVALID_ARGUMENT; a caller that the scope does not know, 403 or PERMISSION_DENIED; a body over the limit, 413 or RESOURCE_EXHAUSTED; one that takes too long to come, 408 or DEADLINE_EXCEEDED; a store that is down, 503 or UNAVAILABLE.
 //! All of them are problem documents with the types `urn:seaworthy:problem:…`.
 //!
 //! *The key* is a digest of the scope, the route, the method and what the client sent, so that keys of two callers or two operations never meet, and nothing that a client sends reaches the store.
@@ -168,6 +168,7 @@
 //! | `store_timeout` | 1 s | more than a healthy store takes |
 //! | `wait` | zero | who waits holds a connection |
 //! | `max_request_body`, `max_response_body` | 1 MiB | both are held in memory |
+//! | `max_read` | 30 s | longer than a body takes that has an end |
 //! | `max_detached`, `max_waiting` | 1,024 | everything has a limit |
 //! | a store that is down | 503 | without it, a repetition runs twice |
 //!
@@ -227,6 +228,7 @@ mod call;
 mod draws;
 mod end;
 mod entry;
+mod limited;
 mod phase;
 mod response;
 mod shared;

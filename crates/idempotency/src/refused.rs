@@ -19,6 +19,8 @@ pub enum Refused {
         /// The limit.
         limit: usize,
     },
+    /// The body did not come to its end in time.
+    BodyTooSlow,
     /// The key was used for another request.
     KeyReused,
     /// The first request with this key still runs.
@@ -47,6 +49,7 @@ impl Refused {
             Self::KeyMalformed => "key_malformed",
             Self::CallerUnknown => "caller_unknown",
             Self::BodyTooLarge { .. } => "body_too_large",
+            Self::BodyTooSlow => "body_too_slow",
             Self::KeyReused => "key_reused",
             Self::InProgress { .. } => "in_progress",
             Self::OutcomeUnknown => "outcome_unknown",
@@ -67,7 +70,8 @@ impl Refused {
             Self::KeyMissing
             | Self::KeyMalformed
             | Self::CallerUnknown
-            | Self::BodyTooLarge { .. } => return None,
+            | Self::BodyTooLarge { .. }
+            | Self::BodyTooSlow => return None,
         };
         Some(Refusal::new(kind, after))
     }

@@ -153,7 +153,7 @@ pub(crate) mod results {
     pub(crate) const UNPROTECTED: &str = "unprotected";
 
     /// Every result, those of refusals included.
-    pub(crate) const ALL: [&str; 25] = [
+    pub(crate) const ALL: [&str; 26] = [
         RAN,
         RAN_AGAIN,
         RECOVERED,
@@ -174,6 +174,7 @@ pub(crate) mod results {
         "key_malformed",
         "caller_unknown",
         "body_too_large",
+        "body_too_slow",
         "key_reused",
         "in_progress",
         "outcome_unknown",

@@ -1,13 +1,12 @@
 //! The steps at the store, each with a limit to how long it is waited for.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::{Poll, ready};
+use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, sleep};
 
+use crate::limited::limited;
 use crate::shared::{Shared, results};
 use crate::store::{Claim, Claimed, Held, Lease, Store, StoreError, StoreErrorKind};
 
@@ -90,26 +89,15 @@ impl<D: Store, E> Shared<D, E> {
     }
 }
 
-/// Polls the step before the timer, which exists only if the step has to wait.
+/// A step that is waited for no longer than that.
 pub(crate) async fn within<T>(
     limit: Duration,
     step: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    let mut step = pin!(step);
-    let mut timer = pin!(None::<Sleep>);
-    poll_fn(|cx| {
-        if let Poll::Ready(result) = step.as_mut().poll(cx) {
-            return Poll::Ready(result);
-        }
-        if timer.is_none() {
-            timer.set(Some(sleep(limit)));
-        }
-        let timer = timer.as_mut().as_pin_mut().expect("set above");
-        ready!(timer.poll(cx));
+    limited(limit, step).await.unwrap_or_else(|| {
         let late = StoreError::new("of this layer", StoreErrorKind::Unavailable);
-        Poll::Ready(Err(late.with_source("it did not answer in time")))
+        Err(late.with_source("it did not answer in time"))
     })
-    .await
 }
 
 /// Between the tries of a step that must not be lost: short, since a caller waits.

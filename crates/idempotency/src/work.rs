@@ -7,11 +7,11 @@ use std::pin::pin;
 use std::task::{Poll, ready};
 
 use seaworthy_kit::{BoxError, Rejection, Tag};
-use tokio::time::timeout;
 use tower_service::Service;
 
 use crate::current::{CURRENT, Run};
 use crate::exchange::{Answer, Finished};
+use crate::limited::limited;
 use crate::phase::Phase;
 use crate::shared::{OverdueRule, Recovered, Shared, results};
 use crate::store::Store;
@@ -96,7 +96,7 @@ impl<D: Store, E> Shared<D, E> {
         work: impl Future<Output = Worked<R>>,
     ) -> Ended<R> {
         let mut work = pin!(Some(CURRENT.scope(run.clone(), work)));
-        let mut renewals = pin!(timeout(self.rules.max_run, self.renew(run.lease())));
+        let mut renewals = pin!(limited(self.rules.max_run, self.renew(run.lease())));
         let mut told = false;
         let ended = poll_fn(|cx| {
             if phase.is_cancelled() {

@@ -87,6 +87,14 @@ impl<D> Builder<D, Http> {
         self
     }
 
+    /// How long the body of a request with a key may take to come; one that takes longer is refused with 408, over gRPC DEADLINE_EXCEEDED, and its key is not touched. Default: 30 s.
+    ///
+    /// The body is read to its end before anything is claimed: a client that sends slowly, or a streaming call of gRPC with a key, would be waited for without an end.
+    pub const fn max_read(mut self, time: Duration) -> Self {
+        self.exchange.max_read = time;
+        self
+    }
+
     /// The most bytes of an answer that are kept. Default: 1 MiB.
     ///
     /// A longer one is sent to its caller, and it is stored that there was an answer: a repetition is told so, and runs nothing.
@@ -170,8 +178,13 @@ impl Build for Http {
         if !self.docs.as_ref().is_none_or(is_link) {
             return Err(InvalidConfig::new("docs", "must be a URL"));
         }
-        if self.stream_after.is_zero() {
-            return Err(InvalidConfig::new("stream_after", "must be above zero"));
+        for (option, time) in [
+            ("max_read", self.max_read),
+            ("stream_after", self.stream_after),
+        ] {
+            if time.is_zero() {
+                return Err(InvalidConfig::new(option, "must be above zero"));
+            }
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use super::{Answer, Ask, Asked, Finished, Key, Look, NOT_KEPT, Replayed, Unasked
 use crate::codec::Unreadable;
 use crate::current::Run;
 use crate::digest::Digest;
+use crate::limited::limited;
 use crate::refused::Refused;
 
 mod content;
@@ -52,6 +53,7 @@ pub struct Http {
     pub(crate) route: Option<Asks<String>>,
     pub(crate) fingerprint_headers: Vec<HeaderName>,
     pub(crate) max_request_body: usize,
+    pub(crate) max_read: Duration,
     pub(crate) max_response_body: usize,
     pub(crate) stream_after: Duration,
     pub(crate) store_when: Option<Arc<dyn Fn(&Answered<'_>) -> bool + Send + Sync>>,
@@ -86,8 +88,9 @@ impl Http {
             route: None,
             fingerprint_headers: Vec::new(),
             max_request_body: DEFAULT_BODY,
+            max_read: DEFAULT_BODY_TIME,
             max_response_body: DEFAULT_BODY,
-            stream_after: DEFAULT_STREAM_AFTER,
+            stream_after: DEFAULT_BODY_TIME,
             store_when: None,
             filter: Arc::default(),
             mismatch_status: StatusCode::UNPROCESSABLE_ENTITY,
@@ -164,8 +167,10 @@ where
             (record.into_record(), self.fingerprint(&head))
         };
         let limit = self.max_request_body;
-        let (data, trailers) = read_whole(body, limit, |piece| fingerprint.last(piece))
-            .await
+        let reading = read_whole(body, limit, |piece| fingerprint.last(piece));
+        let read = limited(self.max_read, reading).await;
+        let (data, trailers) = read
+            .ok_or(Unasked::Refused(Refused::BodyTooSlow))?
             .map_err(|unread| match unread {
                 Unread::Failed(error) => Unasked::Broken(error),
                 _ => Unasked::Refused(Refused::BodyTooLarge { limit }),
@@ -260,5 +265,5 @@ pub(crate) const MAX_KEY: usize = 255;
 /// A payment is some hundred bytes; a body that must be held in memory, once per request, should not be much more.
 const DEFAULT_BODY: usize = 1 << 20;
 
-/// Longer than a body takes that is not meant to be a stream.
-const DEFAULT_STREAM_AFTER: Duration = Duration::from_secs(30);
+/// Longer than a body takes that is not meant to be a stream, in either direction.
+const DEFAULT_BODY_TIME: Duration = Duration::from_secs(30);

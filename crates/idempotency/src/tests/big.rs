@@ -36,6 +36,39 @@ async fn request_that_is_too_long_is_refused_before_it_is_claimed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn request_that_takes_too_long_to_come_is_refused_before_it_is_claimed() {
+    // Pitfall 16; and a client-streaming call with a key, which has no end that anybody should wait for.
+    for is_grpc in [false, true] {
+        let store = TestStore::default();
+        let (inner, remote) = Inner::<Request<WholeBody<ScriptedBody>>, Reply>::new();
+        let layer = options(&store).max_read(5 * SECOND).build().unwrap();
+        let (body, sender) = BodyRemote::new();
+        let mut request = Request::post("/").header("idempotency-key", "k");
+        if is_grpc {
+            request = request.header("content-type", "application/grpc");
+        }
+        let request = request.body(body).unwrap();
+        let call = tokio::spawn(layer.layer(inner).oneshot(request));
+        // It does come, a little at a time.
+        for _ in 0..4 {
+            sender.data("x");
+            tokio::time::sleep(SECOND).await;
+            assert!(!call.is_finished());
+        }
+        let refused = call.await.unwrap().unwrap();
+        if is_grpc {
+            let status = seaworthy_http::grpc::status(refused.headers());
+            let late = seaworthy_http::grpc::GrpcStatus::DeadlineExceeded;
+            assert_eq!((refused.status().as_u16(), status), (200, Some(late)));
+        } else {
+            assert_eq!(problem(refused), (408, "body-too-slow".into()));
+        }
+        assert!(store.steps().is_empty());
+        assert_eq!(remote.counts().calls, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn request_that_breaks_off_has_claimed_nothing() {
     // Pitfall 16: also one that waits for `100 Continue`, or is uploaded in chunks.
     let store = TestStore::default();

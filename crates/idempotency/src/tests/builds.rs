@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn options_that_make_no_sense_are_errors_when_the_layer_is_built() {
     type Set = fn(Options) -> Options;
-    let wrong: [(&str, Set); 14] = [
+    let wrong: [(&str, Set); 15] = [
         ("lease", |options| options.lease(Duration::ZERO)),
         ("lease", |options| options.lease(3 * SECOND)),
         ("max_run", |options| options.max_run(Duration::ZERO)),
@@ -29,6 +29,7 @@ fn options_that_make_no_sense_are_errors_when_the_layer_is_built() {
             options.docs("https://a.example/>; rel=next")
         }),
         ("docs", |options| options.docs("two\nlines")),
+        ("max_read", |options| options.max_read(Duration::ZERO)),
         ("stream_after", |options| {
             options.stream_after(Duration::ZERO)
         }),

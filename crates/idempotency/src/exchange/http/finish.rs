@@ -1,8 +1,6 @@
 //! What becomes of a response: which are kept, and how their bodies are read.
 
 use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -11,12 +9,12 @@ use http_body::Body;
 use seaworthy_http::grpc::{self, GrpcStatus};
 use seaworthy_http::whole::{Unread, WholeBody, WholeReader};
 use seaworthy_kit::{BoxError, Outcome, Rejection, Tag};
-use tokio::time::{Sleep, sleep};
 
 use super::Http;
 use super::content::{write, write_not_kept};
 use crate::current::Run;
 use crate::exchange::{Finished, Keep};
+use crate::limited::limited;
 
 /// In the extensions of a response: it is stored whatever it is, also a 500 or a 429.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -43,13 +41,6 @@ pub struct Answered<'a> {
     pub headers: &'a HeaderMap,
     /// How a gRPC call ended.
     pub grpc: Option<GrpcStatus>,
-}
-
-/// How reading a body ended.
-enum Reading {
-    Whole,
-    TooLong,
-    TooSlow,
 }
 
 impl Http {
@@ -82,23 +73,14 @@ impl Http {
         }
         let mut body = Box::pin(body);
         let mut reader = WholeReader::new(self.max_response_body);
-        let mut timer = pin!(None::<Sleep>);
-        let read = poll_fn(|cx| {
-            match reader.poll(cx, body.as_mut(), &mut |_| {}) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Ok(Reading::Whole)),
-                Poll::Ready(Err(Unread::Failed(error))) => return Poll::Ready(Err(error)),
-                Poll::Ready(Err(_)) => return Poll::Ready(Ok(Reading::TooLong)),
-                Poll::Pending => {}
-            }
-            if timer.is_none() {
-                timer.set(Some(sleep(self.stream_after)));
-            }
-            let timer = timer.as_mut().as_pin_mut().expect("set above");
-            timer.poll(cx).map(|()| Ok(Reading::TooSlow))
-        })
-        .await?;
+        let reading = poll_fn(|cx| reader.poll(cx, body.as_mut(), &mut |_| {}));
+        let is_whole = match limited(self.stream_after, reading).await {
+            Some(Ok(())) => true,
+            Some(Err(Unread::Failed(error))) => return Err(error),
+            Some(Err(_)) | None => false,
+        };
         let (data, trailers) = reader.into_parts();
-        if !matches!(read, Reading::Whole) {
+        if !is_whole {
             let keep = Keep::ThatThereWasOne(write_not_kept(head.status));
             let outcome = outcome(&head, None);
             let response = Response::from_parts(head, WholeBody::resumed(data, body));

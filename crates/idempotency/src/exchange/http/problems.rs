@@ -101,6 +101,12 @@ impl Http {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 GrpcStatus::ResourceExhausted,
             ),
+            Refused::BodyTooSlow => (
+                "urn:seaworthy:problem:body-too-slow",
+                "The body of a request with an idempotency key took too long.",
+                StatusCode::REQUEST_TIMEOUT,
+                GrpcStatus::DeadlineExceeded,
+            ),
             Refused::KeyReused => (
                 "urn:seaworthy:problem:key-reused",
                 "This idempotency key was used for another request.",
