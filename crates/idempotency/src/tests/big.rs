@@ -49,6 +49,7 @@ async fn request_that_takes_too_long_to_come_is_refused_before_it_is_claimed() {
         }
         let request = request.body(body).unwrap();
         let call = tokio::spawn(layer.layer(inner).oneshot(request));
+        let began = tokio::time::Instant::now();
         // It does come, a little at a time.
         for _ in 0..4 {
             sender.data("x");
@@ -56,6 +57,7 @@ async fn request_that_takes_too_long_to_come_is_refused_before_it_is_claimed() {
             assert!(!call.is_finished());
         }
         let refused = call.await.unwrap().unwrap();
+        assert_eq!(began.elapsed().as_secs(), 5);
         if is_grpc {
             let status = seaworthy_http::grpc::status(refused.headers());
             let late = seaworthy_http::grpc::GrpcStatus::DeadlineExceeded;
