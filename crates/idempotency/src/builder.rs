@@ -190,6 +190,10 @@ impl<D, E> Builder<D, E> {
         if rules.retention < rules.lease {
             return Err(InvalidConfig::new("retention", "must not be below lease"));
         }
+        if self.max_waiting == 0 && !rules.wait.is_zero() {
+            let reason = "must be above zero, or nobody waits for as long as `wait` says";
+            return Err(InvalidConfig::new("max_waiting", reason));
+        }
         self.exchange.check()?;
         if let Some(hook) = self.recovers {
             rules.overdue = OverdueRule::Recover(hook(&self.exchange));

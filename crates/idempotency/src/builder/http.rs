@@ -167,6 +167,10 @@ impl Build for Http {
         if !(1..=MAX_KEY).contains(&self.max_key) {
             return Err(InvalidConfig::new("max_key", "must be 1 to 255"));
         }
+        if self.max_request_body == 0 {
+            let reason = "must be above zero, or a key is for empty requests only";
+            return Err(InvalidConfig::new("max_request_body", reason));
+        }
         if ![422, 409, 400].contains(&self.mismatch_status.as_u16()) {
             let reason = "must be 422, 409 or 400";
             return Err(InvalidConfig::new("mismatch_status", reason));

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn options_that_make_no_sense_are_errors_when_the_layer_is_built() {
     type Set = fn(Options) -> Options;
-    let wrong: [(&str, Set); 15] = [
+    let wrong: [(&str, Set); 17] = [
         ("lease", |options| options.lease(Duration::ZERO)),
         ("lease", |options| options.lease(3 * SECOND)),
         ("max_run", |options| options.max_run(Duration::ZERO)),
@@ -14,6 +14,8 @@ fn options_that_make_no_sense_are_errors_when_the_layer_is_built() {
         ("store_timeout", |options| {
             options.store_timeout(Duration::ZERO)
         }),
+        ("max_waiting", |options| options.wait(SECOND).max_waiting(0)),
+        ("max_request_body", |options| options.max_request_body(0)),
         ("method", |options| {
             options.method(Method::GET, KeyUse::Accepted)
         }),
@@ -39,7 +41,8 @@ fn options_that_make_no_sense_are_errors_when_the_layer_is_built() {
         assert!(error.to_string().contains(option), "{option}: {error}");
     }
     let fine = options(&TestStore::default()).method(Method::GET, KeyUse::Ignored);
-    fine.build().unwrap();
+    // Where nobody is to wait, there may be no place for it.
+    fine.max_waiting(0).build().unwrap();
 }
 
 #[test]
