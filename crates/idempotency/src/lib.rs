@@ -126,7 +126,7 @@
 //!
 //! *A run holds a lease*, which it renews at a third of its length.
 //! It may do so for [`max_run`](Builder::max_run); a run that takes longer is dropped, and overdue.
-//! If another has taken over, the handler is dropped, [`Run::is_lost`] says so, a completion that comes late is refused by the store, and the caller gets the answer of the other.
+//! If another has taken over, the handler is dropped, [`Run::is_lost`] says so, a completion that comes late is refused by the store, and the caller gets the answer of the other; where that one still runs, it waits for it as any request does, for [`wait`](Builder::wait), and is told 409 `request-in-progress` after that.
 //!
 //! # Where the state lives
 //! In the store; in the [`IdempotencyLayer`] value, whose clones and services share it, only who runs and who waits.

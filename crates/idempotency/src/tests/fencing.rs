@@ -43,6 +43,29 @@ async fn late_owner_whose_winner_still_runs_is_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn late_owner_waits_for_its_winner_as_long_as_any_request_does() {
+    // IK-19: the winner's answer, and not its own; without a wait it is told to come back for that.
+    for wait in [Duration::ZERO, 10 * SECOND] {
+        let bench = Bench::with(|options| options.wait(wait));
+        let late = tokio::spawn(bench.layer.layer(bench.inner.clone()).oneshot(payment("k")));
+        turn().await;
+        let lease = bench.store.steal();
+        bench.reached().answer(reply(201, "the late one's"));
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(late.is_finished(), wait.is_zero());
+        win(&bench, lease).await;
+        let late = late.await.unwrap().unwrap();
+        if wait.is_zero() {
+            assert_eq!(late.headers()["retry-after"], "3");
+            assert_eq!(problem(late), (409, "request-in-progress".into()));
+        } else {
+            assert_eq!(read(late), (201, true, "the winner's".into()));
+        }
+        assert_eq!(read(bench.answered(payment("k"))).2, "the winner's");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn late_owner_whose_winner_is_gone_does_not_run_again() {
     let bench = Bench::new();
     let mut call = bench.call(payment("k"));
