@@ -77,7 +77,7 @@ impl<D, E> Builder<D, E> {
         self
     }
 
-    /// How long a run may be silent before another may take it over. Default: 30 s.
+    /// How long a run may be silent before another may take it over. Default: 30 s; at least 100 ms, and four times [`store_timeout`](Self::store_timeout).
     ///
     /// A run renews its lease three times in that time, so it is no limit to how long a handler takes, which is [`max_run`](Self::max_run): it is how long a caller waits after a process has died.
     /// It must be longer than a process can stand still, in a pause of a virtual machine or a full disk; a handler whose lease is lost is dropped, and its answer is not sent.
@@ -167,7 +167,7 @@ impl<D, E> Builder<D, E> {
     /// Makes the layer.
     ///
     /// # Errors
-    /// If the lease is shorter than a few steps at the store take, or longer than the retention; if a limit is zero that lets nothing through; or if what the protocol was told makes no sense.
+    /// If the lease is shorter than 100 ms or than a few steps at the store take, or longer than the retention; if a limit is zero that lets nothing through; or if what the protocol was told makes no sense.
     pub fn build(mut self) -> Result<IdempotencyLayer<D, E>, InvalidConfig>
     where
         E: Build,
@@ -182,6 +182,9 @@ impl<D, E> Builder<D, E> {
             if time.is_zero() {
                 return Err(InvalidConfig::new(option, "must be above zero"));
             }
+        }
+        if rules.lease < MIN_LEASE {
+            return Err(InvalidConfig::new("lease", "must be at least 100 ms"));
         }
         if rules.lease < rules.store_timeout.saturating_mul(4) {
             let reason = "must be at least four times store_timeout: it is renewed at a third, and a renewal may be lost";
@@ -231,6 +234,9 @@ const LAYER: &str = "idempotency";
 
 /// Longer than a stall of a virtual machine, and than an election of a store's leader; no longer than a caller can be asked to wait once in a while.
 const DEFAULT_LEASE: Duration = Duration::from_secs(30);
+
+/// Of a shorter one a third is no more than what timers and schedulers are late by: it would be over before it is renewed.
+const MIN_LEASE: Duration = Duration::from_millis(100);
 
 /// A run that takes longer than this hangs; what takes minutes on purpose answers at once, and is asked for later.
 const DEFAULT_MAX_RUN: Duration = Duration::from_secs(10 * 60);

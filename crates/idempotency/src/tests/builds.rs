@@ -5,9 +5,13 @@ use super::*;
 #[test]
 fn options_that_make_no_sense_are_errors_when_the_layer_is_built() {
     type Set = fn(Options) -> Options;
-    let wrong: [(&str, Set); 17] = [
+    let wrong: [(&str, Set); 18] = [
         ("lease", |options| options.lease(Duration::ZERO)),
         ("lease", |options| options.lease(3 * SECOND)),
+        ("lease", |options| {
+            let short = Duration::from_millis(99);
+            options.store_timeout(short / 10).lease(short)
+        }),
         ("max_run", |options| options.max_run(Duration::ZERO)),
         ("retention", |options| options.retention(Duration::ZERO)),
         ("retention", |options| options.retention(29 * SECOND)),

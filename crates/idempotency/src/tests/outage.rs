@@ -225,6 +225,32 @@ async fn failed_renewals_are_tried_again_within_the_lease() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn shortest_lease_is_renewed_in_time_and_not_in_a_loop() {
+    // Also where each second renewal is lost, and found out to be no sooner than may be.
+    let lease = Duration::from_millis(100);
+    let bench = Bench::with(|options| options.lease(lease).store_timeout(lease / 4));
+    for fault in [Fault::None, Fault::Hangs] {
+        bench.store.heals();
+        bench
+            .store
+            .faults("renew", &[fault, Fault::None].repeat(500));
+        let call = tokio::spawn(bench.layer.layer(bench.inner.clone()).oneshot(payment("k")));
+        turn().await;
+        bench.store.steps();
+        // Looked at without a claim, which would be a step of its own.
+        for _ in 0..10_000 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert!(!bench.store.is_overdue(), "{fault:?}");
+        }
+        let renewals = bench.store.steps().len();
+        assert!((200..=320).contains(&renewals), "{renewals} in 10 s");
+        bench.reached().answer(reply(200, "slow"));
+        assert_eq!(read(call.await.unwrap().unwrap()).2, "slow");
+        bench.store.forget();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn stored_answers_are_sealed_and_open_with_their_key_only() {
     #[derive(Debug)]
     struct Shift(u8);

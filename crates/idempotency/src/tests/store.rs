@@ -120,6 +120,17 @@ impl TestStore {
         }
     }
 
+    /// Whether another could take the one record over now.
+    pub(super) fn is_overdue(&self) -> bool {
+        let state = self.lock();
+        let record = state.records.values().next().expect("one record");
+        match record.state {
+            Is::Running { until, .. } => until <= Instant::now(),
+            Is::Overdue { .. } => true,
+            Is::Completed { .. } | Is::Unknown => false,
+        }
+    }
+
     /// All answers that are stored, as bytes.
     pub(super) fn answers(&self) -> Vec<Bytes> {
         let state = self.lock();
