@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 use seaworthy_kit::{RejectionKind, Report, Share, Subscription};
 
@@ -89,15 +90,17 @@ impl<D: Store, E: Send + Sync + 'static> IdempotencyHandle<D, E> {
     /// Removes at most `limit` records that are past their retention, and says how many it removed; to be called now and then, for a store that does not do so by itself.
     ///
     /// # Errors
-    /// If the store fails, or does not answer in time.
+    /// If the store fails, or does not answer within a minute: a batch takes longer than a step of a call, and nobody waits for it.
     ///
     /// # Cancel safety
     /// What was removed by then is removed.
     pub async fn purge(&self, limit: usize) -> Result<usize, StoreError> {
-        let shared = &*self.share;
-        within(shared.rules.store_timeout, shared.store.purge(limit)).await
+        within(PURGE_TIMEOUT, self.share.store.purge(limit)).await
     }
 }
+
+/// So that the task that purges hears of a store that hangs.
+const PURGE_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl<D, E> Clone for IdempotencyHandle<D, E> {
     fn clone(&self) -> Self {

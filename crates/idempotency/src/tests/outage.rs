@@ -251,6 +251,22 @@ async fn shortest_lease_is_renewed_in_time_and_not_in_a_loop() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn purge_may_take_longer_than_a_step_and_not_for_ever() {
+    let bench = Bench::new();
+    bench.store.faults("purge", &[Fault::Gated, Fault::Hangs]);
+    let handle = bench.layer.handle();
+    let mut purge = spawn(handle.purge(10));
+    assert_pending!(purge.poll());
+    tokio::time::advance(50 * SECOND).await;
+    assert_pending!(purge.poll());
+    bench.store.open_gate();
+    assert_eq!(assert_ready!(purge.poll()).unwrap(), 0);
+    let began = tokio::time::Instant::now();
+    handle.purge(10).await.unwrap_err();
+    assert_eq!(began.elapsed(), 60 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
 async fn stored_answers_are_sealed_and_open_with_their_key_only() {
     #[derive(Debug)]
     struct Shift(u8);
