@@ -14,7 +14,7 @@ use crate::entry::Entry;
 use crate::exchange::{Answer, Ask, Asked, Key, Unasked};
 use crate::refused::Refused;
 use crate::shared::results;
-use crate::steps::{PAUSES, within};
+use crate::steps::PAUSES;
 use crate::store::{Claim, Claimed, Lease, Store, StoreErrorKind};
 
 /// A call that has a key.
@@ -125,13 +125,9 @@ impl<D: Store, E> Entry<D, E> {
         runtime.spawn(async move {
             sleep(PAUSES[1]).await;
             let step = self.store.claim(claim);
-            match within(self.rules.store_timeout, step).await {
-                Ok(Claimed::Run { token, attempt }) => {
-                    let lease = Lease::new(claim.key, claim.owner, token);
-                    self.forget(lease, attempt).await;
-                }
-                Ok(_) => {}
-                Err(_) => self.report(results::STORE_FAILED),
+            if let Ok(Claimed::Run { token, attempt }) = self.step(step).await {
+                let lease = Lease::new(claim.key, claim.owner, token);
+                self.forget(lease, attempt).await;
             }
         });
     }

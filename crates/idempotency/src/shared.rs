@@ -80,9 +80,15 @@ pub(crate) struct Places {
 impl<D, E> Shared<D, E> {
     /// Reports what became of a call with a key.
     pub(crate) fn report(&self, result: &'static str) {
+        self.report_with(result, None);
+    }
+
+    /// The same, with the kind of failure that led to it.
+    pub(crate) fn report_with(&self, result: &'static str, cause: Option<&'static str>) {
         self.telemetry.report(&Event::Keyed {
             result,
             alarming: results::is_alarming(result),
+            cause,
         });
     }
 }

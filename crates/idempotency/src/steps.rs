@@ -1,5 +1,7 @@
 //! The steps at the store, each with a limit to how long it is waited for.
 
+use std::error::Error;
+use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
@@ -13,11 +15,9 @@ use crate::store::{Claim, Claimed, Held, Lease, Store, StoreError, StoreErrorKin
 impl<D: Store, E> Shared<D, E> {
     /// Claims, once more with the same owner if the first reply is lost: the claim may be in the store.
     pub(crate) async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
-        let limit = self.rules.store_timeout;
-        match within(limit, self.store.claim(claim)).await {
+        match self.step(self.store.claim(claim)).await {
             Err(error) if error.kind() == StoreErrorKind::Unavailable => {
-                self.report(results::STORE_FAILED);
-                within(limit, self.store.claim(claim)).await
+                self.step(self.store.claim(claim)).await
             }
             other => other,
         }
@@ -30,9 +30,8 @@ impl<D: Store, E> Shared<D, E> {
             let step = self
                 .store
                 .complete(lease, answer.clone(), self.rules.retention);
-            match (within(self.rules.store_timeout, step).await, pauses.next()) {
+            match (self.step(step).await, pauses.next()) {
                 (Err(error), Some(pause)) if error.kind() == StoreErrorKind::Unavailable => {
-                    self.report(results::STORE_FAILED);
                     sleep(*pause).await;
                 }
                 (result, _) => return result,
@@ -43,10 +42,7 @@ impl<D: Store, E> Shared<D, E> {
     /// Ends a run without an answer. What fails here is left to the end of the lease, which says the same.
     pub(crate) async fn give_up(&self, lease: Lease) {
         self.report(results::GAVE_UP);
-        let step = within(self.rules.store_timeout, self.store.give_up(lease));
-        if step.await.is_err() {
-            self.report(results::STORE_FAILED);
-        }
+        let _ = self.step(self.store.give_up(lease)).await;
     }
 
     /// Forgets a run that did nothing; tried again, since a key that is not released is one whose outcome seems unknown.
@@ -58,11 +54,9 @@ impl<D: Store, E> Shared<D, E> {
         }
         self.report(results::RELEASED);
         for pause in PAUSES {
-            let step = within(self.rules.store_timeout, self.store.release(lease));
-            if step.await.is_ok() {
+            if self.step(self.store.release(lease)).await.is_ok() {
                 return;
             }
-            self.report(results::STORE_FAILED);
             sleep(pause).await;
         }
     }
@@ -77,15 +71,24 @@ impl<D: Store, E> Shared<D, E> {
             sleep(pause).await;
             let began = Instant::now();
             let step = self.store.renew(lease, self.rules.lease);
-            match within(self.rules.store_timeout.min(third), step).await {
+            match self.step(step).await {
                 Ok(Held::Yes) => pause = third.saturating_sub(began.elapsed()),
                 Ok(Held::Lost) => return,
-                Err(_) => {
-                    self.report(results::STORE_FAILED);
-                    pause = third / 4;
-                }
+                Err(_) => pause = third / 4,
             }
         }
+    }
+
+    /// One step; that it failed is reported with the kind of failure, and with nothing that a client sent or an operator set.
+    pub(crate) async fn step<T>(
+        &self,
+        step: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let result = within(self.rules.store_timeout, step).await;
+        if let Err(error) = &result {
+            self.report_with(results::STORE_FAILED, Some(cause(error)));
+        }
+        result
     }
 }
 
@@ -96,8 +99,32 @@ pub(crate) async fn within<T>(
 ) -> Result<T, StoreError> {
     limited(limit, step).await.unwrap_or_else(|| {
         let late = StoreError::new("of this layer", StoreErrorKind::Unavailable);
-        Err(late.with_source("it did not answer in time"))
+        Err(late.with_source(Late))
     })
+}
+
+/// The store did not answer in time.
+#[derive(Debug)]
+struct Late;
+
+impl fmt::Display for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it did not answer in time")
+    }
+}
+
+impl Error for Late {}
+
+/// The failure of a step, as events have it.
+fn cause(error: &StoreError) -> &'static str {
+    match error.kind() {
+        StoreErrorKind::Unavailable if error.source().is_some_and(<dyn Error>::is::<Late>) => {
+            "timed_out"
+        }
+        StoreErrorKind::Unavailable => "unavailable",
+        StoreErrorKind::Full => "full",
+        StoreErrorKind::Corrupt => "corrupt",
+    }
 }
 
 /// Between the tries of a step that must not be lost: short, since a caller waits.

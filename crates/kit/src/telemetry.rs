@@ -87,6 +87,8 @@ pub enum Event {
         result: &'static str,
         /// Whether somebody should look at it.
         alarming: bool,
+        /// What kind of failure it was, where it was one of the store's.
+        cause: Option<&'static str>,
     },
 }
 

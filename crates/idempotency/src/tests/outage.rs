@@ -10,9 +10,48 @@ async fn store_that_is_down_refuses_by_default() {
     let refused = bench.answered(payment("k"));
     assert_eq!(refused.headers()["retry-after"], "1");
     assert_eq!(problem(refused), (503, "store-unavailable".into()));
-    assert_eq!(bench.results(), ["store_failed", "store_unavailable"]);
+    assert_eq!(
+        bench.results(),
+        ["store_failed", "store_failed", "store_unavailable"]
+    );
     bench.store.heals();
     bench.run(payment("k"), reply(200, ""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn step_that_fails_tells_why_and_nothing_that_is_secret() {
+    let bench = Bench::new();
+    let kinds = [Fault::Fails, Fault::Hangs, Fault::IsFull, Fault::IsCorrupt];
+    for (fault, cause) in kinds
+        .into_iter()
+        .zip(["unavailable", "timed_out", "full", "corrupt"])
+    {
+        bench.store.faults("claim", &[fault]);
+        let call = tokio::spawn(
+            bench
+                .layer
+                .layer(bench.inner.clone())
+                .oneshot(payment(cause)),
+        );
+        tokio::time::sleep(2 * SECOND).await;
+        if let Some(reached) = bench.remote.next_call() {
+            reached.answer(reply(200, ""));
+        }
+        call.await.unwrap().unwrap();
+        let failed = |event: &seaworthy_kit::Event| match event {
+            seaworthy_kit::Event::Keyed {
+                result: "store_failed",
+                cause,
+                ..
+            } => Some(*cause),
+            _ => None,
+        };
+        let heard = bench.heard.take();
+        assert_eq!(
+            heard.iter().filter_map(failed).collect::<Vec<_>>(),
+            [Some(cause)]
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -29,7 +68,8 @@ async fn unprotected_runs_are_asked_for_and_loud() {
             event,
             seaworthy_kit::Event::Keyed {
                 result: "unprotected",
-                alarming: true
+                alarming: true,
+                ..
             }
         )
     });

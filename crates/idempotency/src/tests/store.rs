@@ -20,6 +20,9 @@ pub(super) enum Fault {
     None,
     /// It fails, and has no effect.
     Fails,
+    /// It fails so, and has no effect.
+    IsFull,
+    IsCorrupt,
     /// It has its effect, and nobody hears of it.
     LosesItsReply,
     /// It never comes back, and has no effect.
@@ -174,7 +177,9 @@ impl TestStore {
             faults.and_then(VecDeque::pop_front).unwrap_or(Fault::None)
         };
         match fault {
-            Fault::Fails => return Err(down()),
+            Fault::Fails => return Err(failed(StoreErrorKind::Unavailable)),
+            Fault::IsFull => return Err(failed(StoreErrorKind::Full)),
+            Fault::IsCorrupt => return Err(failed(StoreErrorKind::Corrupt)),
             Fault::Hangs => return pending().await,
             Fault::Gated => self.0.gate.notified().await,
             Fault::None | Fault::LosesItsReply | Fault::HangsAfter => {}
@@ -184,15 +189,16 @@ impl TestStore {
             self.0.changed.notify_waiters();
         }
         match fault {
-            Fault::LosesItsReply => Err(down()),
+            Fault::LosesItsReply => Err(failed(StoreErrorKind::Unavailable)),
             Fault::HangsAfter => pending().await,
             _ => Ok(result),
         }
     }
 }
 
-fn down() -> StoreError {
-    StoreError::new("test", StoreErrorKind::Unavailable)
+fn failed(kind: StoreErrorKind) -> StoreError {
+    // As a client does it: where it was and what it asked for.
+    StoreError::new("test", kind).with_source("redis://user:secret@host refused SET key-1")
 }
 
 impl State {

@@ -83,9 +83,13 @@ impl Telemetry {
             Event::LimitChanged { limit } => {
                 tracing::info!(target: "seaworthy", layer, name, key, limit, "limit_changed");
             }
-            Event::Keyed { result, alarming } => {
+            Event::Keyed {
+                result,
+                alarming,
+                cause,
+            } => {
                 if *alarming {
-                    tracing::warn!(target: "seaworthy", layer, name, key, result, "keyed");
+                    tracing::warn!(target: "seaworthy", layer, name, key, result, cause, "keyed");
                 } else {
                     tracing::debug!(target: "seaworthy", layer, name, key, result, "keyed");
                 }
