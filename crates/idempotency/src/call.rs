@@ -88,7 +88,7 @@ where
     let Some(mut request) = request else {
         // The caller left while the store was asked, and the handler has not been reached.
         shared.settle(Outcome::Abandoned);
-        shared.forget(lease, attempt).await;
+        shared.forget(lease).await;
         return shared.nobody();
     };
     let run = Run::new(key, lease, attempt, shared.codec.clone());
@@ -125,9 +125,9 @@ impl<D: Store, E> Entry<D, E> {
         runtime.spawn(async move {
             sleep(PAUSES[1]).await;
             let step = self.store.claim(claim);
-            if let Ok(Claimed::Run { token, attempt }) = self.step(step).await {
+            if let Ok(Claimed::Run { token, .. }) = self.step(step).await {
                 let lease = Lease::new(claim.key, claim.owner, token);
-                self.forget(lease, attempt).await;
+                self.forget(lease).await;
             }
         });
     }

@@ -59,7 +59,7 @@ impl<D: Store, E> Entry<D, E> {
             }
             Ended::Worked(Worked::Unreached(error)) => {
                 self.settle(outcome_of(&error));
-                self.forget(lease, run.attempt()).await;
+                self.forget(lease).await;
                 Err(error)
             }
             Ended::Worked(Worked::Failed(error)) => {
@@ -119,7 +119,7 @@ impl<D: Store, E> Entry<D, E> {
                 return Ok(response);
             }
             Keep::Forget => {
-                self.forget(lease, run.attempt()).await;
+                self.forget(lease).await;
                 return Ok(response);
             }
         };

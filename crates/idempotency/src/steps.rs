@@ -47,11 +47,8 @@ impl<D: Store, E> Shared<D, E> {
 
     /// Forgets a run that did nothing; tried again, since a key that is not released is one whose outcome seems unknown.
     ///
-    /// One that was not the first gives up instead: an earlier one may have done anything, and only the record knows of it.
-    pub(crate) async fn forget(&self, lease: Lease, attempt: u32) {
-        if attempt > 1 {
-            return self.give_up(lease).await;
-        }
+    /// What becomes of a run that was not the first, the store knows: an earlier one may have done anything.
+    pub(crate) async fn forget(&self, lease: Lease) {
         self.report(results::RELEASED);
         for pause in PAUSES {
             if self.step(self.store.release(lease)).await.is_ok() {

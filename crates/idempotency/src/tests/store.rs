@@ -319,8 +319,13 @@ impl Store for TestStore {
     }
 
     async fn release(&self, lease: Lease) -> Result<Held, StoreError> {
-        self.step("release", |state| state.held(lease, |_| None))
-            .await
+        self.step("release", |state| {
+            let owner = lease.owner;
+            state.held(lease, |record| {
+                (record.attempt > 1).then_some(Is::Overdue { owner })
+            })
+        })
+        .await
     }
 
     async fn wait(&self, key: RecordKey, limit: Duration) -> Result<(), StoreError> {
