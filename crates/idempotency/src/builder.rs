@@ -147,6 +147,7 @@ impl<D, E> Builder<D, E> {
     /// Runs requests without protection where the store is down: a repeated one runs twice. Default: off, they are refused with 503.
     ///
     /// Each such run is counted and reported as `unprotected`.
+    /// It ends as others do: it goes on when its caller leaves, unless [`cancel_on_disconnect`](Self::cancel_on_disconnect) says otherwise, and takes no longer than [`max_run`](Self::max_run).
     pub const fn run_unprotected(mut self, run: bool) -> Self {
         self.rules.unprotected = run;
         self

@@ -12,6 +12,7 @@ use crate::current::Run;
 use crate::end::outcome_of;
 use crate::entry::Entry;
 use crate::exchange::{Answer, Ask, Asked, Key, Unasked};
+use crate::limited::limited;
 use crate::refused::Refused;
 use crate::shared::results;
 use crate::steps::PAUSES;
@@ -68,15 +69,17 @@ where
             return shared.refuse(refused, caller);
         }
         Begun::StoreDown(kind) => {
-            shared.phase.let_go();
             // A store that is full, or has what it cannot read, is there: its record may hold an answer.
             let is_down = kind == StoreErrorKind::Unavailable;
             if is_down
                 && shared.rules.unprotected
                 && let Some(request) = request
             {
-                return shared.run_unprotected(service, request).await;
+                let result = shared.run_unprotected(service, request, caller).await;
+                shared.phase.let_go();
+                return result;
             }
+            shared.phase.let_go();
             let refusal = shared.refuse(Refused::StoreUnavailable, caller);
             if is_down {
                 shared.take_back(claim);
@@ -132,27 +135,44 @@ impl<D: Store, E> Entry<D, E> {
         });
     }
 
-    async fn run_unprotected<S, R, C>(&self, mut service: S, request: R) -> Result<E::Response>
+    /// Runs without a record: to its end, as with one, whether or not its caller stays.
+    async fn run_unprotected<S, R, C>(
+        &self,
+        mut service: S,
+        request: R,
+        caller: C,
+    ) -> Result<E::Response>
     where
         S: Service<R>,
         S::Error: Into<BoxError>,
         E: Answer<S::Response, C>,
     {
         self.report(results::UNPROTECTED);
-        if let Err(error) = poll_fn(|cx| service.poll_ready(cx)).await {
-            return Err(self.fail_unprotected(error.into()));
-        }
-        match service.call(request).await {
-            Ok(response) => {
+        let work = async {
+            poll_fn(|cx| service.poll_ready(cx)).await?;
+            service.call(request).await
+        };
+        let work = limited(self.rules.max_run, self.phase.until_cancelled(work));
+        match work.await {
+            Some(Some(Ok(response))) => {
                 self.settle(Outcome::Success);
                 Ok(E::hand_on(response))
             }
-            Err(error) => Err(self.fail_unprotected(error.into())),
+            Some(Some(Err(error))) => {
+                let error = error.into();
+                self.settle(outcome_of(&error));
+                Err(error)
+            }
+            Some(None) => {
+                self.report(results::CANCELLED);
+                self.settle(Outcome::Abandoned);
+                self.nobody()
+            }
+            None => {
+                self.report(results::OVERRAN);
+                self.settle(Outcome::Failure);
+                self.refuse(Refused::OutcomeUnknown, caller)
+            }
         }
-    }
-
-    fn fail_unprotected(&self, error: BoxError) -> BoxError {
-        self.settle(outcome_of(&error));
-        error
     }
 }

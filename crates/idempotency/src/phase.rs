@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::Poll;
 
 use crate::shared::Detached;
 
@@ -90,6 +91,18 @@ impl Phase {
                 *kept = None;
             }
             step.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Does something, unless the call is cancelled meanwhile, which drops it.
+    pub(crate) async fn until_cancelled<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            if self.is_cancelled() {
+                return Poll::Ready(None);
+            }
+            work.as_mut().poll(cx).map(Some)
         })
         .await
     }

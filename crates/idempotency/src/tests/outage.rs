@@ -74,12 +74,44 @@ async fn unprotected_runs_are_asked_for_and_loud() {
         )
     });
     assert_eq!(alarms, 2);
-    // Without a record there is nothing to go on for: a caller that leaves cancels.
-    let mut call = bench.call(payment("k"));
-    assert_pending!(call.poll());
-    let reached = bench.reached();
-    drop(call);
-    assert!(reached.is_dropped());
+}
+
+#[tokio::test(start_paused = true)]
+async fn unprotected_run_goes_on_when_its_caller_leaves_and_ends_as_others_do() {
+    // IK-20: nothing is cut between two effects, with or without a record.
+    for (cancels, max_run, is_dropped) in [
+        (false, 60 * SECOND, false),
+        (true, 60 * SECOND, true),
+        (false, SECOND, true),
+    ] {
+        let bench = Bench::with(|options| {
+            let options = options.run_unprotected(true).max_run(max_run);
+            options.cancel_on_disconnect(cancels)
+        });
+        bench.store.breaks("claim", Fault::Fails);
+        let mut call = bench.call(payment("k"));
+        assert_pending!(call.poll());
+        let reached = bench.reached();
+        drop(call);
+        tokio::time::sleep(2 * SECOND).await;
+        assert_eq!(reached.is_dropped(), is_dropped);
+        let handle = bench.layer.handle();
+        assert_eq!(handle.snapshot().detached, usize::from(!is_dropped));
+        reached.answer(reply(200, ""));
+        turn().await;
+        assert_eq!(handle.snapshot().in_flight, 0);
+        assert_eq!(
+            bench.store.steps(),
+            ["claim"; 2],
+            "there is no record to end"
+        );
+    }
+    // Who stays is told that nobody knows.
+    let bench = Bench::with(|options| options.run_unprotected(true).max_run(SECOND));
+    bench.store.breaks("claim", Fault::Fails);
+    let call = bench.layer.layer(bench.inner.clone()).oneshot(payment("k"));
+    let refused = problem(call.await.unwrap());
+    assert_eq!(refused, (409, "outcome-unknown".into()));
 }
 
 #[tokio::test(start_paused = true)]
