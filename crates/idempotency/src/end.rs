@@ -11,7 +11,7 @@ use crate::begin::Begun;
 use crate::call::Result;
 use crate::current::Run;
 use crate::entry::Entry;
-use crate::exchange::{Answer, Finished, Keep, Replayed};
+use crate::exchange::{Answer, Keep, Replayed};
 use crate::refused::Refused;
 use crate::shared::results;
 use crate::store::{Claim, Held, Lease, Store, StoreErrorKind};
@@ -38,7 +38,12 @@ impl<D: Store, E> Entry<D, E> {
         match ended {
             Ended::Worked(Worked::Finished(finished)) => {
                 self.settle(finished.outcome);
-                self.keep(run, claim, caller, finished).await
+                let mut response = finished.response;
+                match self.keep(run, finished.keep, &mut response).await {
+                    Some(Held::Yes) => Ok(response),
+                    Some(Held::Lost) => self.be_late(claim, caller).await,
+                    None => self.fail_to_store(lease, caller).await,
+                }
             }
             Ended::Worked(Worked::Recovered(content)) => {
                 self.report(results::RECOVERED);
@@ -95,61 +100,52 @@ impl<D: Store, E> Entry<D, E> {
         }
     }
 
-    /// Stores what is to be kept of an answer, before its first byte goes to the caller.
-    async fn keep<Res, C>(
-        &self,
-        run: &Run,
-        claim: Claim,
-        caller: C,
-        finished: Finished<E::Response>,
-    ) -> Result<E::Response>
+    /// Stores what is to be kept of an answer, before its first byte goes to the caller; `None` if it may not go there.
+    async fn keep<Res, C>(&self, run: &Run, keep: Keep, response: &mut E::Response) -> Option<Held>
     where
         E: Answer<Res, C>,
     {
-        let lease = run.lease();
-        let mut response = finished.response;
-        let (content, mut is_whole) = match finished.keep {
+        let (content, mut is_whole) = match keep {
             Keep::Answer(content) => (content, true),
             Keep::ThatThereWasOne(content) => {
                 self.report(results::NOT_STORED);
                 (content, false)
             }
             Keep::Nothing => {
-                self.give_up(lease).await;
-                return Ok(response);
+                self.give_up(run.lease()).await;
+                return Some(Held::Yes);
             }
             Keep::Forget => {
-                self.forget(lease).await;
-                return Ok(response);
+                self.forget(run.lease()).await;
+                return Some(Held::Yes);
             }
         };
         let Ok(answer) = run.encode(content) else {
             self.report(results::UNREADABLE);
-            return self.fail_to_store(lease, caller).await;
+            return None;
         };
-        let mut completed = self.complete(lease, &answer).await;
+        let mut completed = self.complete(run.lease(), &answer).await;
         if matches!(&completed, Err(error) if error.kind() == StoreErrorKind::Full) {
             // There is room to say that it was answered: as with an answer that is too long, a repetition runs nothing.
-            let content = self.exchange.not_kept(&response);
+            let content = self.exchange.not_kept(response);
             if let Ok(answer) = run.encode(content) {
                 self.report(results::NOT_STORED);
                 is_whole = false;
-                completed = self.complete(lease, &answer).await;
+                completed = self.complete(run.lease(), &answer).await;
             }
         }
         match completed {
             Ok(Held::Yes) => {
                 if is_whole {
-                    self.exchange.tell_kept(&mut response, self.rules.retention);
+                    self.exchange.tell_kept(response, self.rules.retention);
                 }
-                Ok(response)
+                Some(Held::Yes)
             }
-            Ok(Held::Lost) => self.be_late(claim, caller).await,
             Err(error) if self.rules.unprotected && error.kind() == StoreErrorKind::Unavailable => {
                 self.report(results::UNPROTECTED);
-                Ok(response)
+                Some(Held::Yes)
             }
-            Err(_) => self.fail_to_store(lease, caller).await,
+            other => other.ok(),
         }
     }
 

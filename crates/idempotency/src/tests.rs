@@ -144,6 +144,14 @@ impl Bench {
     }
 }
 
+/// The run that a request which reached the handler belongs to.
+#[track_caller]
+fn run_of(reached: &mut Exchange<Asked, Reply>) -> Run {
+    let request = reached.request().expect("not taken yet");
+    let run = request.extensions().get::<Run>();
+    run.expect("told by the layer").clone()
+}
+
 /// Status, mark of a replay, and body.
 fn read<B>(response: Response<B>) -> (u16, bool, String)
 where

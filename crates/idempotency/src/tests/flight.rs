@@ -113,13 +113,7 @@ async fn who_waits_takes_over_when_the_first_is_dead() {
     let waiting = tokio::spawn(waiting.oneshot(payment("k")));
     tokio::time::sleep(LEASE + SECOND).await;
     let mut second = bench.reached();
-    let run = second
-        .request()
-        .unwrap()
-        .extensions()
-        .get::<Run>()
-        .unwrap()
-        .clone();
+    let run = run_of(&mut second);
     assert_eq!((run.attempt(), run.token().number()), (2, 2));
     second.answer(reply(200, "second"));
     assert_eq!(

@@ -47,14 +47,7 @@ async fn handler_marks_an_answer_final() {
     let mut call = bench.call(payment("k-2"));
     assert_pending!(call.poll());
     let mut reached = bench.reached();
-    let run = reached
-        .request()
-        .unwrap()
-        .extensions()
-        .get::<Run>()
-        .unwrap()
-        .clone();
-    run.answer_is_final();
+    run_of(&mut reached).answer_is_final();
     reached.answer(reply(429, "quota of the month"));
     assert_ready!(call.poll()).unwrap();
     assert_eq!(read(bench.answered(payment("k-2"))).0, 429);
@@ -74,13 +67,7 @@ async fn handler_that_did_nothing_releases_its_key() {
     let mut call = bench.call(payment("k-2"));
     assert_pending!(call.poll());
     let mut reached = bench.reached();
-    reached
-        .request()
-        .unwrap()
-        .extensions()
-        .get::<Run>()
-        .unwrap()
-        .did_nothing();
+    run_of(&mut reached).did_nothing();
     reached.fail("refused before anything");
     assert!(assert_ready!(call.poll()).is_err());
     assert_eq!(bench.store.steps().last(), Some(&"release"));
@@ -177,8 +164,7 @@ async fn run_that_did_nothing_after_one_that_may_have_leaves_the_record() {
     let mut call = bench.call(payment("k"));
     assert_pending!(call.poll());
     let mut reached = bench.reached();
-    let request = reached.request().unwrap();
-    assert_eq!(request.extensions().get::<Run>().unwrap().attempt(), 4);
+    assert_eq!(run_of(&mut reached).attempt(), 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,8 +198,7 @@ async fn handler_that_says_that_it_did_nothing_releases_its_key() {
     let mut call = bench.call(payment("k"));
     assert_pending!(call.poll());
     let mut reached = bench.reached();
-    let request = reached.request().unwrap();
-    request.extensions().get::<Run>().unwrap().did_nothing();
+    run_of(&mut reached).did_nothing();
     reached.answer(reply(400, "amount"));
     assert_eq!(read(assert_ready!(call.poll()).unwrap()).0, 400);
     assert_eq!(bench.store.is(), "absent");

@@ -216,8 +216,7 @@ async fn answer_that_cannot_be_stored_is_not_sent() {
     // The second run is no silent one: it is the builder's choice, and knows that it is the second.
     let mut again = bench.call(payment("k"));
     assert_pending!(again.poll());
-    let request = bench.reached().request().unwrap();
-    assert_eq!(request.extensions().get::<Run>().unwrap().attempt(), 2);
+    assert_eq!(run_of(&mut bench.reached()).attempt(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -229,8 +228,7 @@ async fn store_that_lost_its_data_runs_again_with_the_same_child_keys() {
         let mut call = bench.call(payment("k"));
         assert_pending!(call.poll());
         let mut reached = bench.reached();
-        let request = reached.request().unwrap();
-        let run = request.extensions().get::<Run>().unwrap();
+        let run = run_of(&mut reached);
         assert_eq!(run.attempt(), 1);
         children.push(run.child("charge"));
         reached.answer(reply(200, "charge"));

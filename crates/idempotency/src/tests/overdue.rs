@@ -24,8 +24,7 @@ async fn run_again_gets_a_higher_token_and_the_same_child_keys() {
     for attempt in 1..=3 {
         let mut call = bench.call(payment("k"));
         assert_pending!(call.poll());
-        let request = bench.reached().request().unwrap();
-        let run = request.extensions().get::<Run>().unwrap();
+        let run = run_of(&mut bench.reached());
         assert_eq!(
             (run.attempt(), run.token().number()),
             (attempt, attempt.into())
