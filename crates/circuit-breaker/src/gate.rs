@@ -108,10 +108,11 @@ impl CircuitGate {
 
     #[inline]
     fn refusal(&self, refusal: circuit::Refusal, now: Option<Moment>) -> Refusal {
-        let wait = refusal
-            .until
-            .map(|until| until.since(now.unwrap_or_else(|| self.now())));
-        Refusal::because(grounds(refusal.why, refusal.cause), wait)
+        let grounds = grounds(refusal.why, refusal.cause);
+        match refusal.until {
+            Some(until) => Refusal::until(grounds, until, now.unwrap_or_else(|| self.now())),
+            None => Refusal::because(grounds, None),
+        }
     }
 
     /// Whether the circuit may do what it says: not too many others of its layer refuse already.

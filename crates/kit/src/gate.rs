@@ -81,6 +81,21 @@ pub enum Entry<G: Gate> {
 pub type NoWait<A> = std::future::Pending<Result<A, Refusal>>;
 
 impl<G: Gate> Share<G> {
+    /// The guard of a call that is admitted without more ado, or else the state, for [`Guard::try_admit`].
+    ///
+    /// # Errors
+    /// If there is something to be decided.
+    #[inline(always)]
+    pub fn admit_healthy(&mut self) -> Result<Guard<G>, Held<G>> {
+        let (held, control, gate) = self.hold_and_look();
+        if control.is_normal()
+            && let Some(admission) = gate.admit_healthy()
+        {
+            return Ok(Guard::new(held, admission));
+        }
+        Err(held)
+    }
+
     /// What the next call would be refused for, as far as that is sure now.
     #[inline]
     pub(crate) fn refusal(&self) -> Option<Refusal> {
@@ -134,20 +149,6 @@ impl<G: Gate> Guard<G> {
             Ok(admission) => Ok(Self::new(held, admission)),
             Err(refusal) => Self::refuse(held, refusal),
         }
-    }
-
-    /// The guard of a call that is admitted without more ado, or else the state, for [`try_admit`](Self::try_admit).
-    ///
-    /// # Errors
-    /// If there is something to be decided.
-    #[inline(always)]
-    pub fn admit_healthy(held: Held<G>) -> Result<Self, Held<G>> {
-        if held.control().is_normal()
-            && let Some(admission) = held.admit_healthy()
-        {
-            return Ok(Self::new(held, admission));
-        }
-        Err(held)
     }
 
     /// The gate that admitted the call.

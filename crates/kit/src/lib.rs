@@ -5,6 +5,9 @@ pub use seaworthy_core::{InvalidConfig, Moment, Outcome};
 mod causes;
 pub use causes::causes;
 
+mod name;
+pub use name::Name;
+
 mod rejection;
 pub use rejection::{BoxError, Rejection, RejectionKind};
 
@@ -33,6 +36,9 @@ pub mod service;
 pub mod deferred;
 
 pub mod unwind;
+
+mod seldom;
+pub use seldom::Seldom;
 
 mod call;
 pub use call::call;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::RejectionKind;
+use crate::{Moment, RejectionKind};
 
 /// A gate's "no", before it has a name.
 ///
@@ -42,6 +42,13 @@ impl Refusal {
             Some(wait) if wait.as_nanos() < UNKNOWN as u128 => wait.as_nanos() as u64,
             _ => UNKNOWN,
         };
+        Self { grounds, wait }
+    }
+
+    /// A refusal on those grounds that is over at that moment: as nanoseconds, which a `Duration` would only take apart and put together again.
+    #[must_use]
+    pub const fn until(grounds: &'static Grounds, until: Moment, now: Moment) -> Self {
+        let wait = until.as_nanos().saturating_sub(now.as_nanos());
         Self { grounds, wait }
     }
 
@@ -150,6 +157,11 @@ mod tests {
         assert_eq!(refusal.retry_after(), None);
         assert_eq!(refusal.state(), Some("open"));
         assert_eq!(refusal.cause(), Some("failure_rate"));
+        let at = Moment::from_nanos;
+        let wait = |until, now| Refusal::until(&GROUNDS, at(until), at(now)).retry_after();
+        assert_eq!(wait(9, 2), Some(Duration::from_nanos(7)));
+        assert_eq!(wait(2, 9), Some(Duration::ZERO));
+        assert_eq!(wait(u64::MAX, 0), None, "never");
     }
 
     #[test]

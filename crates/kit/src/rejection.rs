@@ -2,11 +2,10 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::causes;
 use crate::gate::Refusal;
+use crate::{Name, causes};
 
 /// The error type of every layer, as tower has it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -136,18 +135,18 @@ impl fmt::Display for RejectionKind {
 pub struct Rejection {
     /// Small, as the whole is boxed for each call that is refused.
     refusal: Refusal,
-    layer: Arc<str>,
+    layer: Name,
 }
 
 impl Rejection {
     /// A rejection by the layer that the user gave that name.
     #[must_use]
-    pub const fn new(kind: RejectionKind, layer: Arc<str>) -> Self {
+    pub const fn new(kind: RejectionKind, layer: Name) -> Self {
         Self::refused(Refusal::new(kind, None), layer)
     }
 
     /// What a layer of that name makes of its refusal.
-    pub(crate) const fn refused(refusal: Refusal, layer: Arc<str>) -> Self {
+    pub(crate) const fn refused(refusal: Refusal, layer: Name) -> Self {
         Self { refusal, layer }
     }
 
@@ -166,8 +165,8 @@ impl Rejection {
 
     /// The name that the user gave the layer.
     #[must_use]
-    pub fn layer(&self) -> &str {
-        &self.layer
+    pub const fn layer(&self) -> &'static str {
+        self.layer.as_str()
     }
 
     /// How long to wait before another try makes sense, where it is known.

@@ -8,11 +8,11 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::BoxError;
 use crate::gate::{Gate, Guard, Refusal};
 use crate::share::Share;
 use crate::traffic::{Settle, Traffic};
 use crate::unwind::DropOnPanic;
+use crate::{BoxError, Seldom};
 
 /// An inner service behind a [`Gate`] that decides at once.
 ///
@@ -56,24 +56,6 @@ impl<S, T, G> Gated<S, T, G> {
     }
 }
 
-impl<S, T, G: Gate> Gated<S, T, G> {
-    /// Admits the next call, or says why not.
-    #[inline(always)]
-    fn enter(&mut self) -> Result<Guard<G>, BoxError> {
-        if self.kept.is_some() {
-            return Err(self.refuse_kept());
-        }
-        Guard::admit_healthy(self.share.hold()).or_else(Guard::try_admit)
-    }
-
-    /// The refusal that `poll_ready` saw.
-    #[cold]
-    fn refuse_kept(&mut self) -> BoxError {
-        let refusal = self.kept.take().expect("asked for where one is kept");
-        self.share.telemetry().refuse(refusal)
-    }
-}
-
 impl<S, T, G, Req> Service<Req> for Gated<S, T, G>
 where
     S: Service<Req>,
@@ -102,14 +84,20 @@ where
 
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
-        // The guard exists before the inner call: a panic in there must not lose the admission.
-        match self.enter() {
-            Ok(guard) => {
-                let future = self.inner.call(request);
-                ResponseFuture::running(future, guard, self.traffic.clone())
-            }
-            Err(error) => ResponseFuture::refused(error),
+        // What `poll_ready` saw.
+        if let Some(refusal) = self.kept.take() {
+            return ResponseFuture::refused(self.share.telemetry().refuse(refusal));
         }
+        // The guard exists before the inner call: a panic in there must not lose the admission.
+        let guard = match self.share.admit_healthy() {
+            Ok(guard) => guard,
+            Err(held) => match Guard::try_admit(held) {
+                Ok(guard) => guard,
+                Err(error) => return ResponseFuture::refused(error),
+            },
+        };
+        let future = self.inner.call(request);
+        ResponseFuture::running(future, guard, self.traffic.clone())
     }
 }
 
@@ -149,7 +137,7 @@ pin_project! {
         },
         Refused {
             // In its box from the start: a future is moved with each layer around it.
-            error: Option<BoxError>,
+            error: Seldom<BoxError>,
         },
     }
 }
@@ -168,7 +156,9 @@ impl<F, T, G: Gate> ResponseFuture<F, T, G> {
     #[inline(always)]
     const fn refused(error: BoxError) -> Self {
         Self {
-            state: State::Refused { error: Some(error) },
+            state: State::Refused {
+                error: Seldom::new(Some(error)),
+            },
         }
     }
 }

@@ -94,10 +94,17 @@ impl<T> Share<T> {
     /// Holds the state for one call of this clone.
     #[inline]
     pub fn hold(&mut self) -> Held<T> {
+        self.hold_and_look().0
+    }
+
+    /// The same, with a way to the state that is known before the call is counted: the counter is written, and whatever is looked up behind it has to wait for that.
+    #[inline(always)]
+    pub(crate) fn hold_and_look(&mut self) -> (Held<T>, &Control, &T) {
         if !matches!(self.calls, Calls::Own) {
             self.settle_in();
         }
-        self.hold_shared()
+        let core = self.core();
+        (self.hold_shared(), &core.control, &core.value)
     }
 
     /// The first two calls of a clone.
@@ -251,12 +258,18 @@ impl<T> Deref for Held<T> {
 }
 
 impl<T> Drop for Held<T> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         if self.0.is_some() {
-            self.take().release();
+            let_go(self.take());
         }
     }
+}
+
+/// Out of line: what a future does when it is dropped must be small enough to be compiled into its owner, where most of it turns out to have been done.
+#[inline(never)]
+fn let_go<T>(held: Held<T>) {
+    held.release();
 }
 
 #[cold]

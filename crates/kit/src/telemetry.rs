@@ -10,7 +10,7 @@ use seaworthy_core::Outcome;
 
 use crate::gate::Refusal;
 use crate::instruments::Instruments;
-use crate::{BoxError, Rejection, RejectionKind};
+use crate::{BoxError, Name, Rejection, RejectionKind};
 
 mod trace;
 
@@ -134,6 +134,9 @@ pub struct Subscription {
     listener: Arc<Listener>,
 }
 
+/// How many listeners this process has: where there are none, a call need not look for those of its layer.
+static LISTENERS: AtomicUsize = AtomicUsize::new(0);
+
 #[derive(Default)]
 struct Listeners {
     /// Read on every call, so that a layer without listeners builds no event.
@@ -144,7 +147,7 @@ struct Listeners {
 /// Where one layer reports to.
 pub struct Telemetry {
     layer: &'static str,
-    name: Arc<str>,
+    name: Name,
     key: Option<Arc<str>>,
     listeners: Arc<Listeners>,
     instruments: Arc<Instruments>,
@@ -172,7 +175,7 @@ impl Telemetry {
     pub fn for_key(&self, label: Option<&str>) -> Self {
         Self {
             layer: self.layer,
-            name: self.name.clone(),
+            name: self.name,
             key: label.map(Into::into),
             listeners: self.listeners.clone(),
             instruments: match label {
@@ -220,13 +223,13 @@ impl Telemetry {
     #[cold]
     pub fn refuse(&self, refusal: Refusal) -> BoxError {
         self.refused(refusal, true);
-        Box::new(Rejection::refused(refusal, self.name.clone()))
+        Box::new(Rejection::refused(refusal, self.name))
     }
 
     /// A rejection of a call that had reached the inner service, or that another report has already told of.
     #[must_use]
     pub fn rejection(&self, kind: RejectionKind) -> Rejection {
-        Rejection::new(kind, self.name.clone())
+        Rejection::new(kind, self.name)
     }
 
     /// Reports a refusal that was not enforced.
@@ -254,16 +257,24 @@ impl Telemetry {
         self.tell(event);
     }
 
+    #[inline(always)]
     fn refused(&self, refusal: Refusal, enforced: bool) {
-        self.trace_refused(refusal.kind(), refusal.retry_after(), enforced);
         // A refusal must be cheaper than a call: for nobody there is no event.
-        if self.listeners.any() || self.instruments.are_heard() {
-            self.tell(&Event::Refused {
-                kind: refusal.kind(),
-                retry_after: refusal.retry_after(),
-                enforced,
-            });
+        if trace::is_on() {
+            self.trace_refused(refusal, enforced);
         }
+        if self.listeners.any() || self.instruments.are_heard() {
+            self.tell_refused(refusal, enforced);
+        }
+    }
+
+    #[inline(never)]
+    fn tell_refused(&self, refusal: Refusal, enforced: bool) {
+        self.tell(&Event::Refused {
+            kind: refusal.kind(),
+            retry_after: refusal.retry_after(),
+            enforced,
+        });
     }
 
     /// Tells metrics and listeners.
@@ -306,7 +317,7 @@ impl fmt::Debug for Telemetry {
 impl Listeners {
     #[inline]
     fn any(&self) -> bool {
-        self.count.load(Ordering::Relaxed) != 0
+        LISTENERS.load(Ordering::Relaxed) != 0 && self.count.load(Ordering::Relaxed) != 0
     }
 
     fn list(&self) -> Vec<Arc<Listener>> {
@@ -318,8 +329,16 @@ impl Listeners {
 
     fn change(&self, change: impl FnOnce(&mut Vec<Arc<Listener>>)) {
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        let before = list.len();
         change(&mut list);
+        LISTENERS.fetch_add(list.len().wrapping_sub(before), Ordering::Relaxed);
         self.count.store(list.len(), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Listeners {
+    fn drop(&mut self) {
+        LISTENERS.fetch_sub(*self.count.get_mut(), Ordering::Relaxed);
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::Sleep;
 use tower_service::Service;
 
 use crate::Reason;
-use crate::gate::{Progress, RetryGate};
+use crate::gate::{Later, Progress, RetryGate};
 use crate::judge::Seen;
 use crate::rules::Ask;
 
@@ -151,7 +151,7 @@ impl<T, A, R> Call<'_, T, A, R> {
             return self.give_up(Reason::Body, result);
         }
         gate.retrying(&mut self.parts.progress, &next, result.as_ref().err());
-        self.parts.progress.sent |= transient.seen == Seen::Maybe;
+        self.parts.progress.later_mut().sent |= transient.seen == Seen::Maybe;
         let delay = next.delay;
         repeat.withdrawn = next.withdrawn;
         // Dropped here, before the wait: a response that nobody reads keeps its connection busy.
@@ -222,12 +222,12 @@ impl<T, A, R> Call<'_, T, A, R> {
     }
 
     /// Whether an attempt may be made again for free.
-    const fn can_resend<S, Req, K>(
+    fn can_resend<S, Req, K>(
         &self,
         repeat: &Option<Repeat<S, Req, K>>,
         seen: Option<Seen>,
     ) -> bool {
-        matches!(seen, Some(Seen::Never)) && !self.parts.progress.resent && repeat.is_some()
+        matches!(seen, Some(Seen::Never)) && !self.parts.progress.later().resent && repeat.is_some()
     }
 
     fn give_up<Res>(&mut self, reason: Reason, result: Result<Res, BoxError>) -> Step<Res>
@@ -282,7 +282,7 @@ impl<T, A, R> Call<'_, T, A, R> {
         T: Traffic<Res>,
         A: Judge<Res>,
     {
-        let sent = self.parts.progress.sent;
+        let Later { sent, .. } = self.parts.progress.later();
         let is_refusal = |it: &Rejection| !it.reached_inner();
         match result {
             Ok(mut response) => {

@@ -61,14 +61,22 @@ pub(crate) struct Progress {
     pub(crate) attempts: u32,
     /// Attempts that whoever sent the request made before this call.
     pub(crate) before: u32,
+    /// When it began, where somebody will ask.
+    pub(crate) started: Option<Moment>,
+    /// None while nothing of it is so: most calls end before, and need not write what it would be.
+    later: Option<Later>,
+}
+
+/// What there is to know of a call that is not over with its first attempt, or whose attempt has to wait.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Later {
     /// An attempt that failed may have arrived.
     pub(crate) sent: bool,
     /// An attempt was made again for free, which happens once.
     pub(crate) resent: bool,
-    /// When it began, where somebody will ask.
-    pub(crate) started: Option<Moment>,
     /// The wait before the attempt under way.
     pub(crate) previous: Previous,
+    /// How long it has waited between its attempts.
     pub(crate) waited: Duration,
     /// Which limit the timer of the attempt under way stands for.
     limit: &'static str,
@@ -81,29 +89,18 @@ pub(crate) struct Progress {
 // ===== impl RetryGate: the way of every call =====
 
 impl RetryGate {
-    /// A call begins. Reads the clock once at most.
+    /// A call begins: when, where somebody will ask. Reads the clock once at most.
     #[inline(always)]
     pub(crate) fn begin(
         &self,
         offer: impl FnOnce(&Budget, &mut dyn FnMut() -> Moment),
-    ) -> Progress {
+    ) -> Option<Moment> {
         let mut read = None;
         let mut now = || *read.get_or_insert_with(|| self.clock.now());
         if let Some(budget) = &self.budget {
             offer(budget, &mut now);
         }
-        Progress {
-            attempts: 1,
-            before: 0,
-            sent: false,
-            resent: false,
-            started: self.total_timeout.is_some().then(now),
-            previous: Previous::default(),
-            waited: Duration::ZERO,
-            limit: "",
-            observed: None,
-            unlimited: false,
-        }
+        self.total_timeout.is_some().then(now)
     }
 
     /// Where a service counts its calls.
@@ -123,19 +120,19 @@ impl RetryGate {
             let Some((limit, left)) = self.limit(progress) else {
                 return Poll::Pending;
             };
-            progress.limit = limit;
+            progress.later_mut().limit = limit;
             timer.set(Some(tokio::time::sleep(left)));
         }
         let armed = timer.as_mut().as_pin_mut().expect("armed above");
         ready!(armed.poll(cx));
         timer.set(None);
         if progress.is_observed(control) {
-            progress.unlimited = true;
+            progress.later_mut().unlimited = true;
             let refusal = Refusal::new(RejectionKind::TimedOut, None);
             self.telemetry.let_through(refusal);
             return Poll::Pending;
         }
-        let limit = progress.limit;
+        let Later { limit, .. } = progress.later();
         self.telemetry.report(&Event::TimedOut { limit });
         let rejection = self.telemetry.rejection(RejectionKind::TimedOut);
         Poll::Ready(Box::new(rejection))
@@ -166,7 +163,7 @@ impl RetryGate {
 
     /// The nearest limit of an attempt that begins to wait now.
     fn limit(&self, progress: &Progress) -> Option<(&'static str, Duration)> {
-        if progress.unlimited {
+        if progress.later().unlimited {
             return None;
         }
         let attempt = self.attempt_timeout.map(|limit| ("attempt", limit));
@@ -185,9 +182,29 @@ impl RetryGate {
 }
 
 impl Progress {
+    /// That of a call which begins. Made in its place: what is made elsewhere is copied there, and waits for itself.
+    #[inline(always)]
+    pub(crate) const fn new(started: Option<Moment>, before: u32) -> Self {
+        Self {
+            attempts: 1,
+            before,
+            started,
+            later: None,
+        }
+    }
+
+    pub(crate) fn later(&self) -> Later {
+        self.later.unwrap_or_default()
+    }
+
+    pub(crate) fn later_mut(&mut self) -> &mut Later {
+        self.later.get_or_insert_default()
+    }
+
     /// Whether the call goes on as if this layer was not there.
     pub(crate) fn is_observed(&mut self, control: &Control) -> bool {
         *self
+            .later_mut()
             .observed
             .get_or_insert_with(|| !control.enforces(seaworthy_kit::draw))
     }

@@ -121,11 +121,12 @@ impl RetryHandle {
     {
         let guard = Guard::try_admit(self.share.hold_shared())?;
         let (gate, control) = (guard.gate(), guard.control());
-        let mut progress = gate.begin(|budget, now| {
+        let started = gate.begin(|budget, now| {
             if let Some(counter) = &self.counter {
                 budget.offer_shared(counter, now);
             }
         });
+        let mut progress = Progress::new(started, 0);
         loop {
             let error = match attempt(gate, control, &mut progress, function()).await {
                 Ok(response) => {
@@ -180,7 +181,7 @@ async fn again(
 ) -> Result<(), BoxError> {
     let judge = Plain::new();
     let transient = gate.judge_error::<(), _>(&judge, &error);
-    let unseen = transient.is_some_and(|it| it.seen == Seen::Never) && !progress.resent;
+    let unseen = transient.is_some_and(|it| it.seen == Seen::Never) && !progress.later().resent;
     if !unseen {
         gate.throttle::<(), _>(&judge, Err(&error), transient.as_ref());
     }

@@ -37,7 +37,7 @@ impl RetryGate {
         let left = deadline::remaining();
         attempted.deadline = left.map_or(Deadline::NEVER, |left| Deadline::after(now, left));
         attempted.hint = hint;
-        attempted.previous = progress.previous;
+        attempted.previous = progress.later().previous;
         attempted.unseen = unseen;
 
         let mut throttled = false;
@@ -79,11 +79,12 @@ impl RetryGate {
             ..
         } = next;
         let attempt = progress.attempts;
+        let later = progress.later_mut();
         if is_free {
-            progress.resent = true;
+            later.resent = true;
         } else {
-            progress.previous = Previous { wait: delay, draw };
-            progress.waited = progress.waited.saturating_add(delay);
+            later.previous = Previous { wait: delay, draw };
+            later.waited = later.waited.saturating_add(delay);
         }
         self.retries.fetch_add(1, Ordering::Relaxed);
         self.telemetry.report(&Event::Retrying {
@@ -114,7 +115,7 @@ impl RetryGate {
             on_exhausted(&GivenUp {
                 attempts,
                 reason,
-                waited: progress.waited,
+                waited: progress.later().waited,
                 error,
             });
         }
@@ -150,6 +151,11 @@ impl RetryGate {
 
 impl Progress {
     fn exhausted(&self, reason: Reason, error: BoxError) -> BoxError {
-        Box::new(Exhausted::new(self.attempts, self.waited, reason, error))
+        Box::new(Exhausted::new(
+            self.attempts,
+            self.later().waited,
+            reason,
+            error,
+        ))
     }
 }

@@ -9,7 +9,7 @@ use seaworthy_kit::{Attempt, BoxError, Gate, Guard, Judge, RejectionKind, Replay
 use tower_service::Service;
 
 use crate::call::{Parts, Reach, Repeat};
-use crate::gate::RetryGate;
+use crate::gate::{Progress, RetryGate};
 use crate::response::ResponseFuture;
 use crate::rules::{Again, Ask, Rules};
 
@@ -121,25 +121,25 @@ where
 
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
-        let held = self.share.hold();
-        let guard = if std::mem::take(&mut self.draining) {
+        if std::mem::take(&mut self.draining) {
             let refusal = Refusal::new(RejectionKind::Draining, None);
-            Err(held.telemetry().refuse(refusal))
-        } else {
-            Guard::admit_healthy(held).or_else(Guard::try_admit)
-        };
-        let guard = match guard {
+            return ResponseFuture::refused(self.share.telemetry().refuse(refusal));
+        }
+        let guard = match self.share.admit_healthy() {
             Ok(guard) => guard,
-            Err(error) => return ResponseFuture::refused(error),
+            Err(held) => match Guard::try_admit(held) {
+                Ok(guard) => guard,
+                Err(error) => return ResponseFuture::refused(error),
+            },
         };
         let counter = &mut self.counter;
-        let mut progress = guard.gate().begin(|budget, now| {
+        let started = guard.gate().begin(|budget, now| {
             if let Some(counter) = counter {
                 budget.offer(counter, now);
             }
         });
-        progress.before = self.replay.attempt(&request).map_or(0, Attempt::previous);
-        let (request, reach) = self.reach(request, progress.before);
+        let before = self.replay.attempt(&request).map_or(0, Attempt::previous);
+        let (request, reach) = self.reach(request, before);
         let (request, repeat) = if reach == Reach::Once {
             (self.replay.once(request), None)
         } else {
@@ -153,7 +153,7 @@ where
             traffic: self.traffic.clone(),
             replay: self.replay.clone(),
             rule: self.rules.response.clone(),
-            progress,
+            progress: Progress::new(started, before),
             reach,
         };
         ResponseFuture::running(future, guard, parts, repeat)

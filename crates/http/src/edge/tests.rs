@@ -1,6 +1,5 @@
 //! The edge: each rejection, each way out.
 
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http_body_util::{BodyExt, Empty, Full};
@@ -12,7 +11,7 @@ use super::*;
 mod kinds;
 
 fn rejection(kind: RejectionKind, after: Option<u64>) -> BoxError {
-    let rejection = Rejection::new(kind, Arc::from("gateway"));
+    let rejection = Rejection::new(kind, "gateway".into());
     Box::new(rejection.with_retry_after(after.map(Duration::from_millis)))
 }
 
@@ -184,7 +183,7 @@ async fn answer_to_head_has_the_length_of_the_document_and_no_body() {
 async fn name_of_a_layer_breaks_out_of_nothing() {
     let name = "a\r\nx-admin: 1\0\"}\u{e4}\u{2028}%0d";
     let error = || -> BoxError {
-        let rejection = Rejection::new(RejectionKind::CircuitOpen, Arc::from(name));
+        let rejection = Rejection::new(RejectionKind::CircuitOpen, name.into());
         Box::new(Exhausted::new(
             2,
             Duration::ZERO,

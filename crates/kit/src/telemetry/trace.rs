@@ -3,10 +3,20 @@
 #[cfg(feature = "tracing")]
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use std::time::Duration;
-
 use super::{Event, Telemetry};
-use crate::RejectionKind;
+use crate::gate::Refusal;
+
+/// Whether anybody may hear of a refusal: one load.
+#[cfg(feature = "tracing")]
+#[inline(always)]
+pub(super) fn is_on() -> bool {
+    tracing::level_filters::LevelFilter::current() >= tracing::Level::DEBUG
+}
+
+#[cfg(not(feature = "tracing"))]
+pub(super) const fn is_on() -> bool {
+    false
+}
 
 impl Telemetry {
     #[cfg(feature = "tracing")]
@@ -15,22 +25,18 @@ impl Telemetry {
         let _ = catch_unwind(AssertUnwindSafe(|| self.trace_event(event)));
     }
 
-    /// On its own: each refusal comes by here, and most go unheard.
+    /// On its own: each refusal would come by here, and most go unheard.
     #[cfg(feature = "tracing")]
-    pub(super) fn trace_refused(
-        &self,
-        kind: RejectionKind,
-        retry_after: Option<Duration>,
-        enforced: bool,
-    ) {
+    #[inline(never)]
+    pub(super) fn trace_refused(&self, refusal: Refusal, enforced: bool) {
         let _ = catch_unwind(AssertUnwindSafe(|| {
             tracing::debug!(
                 target: "seaworthy",
                 layer = self.layer,
                 name = &*self.name,
                 key = self.key.as_deref(),
-                kind = kind.as_str(),
-                retry_after = retry_after.map(|wait| wait.as_secs_f64()),
+                kind = refusal.kind().as_str(),
+                retry_after = refusal.retry_after().map(|wait| wait.as_secs_f64()),
                 enforced,
                 "refused"
             );
@@ -42,7 +48,7 @@ impl Telemetry {
         clippy::unused_self,
         reason = "the other half of the feature `tracing`"
     )]
-    pub(super) const fn trace_refused(&self, _: RejectionKind, _: Option<Duration>, _: bool) {}
+    pub(super) const fn trace_refused(&self, _: Refusal, _: bool) {}
 
     #[cfg(feature = "tracing")]
     fn trace_event(&self, event: &Event) {
@@ -65,7 +71,7 @@ impl Telemetry {
                 kind,
                 retry_after,
                 enforced,
-            } => self.trace_refused(*kind, *retry_after, *enforced),
+            } => self.trace_refused(Refusal::new(*kind, *retry_after), *enforced),
             Event::Retrying {
                 attempt,
                 delay,
