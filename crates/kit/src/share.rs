@@ -98,8 +98,9 @@ impl<T> Share<T> {
     }
 
     /// The same, with a way to the state that is known before the call is counted: the counter is written, and whatever is looked up behind it has to wait for that.
+    #[doc(hidden)]
     #[inline(always)]
-    pub(crate) fn hold_and_look(&mut self) -> (Held<T>, &Control, &T) {
+    pub fn hold_and_look(&mut self) -> (Held<T>, &Control, &T) {
         if !matches!(self.calls, Calls::Own) {
             self.settle_in();
         }

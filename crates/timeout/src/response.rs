@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use seaworthy_kit::unwind::DropOnPanic;
-use seaworthy_kit::{BoxError, Seldom, Settle, Traffic};
+use seaworthy_kit::{BoxError, Settle, Traffic};
 use tokio::time::{Sleep, sleep_until};
 
 use crate::guard::Guard;
@@ -35,7 +35,7 @@ pin_project! {
             call: Option<(Guard<L>, T)>,
         },
         Refused {
-            error: Seldom<BoxError>,
+            error: Option<BoxError>,
         },
         Cut,
     }
@@ -56,9 +56,7 @@ impl<F, T, L> ResponseFuture<F, T, L> {
     #[inline(always)]
     pub(crate) const fn refused(error: BoxError) -> Self {
         Self {
-            state: State::Refused {
-                error: Seldom::new(Some(error)),
-            },
+            state: State::Refused { error: Some(error) },
         }
     }
 }

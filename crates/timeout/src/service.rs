@@ -87,11 +87,11 @@ where
         if self.kept.is_some() {
             return ResponseFuture::refused(readiness::refuse(&self.share, &mut self.kept));
         }
-        let held = self.share.hold();
-        if !held.control().is_normal() {
+        let (held, control, shared) = self.share.hold_and_look();
+        if !control.is_normal() {
             return self.call_switched(held, request);
         }
-        match held
+        match shared
             .rules
             .terms(&self.per_request, &self.carry, &mut request)
         {
