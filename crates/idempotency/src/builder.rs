@@ -216,6 +216,7 @@ impl<D, E> Builder<D, E> {
             detached: Arc::new(Detached {
                 running: Places::new(self.max_detached),
                 ending: Places::new(MAX_ENDING),
+                unsure: Places::new(MAX_ENDING),
             }),
             waiting: Places::new(self.max_waiting),
         })))

@@ -1,6 +1,8 @@
 //! One call with a key, from its request to its answer.
 
 use std::future::poll_fn;
+use std::panic::resume_unwind;
+use std::time::Duration;
 
 use seaworthy_kit::{BoxError, Outcome};
 use tokio::runtime::Handle;
@@ -12,11 +14,10 @@ use crate::current::Run;
 use crate::end::outcome_of;
 use crate::entry::Entry;
 use crate::exchange::{Answer, Ask, Asked, Key, Unasked};
-use crate::limited::limited;
 use crate::refused::Refused;
 use crate::shared::results;
-use crate::steps::PAUSES;
 use crate::store::{Claim, Claimed, Lease, Store, StoreErrorKind};
+use crate::work::Ended;
 
 /// A call that has a key.
 pub(crate) struct Call<S, D, E, Req, C> {
@@ -112,9 +113,10 @@ impl<D: Store, E> Entry<D, E> {
             .overdue(rules.overdue())
     }
 
-    /// Asks once more for a claim of which nobody knows whether it is in the store, and takes it back: nothing was reached, and its key would be held for a lease.
+    /// Asks again for a claim of which nobody knows whether it is in the store, and takes it back: nothing was reached, and its key would be held for a lease.
     ///
-    /// In a task of its own, which is bounded as runs without a caller are, and which a drain waits for.
+    /// In a task of its own, for which there are as many places as for runs that end without a caller, and which a drain waits for.
+    /// A store that is away for longer than all of the pauses leaves the key to its lease.
     fn take_back(self, claim: Claim)
     where
         E: Send + Sync + 'static,
@@ -122,15 +124,21 @@ impl<D: Store, E> Entry<D, E> {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        if !self.phase.may_end() {
+        if !self.phase.may_take_back() {
             return;
         }
         runtime.spawn(async move {
-            sleep(PAUSES[1]).await;
-            let step = self.store.claim(claim);
-            if let Ok(Claimed::Run { token, .. }) = self.step(step).await {
-                let lease = Lease::new(claim.key, claim.owner, token);
-                self.forget(lease).await;
+            for pause in BEFORE_TAKING_BACK {
+                sleep(pause).await;
+                match self.step(self.store.claim(claim)).await {
+                    Ok(Claimed::Run { token, .. }) => {
+                        let lease = Lease::new(claim.key, claim.owner, token);
+                        self.forget(lease).await;
+                        return;
+                    }
+                    Ok(_) => return,
+                    Err(_) => {}
+                }
             }
         });
     }
@@ -152,23 +160,29 @@ impl<D: Store, E> Entry<D, E> {
             poll_fn(|cx| service.poll_ready(cx)).await?;
             service.call(request).await
         };
-        let work = limited(self.rules.max_run, self.phase.until_cancelled(work));
-        match work.await {
-            Some(Some(Ok(response))) => {
+        match self.watch_unprotected(&self.phase, work).await {
+            Ended::Worked(Ok(response)) => {
                 self.settle(Outcome::Success);
                 Ok(E::hand_on(response))
             }
-            Some(Some(Err(error))) => {
+            Ended::Worked(Err(error)) => {
                 let error = error.into();
                 self.settle(outcome_of(&error));
                 Err(error)
             }
-            Some(None) => {
+            Ended::Panicked(panic) => {
+                self.report(results::PANICKED);
+                self.settle(Outcome::Failure);
+                self.phase.let_go();
+                resume_unwind(panic)
+            }
+            Ended::Cancelled => {
                 self.report(results::CANCELLED);
                 self.settle(Outcome::Abandoned);
                 self.nobody()
             }
-            None => {
+            // There is no lease to be lost.
+            Ended::Overran | Ended::Lost => {
                 self.report(results::OVERRAN);
                 self.settle(Outcome::Failure);
                 self.refuse(Refused::OutcomeUnknown, caller)
@@ -176,3 +190,10 @@ impl<D: Store, E> Entry<D, E> {
         }
     }
 }
+
+/// Before each try to take a claim back: a store that was restarted is there again by then.
+const BEFORE_TAKING_BACK: [Duration; 3] = [
+    Duration::from_millis(200),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+];

@@ -111,7 +111,7 @@ impl Run {
         uuid(number, 8)
     }
 
-    /// Whether another run has taken over: what this one does now is too late, and its answer reaches nobody.
+    /// Whether another run has taken over, or may at any moment: what this one does now is too late, and its answer reaches nobody.
     ///
     /// The handler itself is dropped then; this is for tasks that it spawned, and for what runs in its `drop`.
     #[must_use]

@@ -24,7 +24,7 @@ impl<D: Store, E> Entry<D, E> {
         run: &Run,
         claim: Claim,
         caller: C,
-        ended: Ended<E::Response>,
+        ended: Ended<Worked<E::Response>>,
     ) -> Result<E::Response>
     where
         E: Answer<Res, C>,
@@ -41,7 +41,7 @@ impl<D: Store, E> Entry<D, E> {
                 let mut response = finished.response;
                 match self.keep(run, finished.keep, &mut response).await {
                     Some(Held::Yes) => Ok(response),
-                    Some(Held::Lost) => self.be_late(claim, caller).await,
+                    Some(Held::Lost) => self.be_late(run, claim, caller).await,
                     None => self.fail_to_store(lease, caller).await,
                 }
             }
@@ -53,24 +53,31 @@ impl<D: Store, E> Entry<D, E> {
                 };
                 match self.complete(lease, &answer).await {
                     Ok(Held::Yes) => self.give(claim, &answer, self.rules.retention, false, caller),
-                    Ok(Held::Lost) => self.be_late(claim, caller).await,
+                    Ok(Held::Lost) => self.be_late(run, claim, caller).await,
                     Err(_) => self.fail_to_store(lease, caller).await,
                 }
             }
             Ended::Worked(Worked::Unsure) => {
                 self.settle(Outcome::Failure);
-                self.give_up(lease).await;
-                self.refuse(Refused::OutcomeUnknown, caller)
+                match self.give_up(lease).await {
+                    Held::Yes => self.refuse(Refused::OutcomeUnknown, caller),
+                    Held::Lost => self.be_late(run, claim, caller).await,
+                }
             }
             Ended::Worked(Worked::Unreached(error)) => {
                 self.settle(outcome_of(&error));
-                self.forget(lease).await;
-                Err(error)
+                run.did_nothing();
+                match self.forget(lease).await {
+                    Held::Yes => Err(error),
+                    Held::Lost => self.be_late(run, claim, caller).await,
+                }
             }
             Ended::Worked(Worked::Failed(error)) => {
                 self.settle(outcome_of(&error));
-                self.give_up(lease).await;
-                Err(error)
+                match self.give_up(lease).await {
+                    Held::Yes => Err(error),
+                    Held::Lost => self.be_late(run, claim, caller).await,
+                }
             }
             Ended::Panicked(panic) => {
                 self.report(results::PANICKED);
@@ -83,13 +90,15 @@ impl<D: Store, E> Entry<D, E> {
             Ended::Lost => {
                 self.report(results::LOST);
                 self.settle(Outcome::Abandoned);
-                self.follow(claim, caller).await
+                self.follow(run, claim, caller).await
             }
             Ended::Overran => {
                 self.report(results::OVERRAN);
                 self.settle(Outcome::Failure);
-                self.give_up(lease).await;
-                self.refuse(Refused::OutcomeUnknown, caller)
+                match self.give_up(lease).await {
+                    Held::Yes => self.refuse(Refused::OutcomeUnknown, caller),
+                    Held::Lost => self.be_late(run, claim, caller).await,
+                }
             }
             Ended::Cancelled => {
                 self.report(results::CANCELLED);
@@ -111,13 +120,10 @@ impl<D: Store, E> Entry<D, E> {
                 self.report(results::NOT_STORED);
                 (content, false)
             }
-            Keep::Nothing => {
-                self.give_up(run.lease()).await;
-                return Some(Held::Yes);
-            }
+            Keep::Nothing => return Some(self.give_up(run.lease()).await),
             Keep::Forget => {
-                self.forget(run.lease()).await;
-                return Some(Held::Yes);
+                run.did_nothing();
+                return Some(self.forget(run.lease()).await);
             }
         };
         let Ok(answer) = run.encode(content) else {
@@ -158,17 +164,17 @@ impl<D: Store, E> Entry<D, E> {
         self.refuse(Refused::StoreUnavailable, caller)
     }
 
-    /// The completion came too late.
-    async fn be_late<Res, C>(&self, claim: Claim, caller: C) -> Result<E::Response>
+    /// The end of the run came too late, whatever it was.
+    async fn be_late<Res, C>(&self, run: &Run, claim: Claim, caller: C) -> Result<E::Response>
     where
         E: Answer<Res, C>,
     {
         self.report(results::LATE);
-        self.follow(claim, caller).await
+        self.follow(run, claim, caller).await
     }
 
     /// Another run has the record: this caller gets what that one has to say.
-    async fn follow<Res, C>(&self, claim: Claim, caller: C) -> Result<E::Response>
+    async fn follow<Res, C>(&self, run: &Run, claim: Claim, caller: C) -> Result<E::Response>
     where
         E: Answer<Res, C>,
     {
@@ -180,10 +186,15 @@ impl<D: Store, E> Entry<D, E> {
             Begun::Replay { answer, left } => self.replay(claim, &answer, left, caller),
             Begun::Refused(refused) => self.refuse(refused, caller),
             Begun::StoreDown(_) => self.refuse(Refused::StoreUnavailable, caller),
-            Begun::Run { token, .. } => {
+            Begun::Run { token, attempt } => {
+                let lease = Lease::new(claim.key, claim.owner, token);
+                if attempt == 1 && run.has_done_nothing() {
+                    // Nobody has run since: the record was released, and the reply to that was lost.
+                    self.forget(lease).await;
+                    return self.refuse(Refused::StoreUnavailable, caller);
+                }
                 // The other is gone as well. What this run has done is done, so it does not run again by itself.
-                self.give_up(Lease::new(claim.key, claim.owner, token))
-                    .await;
+                self.give_up(lease).await;
                 self.refuse(Refused::OutcomeUnknown, caller)
             }
         }

@@ -119,14 +119,15 @@
 //! A retry between the layer and the handler says so where an earlier attempt may have arrived, and the key is not released.
 //! Where a run before it was given up or lost its lease, it is given up as well: that one may have done anything.
 //!
-//! *A claim that the store did not confirm*, not even when it was sent again, is asked for once more in a task of its own and taken back, so that its key is not held for a lease; that, too, is bounded, and drained.
+//! *A claim that the store did not confirm*, not even when it was sent again, is asked for again in a task of its own, after 0.2, 1 and 5 seconds more, and taken back, so that its key is not held for a lease; 1,024 of them at a time, and a drain waits for them.
+//! A store that is away for longer leaves it to its lease, and then to the choice for overdue runs, though nothing ran.
 //!
 //! *An answer that is too long*, that takes too long, for which the store has no room, or that is a stream, is sent on, and it is stored that there was one: a repetition is told so, and nothing runs.
 //! *An answer that cannot be stored* is not sent: the caller gets 503, since a second run might give it another one.
 //!
 //! *A run holds a lease*, which it renews at a third of its length.
 //! It may do so for [`max_run`](Builder::max_run); a run that takes longer is dropped, and overdue.
-//! If another has taken over, the handler is dropped, [`Run::is_lost`] says so, a completion that comes late is refused by the store, and the caller gets the answer of the other; where that one still runs, it waits for it as any request does, for [`wait`](Builder::wait), and is told 409 `request-in-progress` after that.
+//! If another has taken over, the handler is dropped, [`Run::is_lost`] says so, what the run would end with comes too late, be it an answer or an error, and the caller gets the answer of the other; where that one still runs, it waits for it as any request does, for [`wait`](Builder::wait), and is told 409 `request-in-progress` after that.
 //!
 //! # Where the state lives
 //! In the store; in the [`IdempotencyLayer`] value, whose clones and services share it, only who runs and who waits.

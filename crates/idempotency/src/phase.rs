@@ -5,7 +5,6 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::Poll;
 
 use crate::shared::Detached;
 
@@ -26,6 +25,8 @@ const CANCELLED: u8 = 4;
 const RUNNING: u8 = 8;
 /// It ends, in one of the places for that.
 const ENDING: u8 = 16;
+/// Its claim is taken back, in one of the places for that.
+const UNSURE: u8 = 32;
 
 // ===== impl Phase =====
 
@@ -65,14 +66,13 @@ impl Phase {
         true
     }
 
-    /// Says whether there is a place for a step at the store that is left.
-    pub(crate) fn may_end(&self) -> bool {
-        let has_place = self.bits.load(Ordering::Acquire) & (RUNNING | ENDING) != 0;
-        if !has_place && self.detached.ending.take() {
-            self.bits.fetch_or(ENDING, Ordering::AcqRel);
-            return true;
+    /// Says whether there is a place to take a claim back in.
+    pub(crate) fn may_take_back(&self) -> bool {
+        let may = self.detached.unsure.take();
+        if may {
+            self.bits.fetch_or(UNSURE, Ordering::AcqRel);
         }
-        has_place
+        may
     }
 
     pub(crate) fn has_left(&self) -> bool {
@@ -95,18 +95,6 @@ impl Phase {
         .await
     }
 
-    /// Does something, unless the call is cancelled meanwhile, which drops it.
-    pub(crate) async fn until_cancelled<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = pin!(work);
-        poll_fn(|cx| {
-            if self.is_cancelled() {
-                return Poll::Ready(None);
-            }
-            work.as_mut().poll(cx).map(Some)
-        })
-        .await
-    }
-
     pub(crate) fn is_cancelled(&self) -> bool {
         self.bits.load(Ordering::Acquire) & CANCELLED != 0
     }
@@ -122,11 +110,14 @@ impl Drop for Phase {
         if bits & ENDING != 0 {
             self.detached.ending.give_back();
         }
+        if bits & UNSURE != 0 {
+            self.detached.unsure.give_back();
+        }
     }
 }
 
 impl fmt::Debug for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Phase({:#07b})", self.bits.load(Ordering::Relaxed))
+        write!(f, "Phase({:#08b})", self.bits.load(Ordering::Relaxed))
     }
 }

@@ -61,8 +61,8 @@ pin_project! {
 
 /// A call with a key, which outlives its caller where it must.
 struct Driven<Out: Send + 'static> {
-    call: Option<Boxed<Out>>,
-    phase: Arc<Phase>,
+    /// With the call goes what is known of it, and its places: nobody waits until this is dropped.
+    call: Option<(Boxed<Out>, Arc<Phase>)>,
     deadline: Option<Deadline>,
     #[cfg(feature = "tracing")]
     span: tracing::Span,
@@ -86,8 +86,7 @@ where
         Self {
             state: State::Driven {
                 driven: Driven {
-                    call: Some(call),
-                    phase,
+                    call: Some((call, phase)),
                     deadline: deadline::current(),
                     #[cfg(feature = "tracing")]
                     span: tracing::Span::current(),
@@ -166,10 +165,10 @@ where
 impl<Out: Send + 'static> Driven<Out> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Out, BoxError>> {
         // In a local while it runs: a call that panicked must not be polled again, and so not be taken along either.
-        let mut call = self.call.take().expect("polled after it was ready");
+        let (mut call, phase) = self.call.take().expect("polled after it was ready");
         let polled = call.as_mut().poll(cx);
         if polled.is_pending() {
-            self.call = Some(call);
+            self.call = Some((call, phase));
         }
         polled
     }
@@ -177,14 +176,14 @@ impl<Out: Send + 'static> Driven<Out> {
 
 impl<Out: Send + 'static> Drop for Driven<Out> {
     fn drop(&mut self) {
-        let Some(call) = self.call.take() else {
+        let Some((call, phase)) = self.call.take() else {
             return;
         };
         // Without a runtime there is nobody to poll it: the record stays until its lease is over.
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        if !self.phase.leave() {
+        if !phase.leave() {
             return;
         }
         let rest = async move {

@@ -34,6 +34,8 @@ pub(crate) struct Detached {
     pub(crate) running: Places,
     /// Those of which a step at the store is left.
     pub(crate) ending: Places,
+    /// Claims of which nobody knows whether they are in the store.
+    pub(crate) unsure: Places,
 }
 
 #[derive(Clone)]

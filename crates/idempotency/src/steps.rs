@@ -39,23 +39,39 @@ impl<D: Store, E> Shared<D, E> {
         }
     }
 
-    /// Ends a run without an answer. What fails here is left to the end of the lease, which says the same.
-    pub(crate) async fn give_up(&self, lease: Lease) {
-        self.report(results::GAVE_UP);
-        let _ = self.step(self.store.give_up(lease)).await;
+    /// Ends a run without an answer; says whether it was still the run's to end.
+    ///
+    /// What fails here is left to the end of the lease, which says the same.
+    pub(crate) async fn give_up(&self, lease: Lease) -> Held {
+        match self.step(self.store.give_up(lease)).await {
+            Ok(Held::Lost) => Held::Lost,
+            Ok(Held::Yes) | Err(_) => {
+                self.report(results::GAVE_UP);
+                Held::Yes
+            }
+        }
     }
 
     /// Forgets a run that did nothing; tried again, since a key that is not released is one whose outcome seems unknown.
     ///
     /// What becomes of a run that was not the first, the store knows: an earlier one may have done anything.
-    pub(crate) async fn forget(&self, lease: Lease) {
-        self.report(results::RELEASED);
+    /// Says whether the record was still the run's; one that is gone when the step is tried again has been released.
+    pub(crate) async fn forget(&self, lease: Lease) -> Held {
+        let mut held = self.step(self.store.release(lease)).await;
         for pause in PAUSES {
-            if self.step(self.store.release(lease)).await.is_ok() {
-                return;
+            match held {
+                Ok(Held::Lost) => return Held::Lost,
+                Ok(Held::Yes) => break,
+                Err(_) => {}
             }
             sleep(pause).await;
+            held = self.step(self.store.release(lease)).await;
+            if held.is_ok() {
+                break;
+            }
         }
+        self.report(results::RELEASED);
+        Held::Yes
     }
 
     /// Holds the lease for as long as it is polled, and is ready when it is lost.
@@ -125,4 +141,4 @@ fn cause(error: &StoreError) -> &'static str {
 }
 
 /// Between the tries of a step that must not be lost: short, since a caller waits.
-pub(crate) const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(200)];
+const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(200)];

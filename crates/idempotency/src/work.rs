@@ -1,9 +1,9 @@
 //! The handler's part of a run, and the watch over it: renewals, lost leases, callers that leave, panics.
 
 use std::any::Any;
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
 
 use seaworthy_kit::{BoxError, Rejection, Tag};
@@ -28,9 +28,9 @@ pub(crate) enum Worked<R> {
     Failed(BoxError),
 }
 
-/// How a run ended, seen from outside of it.
-pub(crate) enum Ended<R> {
-    Worked(Worked<R>),
+/// How a handler's part ended, seen from outside of it.
+pub(crate) enum Ended<T> {
+    Worked(T),
     Panicked(Box<dyn Any + Send>),
     /// Another has the lease.
     Lost,
@@ -88,17 +88,50 @@ impl<D: Store, E> Shared<D, E> {
         }
     }
 
-    /// Runs the handler's part to its end, or as far as it may.
-    pub(crate) async fn watch<R>(
+    /// Runs the handler's part of a run to its end, or as far as it may.
+    pub(crate) async fn watch<T>(
         &self,
         phase: &Phase,
         run: &Run,
-        work: impl Future<Output = Worked<R>>,
-    ) -> Ended<R> {
+        work: impl Future<Output = T>,
+    ) -> Ended<T> {
         let mut work = pin!(Some(CURRENT.scope(run.clone(), work)));
-        let mut renewals = pin!(limited(self.rules.max_run, self.renew(run.lease())));
+        let ended = self
+            .oversee(phase, work.as_mut(), self.renew(run.lease()))
+            .await;
+        if let Ended::Lost | Ended::Overran | Ended::Cancelled = ended {
+            // Before the handler is dropped, so that its `drop` and its tasks can see it.
+            run.lose();
+        }
+        drop_quietly(work);
+        ended
+    }
+
+    /// The same without a record, and so without a lease that could be lost.
+    pub(crate) async fn watch_unprotected<T>(
+        &self,
+        phase: &Phase,
+        work: impl Future<Output = T>,
+    ) -> Ended<T> {
+        let mut work = pin!(Some(work));
+        let ended = self.oversee(phase, work.as_mut(), pending()).await;
+        drop_quietly(work);
+        ended
+    }
+
+    /// Polls until it is over, the lease is lost, the time is up, or the caller has left and that cancels.
+    async fn oversee<T, W>(
+        &self,
+        phase: &Phase,
+        mut work: Pin<&mut Option<W>>,
+        lost: impl Future<Output = ()>,
+    ) -> Ended<T>
+    where
+        W: Future<Output = T>,
+    {
+        let mut lost = pin!(limited(self.rules.max_run, lost));
         let mut told = false;
-        let ended = poll_fn(|cx| {
+        poll_fn(|cx| {
             if phase.is_cancelled() {
                 return Poll::Ready(Ended::Cancelled);
             }
@@ -113,18 +146,16 @@ impl<D: Store, E> Shared<D, E> {
                 Ok(Poll::Pending) => {}
                 Err(panic) => return Poll::Ready(Ended::Panicked(panic)),
             }
-            let lapsed = ready!(renewals.as_mut().poll(cx));
+            let lapsed = ready!(lost.as_mut().poll(cx));
             Poll::Ready(lapsed.map_or(Ended::Overran, |()| Ended::Lost))
         })
-        .await;
-        if matches!(ended, Ended::Lost) {
-            // Before the handler is dropped, so that its `drop` and its tasks can see it.
-            run.lose();
-        }
-        // A handler that panics once more while it is dropped changes nothing.
-        let _ = catch_unwind(AssertUnwindSafe(|| work.set(None)));
-        ended
+        .await
     }
+}
+
+/// A handler that panics once more while it is dropped changes nothing.
+fn drop_quietly<W>(mut work: Pin<&mut Option<W>>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| work.set(None)));
 }
 
 /// Whether an error is a refusal of a layer before the handler, and no retry in between has sent the request before that.

@@ -96,11 +96,55 @@ async fn late_owner_can_neither_release_nor_give_up() {
             }
             _ => reached.fail("lost"),
         }
-        let _ = assert_ready!(call.poll());
+        let told = problem(assert_ready!(call.poll()).unwrap());
+        assert_eq!(told, (409, "request-in-progress".into()), "{way}");
+        assert_eq!(bench.results(), ["ran", "late", "in_progress"]);
         assert_eq!(bench.store.is(), "running");
         win(&bench, lease).await;
         assert_eq!(read(bench.answered(payment("k"))).2, "the winner's");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_owner_whose_answer_is_not_kept_gets_the_winners_too() {
+    // IK-19: two callers with one key are not told two things.
+    for way in ["500", "error", "did nothing"] {
+        let bench = Bench::new();
+        bench.store.breaks("renew", Fault::Fails);
+        let call = tokio::spawn(bench.call(payment("k")).into_inner());
+        turn().await;
+        let late = bench.reached();
+        tokio::time::sleep(LEASE + SECOND).await;
+        let winner = bench.run(payment("k"), reply(200, "winner"));
+        assert_eq!(read(winner).2, "winner");
+        match way {
+            "500" => late.answer(reply(500, "late")),
+            "error" => late.fail("late"),
+            _ => {
+                let mut nothing = reply(422, "late");
+                nothing.extensions_mut().insert(DidNothing);
+                late.answer(nothing);
+            }
+        }
+        let told = call.await.unwrap().unwrap();
+        assert_eq!(read(told), (200, true, "winner".into()), "{way}");
+        assert_eq!(read(bench.answered(payment("k"))).2, "winner");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn release_whose_reply_was_lost_leaves_the_key_free() {
+    let bench = Bench::new();
+    // As a store that sends a step again on a new connection has it: released, and then not its own any more.
+    let mut call = bench.call(payment("k"));
+    assert_pending!(call.poll());
+    let mut nothing = reply(422, "");
+    nothing.extensions_mut().insert(DidNothing);
+    bench.store.forget();
+    bench.reached().answer(nothing);
+    let told = problem(assert_ready!(call.poll()).unwrap());
+    assert_eq!(told, (503, "store-unavailable".into()));
+    assert_eq!(bench.store.is(), "absent");
 }
 
 #[tokio::test(start_paused = true)]

@@ -271,6 +271,68 @@ async fn handler_that_hangs_holds_its_key_no_longer_than_a_run_may_take() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn run_that_is_given_up_knows_that_another_may_begin() {
+    // What it spawned can see it, whether it took too long or was cancelled.
+    for cancels in [false, true] {
+        let options = |it: Options| it.max_run(SECOND).cancel_on_disconnect(cancels);
+        let bench = Bench::with(options);
+        let mut call = bench.call(payment("k"));
+        assert_pending!(call.poll());
+        let mut reached = bench.reached();
+        let run = run_of(&mut reached);
+        assert!(!run.is_lost());
+        if cancels {
+            drop(call);
+        } else {
+            drop(tokio::spawn(call.into_inner()));
+        }
+        tokio::time::sleep(2 * SECOND).await;
+        assert!(reached.is_dropped());
+        assert!(run.is_lost(), "{cancels}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn claims_that_are_taken_back_leave_room_for_runs_that_are_cancelled() {
+    let bench = Bench::with(|options| options.cancel_on_disconnect(true));
+    let mut call = bench.call(payment("victim"));
+    assert_pending!(call.poll());
+    let reached = bench.reached();
+    bench.store.faults("claim", &[Fault::Fails; 2048]);
+    for key in 0..1024 {
+        let refused = assert_ready!(bench.call(payment(&key.to_string())).poll());
+        assert_eq!(problem(refused.unwrap()).0, 503);
+    }
+    bench.store.steps();
+    drop(call);
+    // All of them have a turn, and none has its first try yet.
+    tokio::time::sleep(SECOND / 10).await;
+    assert!(reached.is_dropped());
+    assert_eq!(bench.store.steps(), ["give_up"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn place_is_free_when_its_call_is_over_though_its_future_is_kept() {
+    let bench = Bench::new();
+    bench.store.faults("claim", &[Fault::Fails; 2048]);
+    let mut kept = Vec::new();
+    for key in 0..1024 {
+        let mut call = bench.call(payment(&key.to_string()));
+        let refused = assert_ready!(call.poll());
+        assert_eq!(problem(refused.unwrap()).0, 503);
+        kept.push(call);
+    }
+    tokio::time::sleep(SECOND).await;
+    bench.store.faults("claim", &[Fault::LosesItsReply; 2]);
+    let refused = assert_ready!(bench.call(payment("k")).poll());
+    assert_eq!(problem(refused.unwrap()).0, 503);
+    assert_eq!(bench.store.is(), "running");
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(bench.store.is(), "absent");
+    drop(kept);
+}
+
+#[tokio::test(start_paused = true)]
 async fn drain_waits_for_those_without_a_caller_and_refuses_new_ones() {
     // IK-20: shutdown.
     let bench = Bench::new();

@@ -19,7 +19,7 @@ async fn store_that_is_down_refuses_by_default() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn step_that_fails_tells_why_and_nothing_that_is_secret() {
+async fn step_that_fails_tells_why() {
     let bench = Bench::new();
     let kinds = [Fault::Fails, Fault::Hangs, Fault::IsFull, Fault::IsCorrupt];
     for (fault, cause) in kinds
@@ -74,6 +74,23 @@ async fn unprotected_runs_are_asked_for_and_loud() {
         )
     });
     assert_eq!(alarms, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn unprotected_run_is_reported_as_others_are() {
+    let bench = Bench::with(|options| options.run_unprotected(true));
+    bench.store.breaks("claim", Fault::Fails);
+    let mut call = bench.call(payment("k"));
+    assert_pending!(call.poll());
+    let reached = bench.reached();
+    drop(call);
+    turn().await;
+    reached.panic();
+    turn().await;
+    assert_eq!(bench.layer.handle().snapshot().in_flight, 0);
+    let failed = ["store_failed"; 2];
+    let results = [&failed[..], &["unprotected", "detached", "panicked"]].concat();
+    assert_eq!(bench.results(), results);
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,6 +171,19 @@ async fn claim_whose_replies_are_lost_is_taken_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn claim_is_taken_back_from_a_store_that_is_away_for_seconds() {
+    // Where overdue runs are unknown, its key would be stuck for as long as answers are kept.
+    let store = TestStore::default();
+    let layer = IdempotencyLayer::http("payments", store.clone(), Scope::global());
+    let bench = Bench::of(store, layer.overdue_is_unknown().build().unwrap());
+    bench.store.faults("claim", &[Fault::LosesItsReply; 4]);
+    assert_eq!(problem(bench.answered(payment("k"))).0, 503);
+    tokio::time::sleep(7 * SECOND).await;
+    assert_eq!(bench.store.is(), "absent");
+    bench.run(payment("k"), reply(200, "once"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn claims_that_are_taken_back_are_bounded_and_drained() {
     let bench = Bench::new();
     bench.store.faults("claim", &[Fault::Fails; 2 * 1_100]);
@@ -163,10 +193,10 @@ async fn claims_that_are_taken_back_are_bounded_and_drained() {
     bench.store.steps();
     let handle = bench.layer.handle();
     assert_eq!(handle.snapshot().in_flight, 1_024);
-    // Once each, and no more.
-    bench.store.faults("claim", &[Fault::Fails; 2_000]);
+    // Three times each, and no more.
+    bench.store.faults("claim", &[Fault::Fails; 4_000]);
     handle.drain().await;
-    assert_eq!(bench.store.steps(), ["claim"; 1_024]);
+    assert_eq!(bench.store.steps(), ["claim"; 3 * 1_024]);
     handle.resume();
     bench.store.heals();
     bench.run(payment("k"), reply(200, "once"));
