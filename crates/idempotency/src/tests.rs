@@ -39,6 +39,7 @@ mod replays;
 mod scopes;
 #[cfg(feature = "tracing")]
 mod spans;
+mod taken_back;
 
 const SECOND: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(30);
