@@ -329,7 +329,7 @@ impl<F: Otherwise> Edge<F> {
             self.respond_http(rejection, caller, detail)
         };
         response.extensions_mut().insert(rejection.clone());
-        if let Some(Tag::MaybeProcessed) = Tag::find(&**error) {
+        if Tag::may_have_arrived(&**error) {
             response.extensions_mut().insert(Tag::MaybeProcessed);
         }
         response

@@ -161,6 +161,6 @@ fn drop_quietly<W>(mut work: Pin<&mut Option<W>>) {
 /// Whether an error is a refusal of a layer before the handler, and no retry in between has sent the request before that.
 fn is_from_before(error: &BoxError, run: &Run) -> bool {
     let refused = Rejection::find(&**error).is_some_and(|rejection| !rejection.reached_inner())
-        && Tag::find(&**error) != Some(Tag::MaybeProcessed);
+        && !Tag::may_have_arrived(&**error);
     run.has_done_nothing() || refused && !run.was_reached()
 }

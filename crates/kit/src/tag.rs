@@ -8,7 +8,7 @@ use crate::{BoxError, causes};
 
 /// What the maker of an error knows about sending its call again.
 ///
-/// Retry layers find it wherever it stands in the source chain of an error, the outermost first.
+/// Retry layers find it wherever it stands in the source chain of an error, the outermost first; [`MaybeProcessed`](Self::MaybeProcessed) counts also under others.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Tag {
@@ -45,6 +45,25 @@ impl Tag {
     #[must_use]
     pub fn find(error: &(dyn Error + 'static)) -> Option<Self> {
         causes::find(error).map(|tagged: &Tagged| tagged.tag)
+    }
+
+    /// Whether [`MaybeProcessed`](Self::MaybeProcessed) is anywhere in the error's source chain, itself included.
+    ///
+    /// Another tag further out hides it from [`find`](Self::find), but does not take it back: what went out has gone out, and a second charge costs more than a try that is not made.
+    ///
+    /// ```
+    /// use seaworthy_kit::{Tag, Tagged};
+    ///
+    /// let error = Tagged::new(Tag::MaybeProcessed, "connection reset");
+    /// let error = Tagged::new(Tag::DoNotRetry, error);
+    /// assert_eq!(Tag::find(&error), Some(Tag::DoNotRetry));
+    /// assert!(Tag::may_have_arrived(&error));
+    /// ```
+    #[must_use]
+    pub fn may_have_arrived(error: &(dyn Error + 'static)) -> bool {
+        causes(error)
+            .filter_map(|error| error.downcast_ref::<Tagged>())
+            .any(|tagged| tagged.tag == Self::MaybeProcessed)
     }
 }
 
@@ -98,5 +117,15 @@ mod tests {
         assert_eq!(bare.to_string(), "connection refused");
         let untagged: BoxError = "connection refused".into();
         assert_eq!(Tag::find(&*untagged), None);
+    }
+
+    #[test]
+    fn what_may_have_arrived_is_found_under_other_tags() {
+        let inner = Tagged::new(Tag::MaybeProcessed, "connection reset");
+        let wrapped = std::io::Error::other(inner);
+        let outer = Tagged::new(Tag::DoNotRetry, Tagged::new(Tag::NeverSent, wrapped));
+        assert!(Tag::may_have_arrived(&outer));
+        let other = Tagged::new(Tag::DoNotRetry, Tagged::new(Tag::NeverSent, "refused"));
+        assert!(!Tag::may_have_arrived(&other));
     }
 }

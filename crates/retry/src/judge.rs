@@ -48,7 +48,7 @@ impl RetryGate {
             return (response, None);
         }
         let transient = match judge.rejection(&response) {
-            Some(rejection) => self.judge_rejection(rejection),
+            Some(rejection) => self.judge_rejection(rejection, false),
             None => Some(Transient {
                 hint: again.over(judge.hint(&response)),
                 seen: Seen::Maybe,
@@ -77,13 +77,7 @@ impl RetryGate {
         if let Some(rejection) = rejection
             && !rejection.reached_inner()
         {
-            let mut transient = self.judge_rejection(rejection);
-            if tag == Some(Tag::MaybeProcessed)
-                && let Some(transient) = &mut transient
-            {
-                transient.seen = Seen::Maybe;
-            }
-            return transient;
+            return self.judge_rejection(rejection, Tag::may_have_arrived(&**error));
         }
         let again = match &self.callbacks.retry_error {
             Some(retry_error) => retry_error(error),
@@ -97,11 +91,8 @@ impl RetryGate {
             Some(Tag::RetryAfter(wait)) => Hint::After(wait),
             _ => Hint::None,
         };
-        let is_unseen = match tag {
-            Some(Tag::NeverSent) => true,
-            Some(Tag::MaybeProcessed) => false,
-            _ => judge.was_never_sent(error),
-        };
+        let is_unseen = !Tag::may_have_arrived(&**error)
+            && (tag == Some(Tag::NeverSent) || judge.was_never_sent(error));
         Some(Transient {
             hint: again.over(hint),
             seen: if is_unseen { Seen::Never } else { Seen::Maybe },
@@ -109,7 +100,9 @@ impl RetryGate {
     }
 
     /// A local refusal comes again at once unless it is waited for, and says how long.
-    fn judge_rejection(&self, rejection: &Rejection) -> Option<Transient> {
+    ///
+    /// `arrived` says that the request may have arrived all the same, by an attempt before the one that was refused.
+    fn judge_rejection(&self, rejection: &Rejection, arrived: bool) -> Option<Transient> {
         if rejection.reached_inner() {
             return Some(Transient {
                 hint: Hint::None,
@@ -126,7 +119,7 @@ impl RetryGate {
         );
         (self.switches.refusals && !hopeless).then(|| Transient {
             hint: rejection.retry_after().map_or(Hint::None, Hint::After),
-            seen: Seen::Refused,
+            seen: if arrived { Seen::Maybe } else { Seen::Refused },
         })
     }
 

@@ -73,6 +73,19 @@ async fn response_still_carries_the_rejection() {
 }
 
 #[tokio::test]
+async fn response_says_that_the_request_may_have_arrived_whatever_tag_is_further_out() {
+    use seaworthy_kit::Tagged;
+
+    for (tag, says) in [(Tag::MaybeProcessed, true), (Tag::NeverSent, false)] {
+        let error = Tagged::new(tag, rejection(RejectionKind::BulkheadFull, None));
+        let error = Tagged::new(Tag::DoNotRetry, error).into();
+        let response = answer(error, false).await;
+        let told = response.extensions().get().copied();
+        assert_eq!(told, says.then_some(Tag::MaybeProcessed));
+    }
+}
+
+#[tokio::test]
 async fn caller_is_told_not_to_try_again_what_retries_have_given_up() {
     let exhausted = |error| -> BoxError {
         let reason = seaworthy_kit::Reason::Attempts;

@@ -206,6 +206,26 @@ async fn refusal_that_says_that_the_request_may_have_arrived_is_no_unsent_reques
     assert_eq!(upstream.calls(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn tag_further_out_makes_no_unsent_request_of_one_that_may_have_arrived() {
+    let errors: [fn() -> BoxError; 3] = [
+        full,
+        || Fault(1).into(),
+        || std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into(),
+    ];
+    for error in errors {
+        for tag in [Tag::NeverSent, Tag::RetryAfter(SECOND)] {
+            let upstream = Upstream::<u32, u32>::new(move |_, _| async move {
+                Err(Tagged::new(tag, Tagged::new(Tag::MaybeProcessed, error())).into())
+            });
+            let layer = plain().retry_if(|_: &u32| false).retry_unsent(true);
+            let layer = layer.retry_refusals(true).build().unwrap();
+            layer.layer(upstream.view()).oneshot(7).await.unwrap_err();
+            assert_eq!(upstream.calls(), 1, "{tag:?} {}", error());
+        }
+    }
+}
+
 #[cfg(feature = "http")]
 #[tokio::test(start_paused = true)]
 async fn refusal_as_a_response_after_an_attempt_that_may_have_arrived_says_so() {
