@@ -218,6 +218,10 @@ impl<B, W> Judge<Response<B>> for HttpReplay<W> {
         response.extensions_mut().insert(tag);
     }
 
+    fn tagged(&self, response: &Response<B>) -> Option<Tag> {
+        response.extensions().get().copied()
+    }
+
     fn describe(&self, response: &Response<B>) -> BoxError {
         retry::describe(response.status(), response.headers()).into()
     }

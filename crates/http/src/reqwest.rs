@@ -263,6 +263,10 @@ impl Judge<Response> for ReqwestReplay {
         response.extensions_mut().insert(tag);
     }
 
+    fn tagged(&self, response: &Response) -> Option<Tag> {
+        response.extensions().get().copied()
+    }
+
     fn describe(&self, response: &Response) -> BoxError {
         retry::describe(response.status(), response.headers()).into()
     }

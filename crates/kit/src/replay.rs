@@ -108,6 +108,12 @@ pub trait Judge<Res> {
         let _ = (response, tag);
     }
 
+    /// What a layer further in noted about sending its call again, by [`tag`](Self::tag).
+    fn tagged(&self, response: &Res) -> Option<Tag> {
+        let _ = response;
+        None
+    }
+
     /// The response in words, for when it has to be given up before the next attempt fails to be made.
     fn describe(&self, response: &Res) -> BoxError {
         let _ = response;

@@ -48,7 +48,10 @@ impl RetryGate {
             return (response, None);
         }
         let transient = match judge.rejection(&response) {
-            Some(rejection) => self.judge_rejection(rejection, false),
+            Some(rejection) => {
+                let arrived = judge.tagged(&response) == Some(Tag::MaybeProcessed);
+                self.judge_rejection(rejection, arrived)
+            }
             None => Some(Transient {
                 hint: again.over(judge.hint(&response)),
                 seen: Seen::Maybe,

@@ -60,3 +60,27 @@ async fn request_that_cannot_be_built_is_not_sent_again() {
     assert!(error.unwrap_err().is::<::reqwest::Error>());
     assert_eq!(client.calls(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn response_whose_predecessor_may_have_arrived_says_so() {
+    use seaworthy_kit::{Rejection, RejectionKind};
+
+    use crate::Tag;
+
+    for (last, tag) in [(1, Some(Tag::MaybeProcessed)), (0, None)] {
+        let client = Upstream::new(move |number, _: Request| async move {
+            let mut response = answer(503);
+            let full = Rejection::new(RejectionKind::BulkheadFull, "pool".into());
+            response.extensions_mut().insert(full);
+            if number <= last {
+                response.extensions_mut().insert(Tag::MaybeProcessed);
+            }
+            Ok(response)
+        });
+        let layer = RetryLayer::reqwest("gateway").retry_refusals(true);
+        let layer = layer.build().unwrap();
+        let request = Request::new(Method::GET, URL.parse().unwrap());
+        let response = layer.layer(client).oneshot(request).await.unwrap();
+        assert_eq!(response.extensions().get().copied(), tag);
+    }
+}

@@ -245,3 +245,46 @@ async fn refusal_as_a_response_after_an_attempt_that_may_have_arrived_says_so() 
         assert_eq!(response.extensions().get().copied(), tag);
     }
 }
+
+/// A server's edge that refuses everything, and says so of the attempts up to `last` that an earlier one may have arrived.
+#[cfg(feature = "http")]
+fn refusing_edge(last: u32) -> http::Server {
+    use super::http::{Server, answer};
+
+    Server::new(move |number, _| async move {
+        let mut response = answer(503, &[]);
+        let full = Rejection::new(RejectionKind::BulkheadFull, "pool".into());
+        response.extensions_mut().insert(full);
+        if number <= last {
+            response.extensions_mut().insert(Tag::MaybeProcessed);
+        }
+        Ok(response)
+    })
+}
+
+#[cfg(feature = "http")]
+#[tokio::test(start_paused = true)]
+async fn response_that_says_that_the_request_may_have_arrived_is_no_unsent_request() {
+    use super::http::{http, post};
+
+    let layer = http().retry_unsent(true).retry_refusals(true);
+    let layer = layer.build().unwrap();
+    for (last, calls) in [(9, 1), (0, 3)] {
+        let edge = refusing_edge(last);
+        let view = edge.view();
+        layer.layer(edge).oneshot(post("charge")).await.unwrap();
+        assert_eq!(view.calls(), calls, "a POST without a key");
+    }
+}
+
+#[cfg(feature = "http")]
+#[tokio::test(start_paused = true)]
+async fn response_whose_predecessor_may_have_arrived_says_so() {
+    use super::http::{get, http};
+
+    for (last, tag) in [(1, Some(Tag::MaybeProcessed)), (0, None)] {
+        let layer = http().retry_refusals(true).build().unwrap();
+        let response = layer.layer(refusing_edge(last)).oneshot(get()).await;
+        assert_eq!(response.unwrap().extensions().get().copied(), tag);
+    }
+}
