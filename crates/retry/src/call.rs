@@ -6,14 +6,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use seaworthy_kit::budget::Withdrawn;
-use seaworthy_kit::{
-    Attempt, Attempts, BoxError, Guard, Judge, Rejection, Replay, Settle, Tag, Tagged, Traffic,
-};
+use seaworthy_kit::{Attempt, Attempts, BoxError, Guard, Judge, Replay, Settle, Tag, Traffic};
 use tokio::time::Sleep;
 use tower_service::Service;
 
 use crate::Reason;
-use crate::gate::{Later, Progress, RetryGate};
+use crate::gate::{Progress, RetryGate};
 use crate::judge::Seen;
 use crate::rules::Ask;
 
@@ -150,8 +148,8 @@ impl<T, A, R> Call<'_, T, A, R> {
         if repeat.next.is_none() && hopeless {
             return self.give_up(Reason::Body, result);
         }
-        gate.retrying(&mut self.parts.progress, &next, result.as_ref().err());
-        self.parts.progress.later_mut().sent |= transient.seen == Seen::Maybe;
+        let error = result.as_ref().err();
+        gate.retrying(&mut self.parts.progress, transient.seen, &next, error);
         let delay = next.delay;
         repeat.withdrawn = next.withdrawn;
         // Dropped here, before the wait: a response that nobody reads keeps its connection busy.
@@ -272,8 +270,6 @@ impl<T, A, R> Call<'_, T, A, R> {
     }
 
     /// The end of the call.
-    ///
-    /// A refusal of the last attempt says that nothing was sent, which is not so if another attempt was.
     pub(crate) fn finish<Res>(
         self,
         result: Result<Res, BoxError>,
@@ -282,27 +278,19 @@ impl<T, A, R> Call<'_, T, A, R> {
         T: Traffic<Res>,
         A: Judge<Res>,
     {
-        let Later { sent, .. } = self.parts.progress.later();
-        let is_refusal = |it: &Rejection| !it.reached_inner();
+        let Parts {
+            replay, progress, ..
+        } = &*self.parts;
         match result {
             Ok(mut response) => {
-                if sent
-                    && self
-                        .parts
-                        .replay
-                        .rejection(&response)
-                        .is_some_and(is_refusal)
-                {
-                    self.parts.replay.tag(&mut response, Tag::MaybeProcessed);
+                if progress.has_sent_before(|| replay.rejection(&response)) {
+                    replay.tag(&mut response, Tag::MaybeProcessed);
                 }
                 Ok(self.parts.traffic.finish(response, self.guard))
             }
             Err(error) => {
                 self.guard.settle(self.parts.traffic.failed(&error));
-                if sent && Rejection::find(&*error).is_some_and(is_refusal) {
-                    return Err(Tagged::new(Tag::MaybeProcessed, error).into());
-                }
-                Err(error)
+                Err(progress.tagged(error))
             }
         }
     }

@@ -110,6 +110,7 @@ impl RetryHandle {
     ///
     /// # Errors
     /// The function's own error if it is not to be tried again, [`Exhausted`](crate::Exhausted) with the last one inside if it was, or a [`Rejection`](seaworthy_kit::Rejection) if the layer drains.
+    /// A refusal of the last attempt is tagged [`MaybeProcessed`](seaworthy_kit::Tag::MaybeProcessed) where an earlier one may have arrived.
     ///
     /// # Cancel safety
     /// Dropping the future drops that of the attempt under way, and the call counts as abandoned.
@@ -138,7 +139,7 @@ impl RetryHandle {
             };
             let error = match again(gate, control, &mut progress, error).await {
                 Ok(()) => continue,
-                Err(error) => error,
+                Err(error) => progress.tagged(error),
             };
             guard.settle(verdict::classify_error::<(), (), _>(
                 &ErrorsAsFailures::new(),
@@ -198,7 +199,7 @@ async fn again(
         Ok(next) => next,
         Err(reason) => return Err(gate.give_up(progress, reason, error)),
     };
-    gate.retrying(progress, &next, Some(&error));
+    gate.retrying(progress, transient.seen, &next, Some(&error));
     drop(error);
     if !next.delay.is_zero() {
         tokio::time::sleep(next.delay).await;

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use seaworthy_core::{Attempted, Deadline, Decision, Hint, Previous};
 use seaworthy_kit::budget::Withdrawn;
-use seaworthy_kit::{BoxError, Event, deadline};
+use seaworthy_kit::{BoxError, Event, Rejection, Tag, Tagged, deadline};
 
 use crate::gate::{Progress, RetryGate};
+use crate::judge::Seen;
 use crate::{Exhausted, GivenUp, Reason, Retrying};
 
 /// Another attempt.
@@ -69,8 +70,16 @@ impl RetryGate {
         })
     }
 
-    /// Tells everybody that there will be another attempt.
-    pub(crate) fn retrying(&self, progress: &mut Progress, next: &Next, error: Option<&BoxError>) {
+    /// Notes that there will be another attempt, and tells everybody.
+    ///
+    /// `seen` is what the server has of the one that failed, with that error if it was one.
+    pub(crate) fn retrying(
+        &self,
+        progress: &mut Progress,
+        seen: Seen,
+        next: &Next,
+        error: Option<&BoxError>,
+    ) {
         let &Next {
             delay,
             is_free,
@@ -80,6 +89,7 @@ impl RetryGate {
         } = next;
         let attempt = progress.attempts;
         let later = progress.later_mut();
+        later.sent |= seen == Seen::Maybe;
         if is_free {
             later.resent = true;
         } else {
@@ -150,6 +160,23 @@ impl RetryGate {
 }
 
 impl Progress {
+    /// What the call ends with: a refusal of the last attempt says that nothing was sent, which is not so if an earlier one was.
+    pub(crate) fn tagged(&self, error: BoxError) -> BoxError {
+        if self.has_sent_before(|| Rejection::find(&*error)) {
+            Tagged::new(Tag::MaybeProcessed, error).into()
+        } else {
+            error
+        }
+    }
+
+    /// Whether the last attempt was refused, and an earlier one may have arrived.
+    pub(crate) fn has_sent_before<'a>(
+        &self,
+        rejection: impl FnOnce() -> Option<&'a Rejection>,
+    ) -> bool {
+        self.later().sent && rejection().is_some_and(|it| !it.reached_inner())
+    }
+
     fn exhausted(&self, reason: Reason, error: BoxError) -> BoxError {
         Box::new(Exhausted::new(
             self.attempts,

@@ -196,6 +196,33 @@ async fn refusal_after_an_attempt_that_may_have_arrived_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn refusal_of_a_function_that_may_have_done_something_says_so() {
+    for (first, tag) in [(2, Some(Tag::MaybeProcessed)), (1, None)] {
+        for refusals in [false, true] {
+            let layer = plain().retry_refusals(refusals).build();
+            let handle = layer.unwrap().handle();
+            let mut number = 0;
+            let result = handle.call(|| {
+                number += 1;
+                let error = if number < first {
+                    Fault(number).into()
+                } else {
+                    full()
+                };
+                async { Err::<(), _>(error) }
+            });
+            let error = result.await.unwrap_err();
+            assert_eq!(Tag::find(&*error), tag, "{refusals}");
+            assert!(Rejection::find(&*error).is_some());
+        }
+    }
+    // An error that is no refusal speaks for itself.
+    let handle = plain().build().unwrap().handle();
+    let result = handle.call(|| async { Err::<(), _>(Fault(9)) }).await;
+    assert_eq!(Tag::find(&*result.unwrap_err()), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn refusal_that_says_that_the_request_may_have_arrived_is_no_unsent_request() {
     let upstream = Upstream::<u32, u32>::new(|_, _| async {
         Err(Tagged::new(Tag::MaybeProcessed, full()).into())
