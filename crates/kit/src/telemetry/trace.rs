@@ -3,14 +3,20 @@
 #[cfg(feature = "tracing")]
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+#[cfg(feature = "tracing")]
+use tracing::level_filters::LevelFilter;
+
 use super::{Event, Telemetry};
 use crate::gate::Refusal;
 
 /// Whether anybody may hear of a refusal: one load.
+///
+/// `OFF` is also what there is where no subscriber was ever set, and then `tracing` with its feature `log` tells `log`.
 #[cfg(feature = "tracing")]
 #[inline(always)]
 pub(super) fn is_on() -> bool {
-    tracing::level_filters::LevelFilter::current() >= tracing::Level::DEBUG
+    let current = LevelFilter::current();
+    current >= LevelFilter::DEBUG || current == LevelFilter::OFF
 }
 
 #[cfg(not(feature = "tracing"))]
