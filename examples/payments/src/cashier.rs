@@ -41,12 +41,16 @@ pub(crate) enum Why {
     AnswerLost,
     /// The same, and the fraud service objects to asking once more.
     Disputed,
+    /// Another run of the payment has begun since, and it alone knows how the payment ends.
+    Overtaken,
 }
 
 /// A payment under way. Dropped with the call, it leaves a payment that says so.
 struct Running<'a> {
     store: &'a Store,
     charge: &'a Charge,
+    /// As [`Payment::run`].
+    run: u64,
 }
 
 impl Cashier {
@@ -57,26 +61,25 @@ impl Cashier {
     /// # Cancel safety
     /// Dropped before the charge, the payment has failed, unless an earlier call may have charged;
     /// dropped during it, the payment is `unknown`, since only the gateway knows. A payment that was
-    /// queued stays queued.
+    /// queued stays queued, and one that another run has taken over is for that run to end.
     pub(crate) async fn pay(&self, new: NewPayment) -> Result<Payment, NotPaid> {
         let payment = Payment::new(&new, keys::payment_id(&new));
-        let known = self.store.get(&payment.payment_id);
-        if let Some(known) = &known
+        let known = self.store.begin(payment.clone());
+        let may_be_charged = may_be_charged(&payment, known.as_ref());
+        if let Some(known) = known
             && known.status.is_answer()
         {
-            self.store
-                .update(&known.payment_id, |known| known.seen_in(payment.attempt));
-            return Ok(known.clone());
+            return Ok(known);
         }
         let charge = Charge {
             payment_id: payment.payment_id.clone(),
             payment: new,
-            doubt: Doubt::new(may_be_charged(&payment, known.as_ref())),
+            doubt: Doubt::new(may_be_charged),
         };
-        self.store.insert(payment.clone());
         let running = Running {
             store: &self.store,
             charge: &charge,
+            run: payment.run,
         };
 
         let fraud_check = self.upstreams.check(&charge).await;
@@ -87,39 +90,40 @@ impl Cashier {
         if fraud_check == FraudCheck::Rejected {
             if charge.doubt.remains() {
                 settled.message = Some("A person has to look whether the card was charged");
-                return Err(running.fail(settled, Why::Disputed));
+                return running.fail(settled, Why::Disputed);
             }
             settled.status = Status::Declined;
             settled.message = Some("The fraud service objects to this payment");
-            return Ok(running.settle(settled));
+            return running.settle(settled);
         }
 
         match self.upstreams.charge(&charge).await {
             Ok(charge_id) => {
                 settled.status = Status::Approved;
                 settled.charge_id = charge_id;
-                Ok(running.settle(settled))
+                running.settle(settled)
             }
             Err(ChargeError::CircuitOpen { retry_after }) => {
                 let Some(place) = self.queue.reserve() else {
-                    return Err(running.fail(settled, Why::QueueFull { retry_after }));
+                    return running.fail(settled, Why::QueueFull { retry_after });
                 };
                 settled.status = Status::Queued;
                 settled.message = Some("Payment will be processed shortly");
                 // Settled first: the queue may charge it before the next line is over.
-                let queued = running.settle(settled);
-                place.fill(charge.clone());
+                let queued = running.settle(settled)?;
+                // Otherwise it is another run that queued it, or has charged.
+                if queued.run == running.run {
+                    place.fill(charge.clone());
+                }
                 Ok(queued)
             }
             Err(ChargeError::Busy { retry_after }) => {
-                Err(running.fail(settled, Why::Busy { retry_after }))
+                running.fail(settled, Why::Busy { retry_after })
             }
             Err(ChargeError::TimedOut { retry_after }) => {
-                Err(running.fail(settled, Why::TimedOut { retry_after }))
+                running.fail(settled, Why::TimedOut { retry_after })
             }
-            Err(ChargeError::Rejected | ChargeError::Bad) => {
-                Err(running.fail(settled, Why::BadGateway))
-            }
+            Err(ChargeError::Rejected | ChargeError::Bad) => running.fail(settled, Why::BadGateway),
         }
     }
 }
@@ -127,15 +131,31 @@ impl Cashier {
 // ===== impl Running =====
 
 impl Running<'_> {
-    fn settle(&self, settled: Payment) -> Payment {
-        count(settled.status);
-        self.store.update(&self.charge.payment_id, |payment| {
-            payment.clone_from(&settled)
+    /// Ends the payment, and answers how it ended: as another run ended it, if that one did.
+    ///
+    /// # Errors
+    /// If another run has begun it since, and has no answer yet. What this one has found out is then
+    /// no answer either, unless it is that the card was charged.
+    fn settle(&self, settled: Payment) -> Result<Payment, NotPaid> {
+        let payment_id = &self.charge.payment_id;
+        let mut counts = false;
+        let now = self.store.update(payment_id, |payment| {
+            counts = payment.end(&settled);
         });
-        settled
+        if counts {
+            count(settled.status);
+            return Ok(settled);
+        }
+        match now {
+            Some(now) if now.status.is_answer() => Ok(now),
+            _ => Err(NotPaid {
+                payment_id: payment_id.clone(),
+                why: Why::Overtaken,
+            }),
+        }
     }
 
-    fn fail(&self, mut settled: Payment, why: Why) -> NotPaid {
+    fn fail(&self, mut settled: Payment, why: Why) -> Result<Payment, NotPaid> {
         settled.status = self.came_to_nothing();
         let why = match why {
             // They say that nothing was charged.
@@ -146,8 +166,12 @@ impl Running<'_> {
             }
             why => why,
         };
-        let Payment { payment_id, .. } = self.settle(settled);
-        NotPaid { payment_id, why }
+        let ended = self.settle(settled)?;
+        if ended.status.is_answer() {
+            return Ok(ended);
+        }
+        let Payment { payment_id, .. } = ended;
+        Err(NotPaid { payment_id, why })
     }
 
     fn came_to_nothing(&self) -> Status {
@@ -163,7 +187,7 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         // Cancellation: the caller went away, or time ran out, while the payment was under way.
         self.store.update(&self.charge.payment_id, |payment| {
-            if payment.status == Status::Processing {
+            if payment.status == Status::Processing && payment.run == self.run {
                 payment.status = self.came_to_nothing();
                 payment.message = Some("The payment was cut short");
                 count(payment.status);
@@ -202,6 +226,9 @@ impl Why {
             Self::Disputed => {
                 "the fraud service objects, and an earlier attempt may have charged the card: a \
                  person has to look at this payment"
+            }
+            Self::Overtaken => {
+                "a later attempt has taken this payment over, and may have charged the card"
             }
         }
     }

@@ -34,6 +34,10 @@ pub(crate) struct Payment {
     /// The last attempt under its key up to which nobody else made one, as far as it is known here.
     #[serde(skip)]
     pub(crate) attempt: u32,
+    /// The run that began it last, by a number drawn for each. A run whose lease has ended may still
+    /// go on beside its successor, and where a store forgets, both are the first attempt.
+    #[serde(skip)]
+    pub(crate) run: u64,
 }
 
 /// How far a payment is.
@@ -155,7 +159,21 @@ impl Payment {
             fraud_check: None,
             charge_id: None,
             attempt: keys::attempt(),
+            run: fastrand::u64(..),
         }
+    }
+
+    /// Takes over how a run ended, and answers whether it did.
+    ///
+    /// That the card was charged is so, whoever charged it, and stays so. All else is only for the
+    /// run to say that began the payment last: an earlier one knows nothing of what that one does.
+    pub(crate) fn end(&mut self, ended: &Self) -> bool {
+        let is_charge = ended.status == Status::Approved;
+        let counts = self.status != Status::Approved && (is_charge || self.run == ended.run);
+        if counts {
+            self.clone_from(ended);
+        }
+        counts
     }
 
     /// Whether no other process has made an attempt between that one and those known here.

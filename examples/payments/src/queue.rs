@@ -227,7 +227,13 @@ impl Worker {
 
     fn finish(&self, job: &Job, change: impl FnOnce(&mut Payment)) {
         let payment_id = job.charge.payment_id.as_str();
-        if let Some(payment) = self.store.update(payment_id, change) {
+        let payment = self.store.update(payment_id, |payment| {
+            // Otherwise a run from before it was queued has charged the card after all.
+            if payment.status == Status::Queued {
+                change(payment);
+            }
+        });
+        if let Some(payment) = payment {
             let status = payment.status.as_str();
             metrics::counter!("payments_settled_from_queue_total", "status" => status).increment(1);
             tracing::info!(payment_id, status, "queued payment settled");

@@ -45,19 +45,30 @@ impl Store {
         }
     }
 
-    /// Adds a payment, or begins it anew: one with a key has the same id in every attempt.
-    pub(crate) fn insert(&self, payment: Payment) {
+    /// Adds a payment, or begins it anew: one with a key has the same id in every attempt. One that
+    /// has come to its end, or will, stays as it is.
+    ///
+    /// Answers what it was before.
+    pub(crate) fn begin(&self, payment: Payment) -> Option<Payment> {
         let mut payments = self.lock();
         let id = payment.payment_id.clone();
-        payments.counts[payment.status as usize] += 1;
         if let Some(known) = payments.by_id.get_mut(&id) {
-            let before = std::mem::replace(known, payment).status;
-            payments.counts[before as usize] -= 1;
-            return;
+            let before = known.clone();
+            if before.status.is_answer() {
+                known.seen_in(payment.attempt);
+                return Some(before);
+            }
+            *known = payment;
+            let now = known.status;
+            payments.counts[before.status as usize] -= 1;
+            payments.counts[now as usize] += 1;
+            return Some(before);
         }
         payments.make_room();
+        payments.counts[payment.status as usize] += 1;
         payments.ids.push_back(id.clone());
         payments.by_id.insert(id, payment);
+        None
     }
 
     /// Changes a payment and answers what it is now; `None` if it is not there (any more).
@@ -156,7 +167,7 @@ mod tests {
         ];
         let payments = payments.map(payment);
         for payment in &payments {
-            store.insert(payment.clone());
+            store.begin(payment.clone());
         }
         let kept = payments.map(|payment| store.get(&payment.payment_id).is_some());
         assert_eq!(kept, [true, false, true, true]);
@@ -169,7 +180,7 @@ mod tests {
         let store = Store::with_capacity(2);
         let payments: Vec<_> = (0..4).map(|_| payment(Status::Queued)).collect();
         for payment in &payments {
-            store.insert(payment.clone());
+            store.begin(payment.clone());
         }
         assert!(
             payments
@@ -182,27 +193,46 @@ mod tests {
     fn payment_that_begins_anew_is_there_once() {
         let store = Store::with_capacity(2);
         let first = payment(Status::Unknown);
-        store.insert(first.clone());
+        store.begin(first.clone());
         let again = Payment {
             status: Status::Processing,
             ..first.clone()
         };
-        store.insert(again.clone());
+        store.begin(again.clone());
         assert_eq!(store.get(&first.payment_id), Some(again));
         assert_eq!(count(&store, Status::Unknown), 0);
         assert_eq!(count(&store, Status::Processing), 1);
         // It takes one place, not two.
         let other = payment(Status::Approved);
-        store.insert(other.clone());
+        store.begin(other.clone());
         assert!(store.get(&other.payment_id).is_some());
         assert_eq!(store.lock().ids.len(), 2);
+    }
+
+    #[test]
+    fn payment_that_has_an_answer_does_not_begin_anew() {
+        for status in [Status::Approved, Status::Declined, Status::Queued] {
+            let store = Store::new();
+            let first = payment(status);
+            assert_eq!(store.begin(first.clone()), None);
+            let again = Payment {
+                status: Status::Processing,
+                ..first.clone()
+            };
+            assert_eq!(store.begin(again), Some(first.clone()));
+            assert_eq!(store.get(&first.payment_id), Some(first));
+            assert_eq!(
+                (count(&store, status), count(&store, Status::Processing)),
+                (1, 0)
+            );
+        }
     }
 
     #[test]
     fn counts_follow_a_change() {
         let store = Store::new();
         let queued = payment(Status::Queued);
-        store.insert(queued.clone());
+        store.begin(queued.clone());
         let now = store.update(&queued.payment_id, |payment| {
             payment.status = Status::Approved
         });

@@ -8,7 +8,7 @@ use super::{
     *,
 };
 
-const STOLEN: &str = r#"{"amount":1,"currency":"USD","card_token":"tok_stolen"}"#;
+pub(super) const STOLEN: &str = r#"{"amount":1,"currency":"USD","card_token":"tok_stolen"}"#;
 pub(super) const REFUSES: Gateway = Gateway::Answers(StatusCode::PAYMENT_REQUIRED);
 
 impl Test {

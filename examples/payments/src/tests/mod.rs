@@ -41,6 +41,7 @@ mod keys;
 mod keys_in_bodies;
 mod keys_of_queued;
 mod limits;
+mod overtaken;
 mod queue_worker;
 mod remote;
 
@@ -61,6 +62,8 @@ enum Gateway {
 enum Fraud {
     /// Objects to `tok_stolen`.
     There,
+    /// After half a second.
+    ThereLate,
     Away,
     Hangs,
 }
@@ -122,6 +125,10 @@ impl Test {
                 async move {
                     match fraud {
                         Fraud::There => Ok(there.oneshot(request).await.unwrap()),
+                        Fraud::ThereLate => {
+                            sleep(SECOND / 2).await;
+                            Ok(there.oneshot(request).await.unwrap())
+                        }
                         Fraud::Away => Err(BoxError::from("away")),
                         Fraud::Hangs => pending().await,
                     }

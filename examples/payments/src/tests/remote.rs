@@ -1,4 +1,4 @@
-//! A store of keys that is slow, or fails, when the test says so.
+//! A store of keys that is slow, fails, or ends a lease, when the test says so.
 
 use std::{
     sync::{Arc, Mutex},
@@ -18,6 +18,8 @@ pub(super) struct Remote {
     pub(super) before_claim: Duration,
     pub(super) before_complete: Duration,
     pub(super) completes: Arc<Mutex<bool>>,
+    /// That of the latest run.
+    pub(super) lease: Arc<Mutex<Option<Lease>>>,
 }
 
 impl Remote {
@@ -27,14 +29,25 @@ impl Remote {
             before_claim: Duration::ZERO,
             before_complete: Duration::ZERO,
             completes: Arc::new(Mutex::new(true)),
+            lease: Arc::default(),
         }
+    }
+
+    /// Ends the lease of the latest run, which does not know of it yet.
+    pub(super) async fn end_lease(&self) {
+        let lease = self.lease.lock().unwrap().take().unwrap();
+        self.memory.give_up(lease).await.unwrap();
     }
 }
 
 impl Store for Remote {
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         sleep(self.before_claim).await;
-        self.memory.claim(claim).await
+        let claimed = self.memory.claim(claim).await;
+        if let Ok(Claimed::Run { token, .. }) = &claimed {
+            *self.lease.lock().unwrap() = Some(Lease::new(claim.key, claim.owner, *token));
+        }
+        claimed
     }
 
     async fn renew(&self, lease: Lease, hold: Duration) -> Result<Held, StoreError> {
