@@ -9,14 +9,13 @@ use tracing::level_filters::LevelFilter;
 use super::{Event, Telemetry};
 use crate::gate::Refusal;
 
-/// Whether anybody may hear of a refusal: one load.
+/// Whether anybody may hear of a refusal: two loads.
 ///
-/// `OFF` is also what there is where no subscriber was ever set, and then `tracing` with its feature `log` tells `log`.
+/// `tracing` with its feature `log` tells `log` as well, whose level is another.
 #[cfg(feature = "tracing")]
 #[inline(always)]
 pub(super) fn is_on() -> bool {
-    let current = LevelFilter::current();
-    current >= LevelFilter::DEBUG || current == LevelFilter::OFF
+    LevelFilter::current() >= LevelFilter::DEBUG || log::max_level() >= log::LevelFilter::Debug
 }
 
 #[cfg(not(feature = "tracing"))]
