@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::{
-    http::StatusCode,
+    http::{HeaderName, StatusCode},
     response::{IntoResponse, Response},
 };
 use hyper_util::client::legacy;
@@ -55,7 +55,7 @@ where
     let answer = gateway.oneshot(attempt).await;
     let answer = answer.map(S::Response::into_response).map_err(Into::into);
     let says_no = match &answer {
-        Ok(answer) => is_no(answer.status()),
+        Ok(answer) => is_no(answer),
         Err(error) => never_connected(&**error),
     };
     if says_no {
@@ -64,15 +64,23 @@ where
     answer
 }
 
+/// In a 503 of the gateway: `no` says that it did not charge the card, and will not.
+pub(crate) const CHARGED: HeaderName = HeaderName::from_static("charged");
+
 /// Whether this answer says that the card was not charged.
 ///
-/// A 500 may come from behind the charge, 502 and 504 from a proxy that knows no better than we do,
-/// and 409 says that the same charge is being made. After a 2xx it depends on the body.
-fn is_no(status: StatusCode) -> bool {
-    match status {
-        StatusCode::CONFLICT => false,
-        StatusCode::SERVICE_UNAVAILABLE => true,
-        status => status.is_client_error() || status.is_redirection(),
+/// A 500 may come from behind the charge, 502, 504 and 408 from a proxy that knows no better than we
+/// do, and so may a 503: many a proxy answers it when the gateway hangs up on it, charge in hand. 409
+/// says that the same charge is being made, and 303 even that it is done. After a 2xx it depends on
+/// the body.
+fn is_no(answer: &Response) -> bool {
+    match answer.status() {
+        StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => false,
+        StatusCode::SERVICE_UNAVAILABLE => {
+            let charged = answer.headers().get(CHARGED);
+            charged.is_some_and(|charged| charged == "no")
+        }
+        status => status.is_client_error(),
     }
 }
 

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
+    doubt::CHARGED,
     faults::{Faulted, Switch},
     fields::Fields,
     problem::{Problem, no_such_method, no_such_path},
@@ -80,13 +81,12 @@ async fn charge(
     State(gateway): State<Gateway>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<Value>, Problem> {
+) -> axum::response::Result<Json<Value>> {
     let mut fields = Fields::read(body).await?;
     gateway.switch.suffer().await.map_err(|Faulted| {
-        Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the card gateway is told to fail",
-        )
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let problem = Problem::new(status, "the card gateway is told to fail");
+        ([(CHARGED, "no")], problem)
     })?;
     fields.require(&["amount", "currency", "card_token"]);
     let payment_id = fields.text("payment_id");
@@ -101,7 +101,7 @@ async fn charge(
         }
     }
     let (Some(amount), Some(currency), Some(card_token)) = (amount, currency, card_token) else {
-        return Err(fields.into_problem());
+        return Err(fields.into_problem().into());
     };
     fields.finish()?;
     let key = headers
@@ -252,6 +252,21 @@ mod tests {
             (&told["charged"], &told["repeated"]),
             (&json!(2), &json!(1))
         );
+    }
+
+    #[tokio::test]
+    async fn gateway_that_is_told_to_fail_says_that_it_charged_nothing() {
+        let switch = Switch::new("gateway");
+        let router = router(switch.clone());
+        let send = async |path: &str, body: &'static str| {
+            let request = Request::post(path).body(Body::from(body)).unwrap();
+            router.clone().oneshot(request).await.unwrap()
+        };
+        send("/faults", r#"{"error_rate":1.0}"#).await;
+        let failed = send("/charge", "{}").await;
+        assert_eq!(failed.status(), 503);
+        assert_eq!(failed.headers()["charged"], "no");
+        assert_eq!(failed.headers()["content-type"], "application/problem+json");
     }
 
     #[test]

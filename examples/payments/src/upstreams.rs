@@ -125,7 +125,7 @@ impl Upstreams {
                 })
             }
             status => {
-                tracing::warn!(payment_id, %status, "the card gateway did not take a charge");
+                tracing::warn!(payment_id, %status, "the card gateway did not say that it charged");
                 Err(match status {
                     StatusCode::REQUEST_TIMEOUT
                     | StatusCode::CONFLICT

@@ -278,3 +278,48 @@ async fn refusal_after_an_attempt_that_may_have_arrived_releases_no_key() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn tag_further_out_frees_no_key_whose_request_may_have_arrived() {
+    use seaworthy_kit::{Rejection, RejectionKind, Tag, Tagged};
+
+    for (tag, is) in [(Tag::MaybeProcessed, "overdue"), (Tag::NeverSent, "absent")] {
+        let bench = Bench::new();
+        let mut call = bench.call(payment("k"));
+        assert_pending!(call.poll());
+        let full = Rejection::new(RejectionKind::BulkheadFull, "pool".into());
+        let error = Tagged::new(tag, full);
+        bench.reached().fail(Tagged::new(Tag::DoNotRetry, error));
+        let _ = assert_ready!(call.poll()).unwrap_err();
+        assert_eq!(bench.store.is(), is, "{tag:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusal_between_two_retries_and_an_edge_frees_no_key_whose_request_may_have_arrived() {
+    use seaworthy_http::edge::RespondLayer;
+    use seaworthy_kit::{Rejection, RejectionKind};
+    use seaworthy_retry::RetryLayer;
+
+    let store = TestStore::default();
+    let layer = options(&store).build().unwrap();
+    let attempts = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let upstream = service_fn(move |_| {
+        let before = attempts.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        async move {
+            let full = Rejection::new(RejectionKind::BulkheadFull, "pool".into());
+            if before == 0 {
+                Ok(reply(503, ""))
+            } else {
+                Err(BoxError::from(full))
+            }
+        }
+    });
+    let inner = RetryLayer::http("inner").build().unwrap();
+    let outer = RetryLayer::http("outer").retry_refusals(true);
+    let outer = outer.build().unwrap();
+    let respond = RespondLayer::new();
+    let stack = layer.layer(outer.layer(respond.layer(inner.layer(upstream))));
+    assert_eq!(stack.oneshot(payment("k")).await.unwrap().status(), 503);
+    assert_eq!(store.is(), "overdue");
+}

@@ -45,8 +45,8 @@ async fn fraud_service_that_hangs_costs_a_second_until_its_circuit_opens() {
 async fn bad_answers_fail_the_payment() {
     for (answer, attempts) in [
         (DOWN, 3),
-        (Gateway::Answers(StatusCode::FOUND), 1),
         (Gateway::Answers(StatusCode::PAYMENT_REQUIRED), 1),
+        (Gateway::Answers(StatusCode::TOO_MANY_REQUESTS), 3),
     ] {
         let test = Test::start(1);
         test.gateway(answer);
@@ -65,7 +65,13 @@ async fn answer_that_is_lost_or_makes_no_sense_leaves_the_payment_unknown() {
         (Gateway::Breaks, 3),
         (Gateway::Answers(StatusCode::INTERNAL_SERVER_ERROR), 1),
         (Gateway::Answers(StatusCode::BAD_GATEWAY), 3),
+        // A proxy whose connection to the gateway broke answers so.
+        (Gateway::Answers(StatusCode::SERVICE_UNAVAILABLE), 3),
+        (Gateway::Answers(StatusCode::REQUEST_TIMEOUT), 3),
         (Gateway::Answers(StatusCode::CONFLICT), 1),
+        // The charge is made: look there.
+        (Gateway::Answers(StatusCode::SEE_OTHER), 1),
+        (Gateway::Answers(StatusCode::FOUND), 1),
         (Gateway::Says("<html>Log in to the network</html>"), 1),
         (Gateway::Says("[1]"), 1),
         (Gateway::Says("{\"charge_id\":"), 1),

@@ -49,6 +49,8 @@ mod remote;
 #[derive(Clone, Copy, Debug)]
 enum Gateway {
     Answers(StatusCode),
+    /// With 503, and says that it charged nothing.
+    IsDown,
     /// With 200.
     Says(&'static str),
     /// As a gateway that is overloaded: late, and asking for a minute of peace.
@@ -80,7 +82,7 @@ struct Test {
 }
 
 const OK: Gateway = Gateway::Answers(StatusCode::OK);
-const DOWN: Gateway = Gateway::Answers(StatusCode::SERVICE_UNAVAILABLE);
+const DOWN: Gateway = Gateway::IsDown;
 const SECOND: Duration = Duration::from_secs(1);
 
 impl Test {
@@ -105,6 +107,10 @@ impl Test {
                 async move {
                     match does {
                         Gateway::Answers(status) => Ok((status, "{}").into_response()),
+                        Gateway::IsDown => {
+                            let head = (StatusCode::SERVICE_UNAVAILABLE, [("charged", "no")]);
+                            Ok(head.into_response())
+                        }
                         Gateway::Says(body) => Ok(body.into_response()),
                         Gateway::AnswersBusyLate => {
                             sleep(Duration::from_millis(1_900)).await;
