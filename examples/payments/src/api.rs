@@ -1,6 +1,6 @@
 //! The payments API over HTTP, and what a person looks at: the page, its data, the metrics.
 
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use axum::{
     Json, Router,
@@ -126,7 +126,6 @@ impl From<NotPaid> for Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 Some(retry_after.unwrap_or_default()),
             ),
-            Why::Overtaken => (StatusCode::SERVICE_UNAVAILABLE, Some(Duration::ZERO)),
             Why::TimedOut { retry_after } => (
                 StatusCode::GATEWAY_TIMEOUT,
                 Some(retry_after.unwrap_or_default()),

@@ -41,8 +41,6 @@ pub(crate) enum Why {
     AnswerLost,
     /// The same, and the fraud service objects to asking once more.
     Disputed,
-    /// Another run of the payment has begun since, and it alone knows how the payment ends.
-    Overtaken,
 }
 
 /// A payment under way. Dropped with the call, it leaves a payment that says so.
@@ -150,7 +148,8 @@ impl Running<'_> {
             Some(now) if now.status.is_answer() => Ok(now),
             _ => Err(NotPaid {
                 payment_id: payment_id.clone(),
-                why: Why::Overtaken,
+                // Its caller is told what the other one answers, by the layer of the keys.
+                why: Why::AnswerLost,
             }),
         }
     }
@@ -226,9 +225,6 @@ impl Why {
             Self::Disputed => {
                 "the fraud service objects, and an earlier attempt may have charged the card: a \
                  person has to look at this payment"
-            }
-            Self::Overtaken => {
-                "a later attempt has taken this payment over, and may have charged the card"
             }
         }
     }

@@ -80,11 +80,9 @@ impl From<NotPaid> for Status {
     fn from(NotPaid { payment_id, why }: NotPaid) -> Self {
         // As gRPC maps the statuses that HTTP callers get.
         let code = match why {
-            Why::QueueFull { .. }
-            | Why::Busy { .. }
-            | Why::BadGateway
-            | Why::AnswerLost
-            | Why::Overtaken => Code::Unavailable,
+            Why::QueueFull { .. } | Why::Busy { .. } | Why::BadGateway | Why::AnswerLost => {
+                Code::Unavailable
+            }
             Why::TimedOut { .. } => Code::DeadlineExceeded,
             // Not one that clients answer by trying again.
             Why::Disputed => Code::Unknown,

@@ -174,7 +174,6 @@ fn each_reason_has_its_status_and_says_when_to_come_back() {
         (Why::BadGateway, 502, None, Code::Unavailable),
         (Why::AnswerLost, 502, None, Code::Unavailable),
         (Why::Disputed, 502, None, Code::Unknown),
-        (Why::Overtaken, 503, Some("1"), Code::Unavailable),
     ] {
         let failed = NotPaid {
             payment_id: "pay_1".to_owned(),
