@@ -9,7 +9,7 @@ use crate::template::Template;
 
 /// A running PostgreSQL; dropping it ends it and removes its folder.
 ///
-/// What it has committed it knows after [`restart`](Self::restart), although it runs with `fsync=off`: that matters only where the operating system falls as well.
+/// What it has committed it knows after [`restart`](Server::restart), although it runs with `fsync=off`: that matters only where the operating system falls as well.
 #[derive(Debug)]
 pub struct Postgres(Server);
 

@@ -20,7 +20,7 @@ impl Redis {
         Self::with(&[])
     }
 
-    /// One that has written what it answers to, so that it knows it after [`restart`](Self::restart).
+    /// One that has written what it answers to, so that it knows it after [`restart`](Server::restart).
     #[must_use]
     pub fn durable() -> Self {
         Self::with(&["--appendonly", "yes", "--appendfsync", "always"])
