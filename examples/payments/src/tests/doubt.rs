@@ -114,10 +114,7 @@ async fn card_that_another_process_was_asked_for_in_between_is_not_declined() {
 async fn card_may_be_charged_when_only_a_further_attempt_finds_no_slot() {
     let test = Arc::new(Test::start(1));
     test.gateway(Gateway::Hangs);
-    let paying = tokio::spawn({
-        let test = test.clone();
-        async move { test.keyed("k", VISA).await }
-    });
+    let paying = test.keyed_meanwhile("k", VISA);
     settle_down().await;
     // The first attempt is cut after two seconds. By then others wait for its slot, and hold it
     // for longer than the second attempt waits.
@@ -135,10 +132,7 @@ async fn card_may_be_charged_when_only_a_further_attempt_is_refused() {
     for then in [DOWN, REFUSES] {
         let test = Arc::new(Test::start(1));
         test.gateway(Gateway::Hangs);
-        let paying = tokio::spawn({
-            let test = test.clone();
-            async move { test.keyed("k", VISA).await }
-        });
+        let paying = test.keyed_meanwhile("k", VISA);
         settle_down().await;
         test.gateway(then);
         let lost = paying.await.unwrap();

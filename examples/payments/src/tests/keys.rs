@@ -40,6 +40,16 @@ impl Test {
         self.send(&[("idempotency-key", key)], body).await
     }
 
+    /// The same, while the test goes on.
+    pub(super) fn keyed_meanwhile(
+        self: &Arc<Self>,
+        key: &'static str,
+        body: &'static str,
+    ) -> JoinHandle<Answer> {
+        let test = self.clone();
+        tokio::spawn(async move { test.keyed(key, body).await })
+    }
+
     /// How often each charge was made.
     pub(super) fn charged(&self) -> Vec<usize> {
         self.charged.lock().unwrap().values().copied().collect()
@@ -143,10 +153,7 @@ async fn payment_that_may_have_begun_keeps_its_key_when_it_finds_no_slot() {
 async fn payment_whose_caller_leaves_is_made_and_kept_for_the_next_try() {
     let test = Arc::new(Test::start(1));
     test.gateway(Gateway::Hangs);
-    let paying = tokio::spawn({
-        let test = test.clone();
-        async move { test.keyed("k", VISA).await }
-    });
+    let paying = test.keyed_meanwhile("k", VISA);
     settle_down().await;
     paying.abort();
     settle_down().await;

@@ -31,8 +31,7 @@ impl Late {
     }
 
     fn send(&self, body: &'static str) -> Sent {
-        let test = self.test.clone();
-        tokio::spawn(async move { test.keyed("k", body).await })
+        self.test.keyed_meanwhile("k", body)
     }
 
     fn stored(&self) -> Payment {
