@@ -1,5 +1,6 @@
 //! The deadline over several servers: each sees less time than the one before, and none works on when it is over.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use axum::routing::get;
 use http::{Request, StatusCode};
 use seaworthy::timeout::deadline;
 use seaworthy_tests::echo::{Ping, Script, ping, pong};
-use seaworthy_tests::{Answer, Gate, Protocol, Server, within};
+use seaworthy_tests::{Answer, Gate, Protocol, Server, eventually, within};
 use tonic::Code;
 use tower::ServiceExt;
 
@@ -198,4 +199,148 @@ async fn grpc_call_whose_second_hop_hangs_ends_at_the_deadline() {
     );
     idle(&first.bulkhead).await;
     idle(&last.bulkhead).await;
+}
+
+/// axum within these limits, which calls tonic, which calls axum; the last one waits at the gate, if there is one, and notes when its work is dropped.
+async fn mixed(
+    limits: Limits,
+    left: &Left,
+    gate: Option<Gate>,
+    stopped: &Arc<AtomicU64>,
+) -> [Served; 3] {
+    let last = {
+        let (left, stopped) = (left.clone(), stopped.clone());
+        move || {
+            let (left, gate, stopped) = (left.clone(), gate.clone(), stopped.clone());
+            async move {
+                note(&left);
+                let _stopped = Stopped(stopped);
+                if let Some(gate) = gate {
+                    gate.pass().await;
+                }
+                StatusCode::OK
+            }
+        }
+    };
+    let last = serve(Router::new().route("/", get(last)), Limits::default()).await;
+
+    let client = hyper_stack(Protocol::Http1, ONCE).service;
+    let middle = Script::echo().unary({
+        let (left, url) = (left.clone(), last.server.url("/"));
+        move |_, ping: tonic::Request<Ping>| {
+            note(&left);
+            let client = client.clone();
+            let request = Request::get(&url).body(Body::empty()).unwrap();
+            async move {
+                let response = client.oneshot(request).await;
+                let response = response.map_err(|_| tonic::Status::unavailable("no answer"))?;
+                match Answer::read(response).await.status {
+                    StatusCode::OK => Ok(pong(0, ping.into_inner())),
+                    _ => Err(tonic::Status::unavailable("the last hop failed")),
+                }
+            }
+        }
+    });
+    let middle = serve_tonic(middle.routes(), Limits::default()).await;
+
+    let client = tonic_stack(&middle.server, ONCE).client;
+    let first = {
+        let left = left.clone();
+        move || {
+            note(&left);
+            let mut client = client.clone();
+            async move {
+                match client.unary(ping(1)).await {
+                    Ok(_) => StatusCode::OK,
+                    Err(_) => StatusCode::BAD_GATEWAY,
+                }
+            }
+        }
+    };
+    let first = serve(Router::new().route("/", get(first)), limits).await;
+    [first, middle, last]
+}
+
+/// Counts handlers that are over, however they ended.
+struct Stopped(Arc<AtomicU64>);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn with_milliseconds(served: &Served, given: &'static str) -> Request<Body> {
+    let mut request = served.server.get("/");
+    let given = http::HeaderValue::from_static(given);
+    request.headers_mut().insert("x-request-timeout-ms", given);
+    request
+}
+
+#[tokio::test]
+async fn deadline_travels_from_http_over_grpc_to_http() {
+    let left = Left::default();
+    let stopped = Arc::default();
+    let [a, b, c] = mixed(Limits::default(), &left, None, &stopped).await;
+    let answer = Protocol::Http1.send(with_milliseconds(&a, "5000")).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let seen = left.lock().unwrap().clone();
+    assert_eq!(seen.len(), 3);
+    assert!(seen[0] <= Duration::from_secs(5).as_nanos(), "{seen:?}");
+    assert!(seen.is_sorted_by(|one, next| one > next), "{seen:?}");
+    for served in [a, b, c] {
+        idle(&served.bulkhead).await;
+    }
+}
+
+#[tokio::test]
+async fn deadline_that_passes_behind_grpc_stops_the_work_behind_it() {
+    let left = Left::default();
+    let stopped = Arc::default();
+    let gate = Gate::closed();
+    let [a, b, c] = mixed(Limits::default(), &left, Some(gate.clone()), &stopped).await;
+    let call = tokio::spawn(Protocol::Http1.send(with_milliseconds(&a, "1000")));
+    gate.arrivals(1).await;
+    let answer = within("the deadline", call).await.unwrap();
+    assert!(answer.status.is_server_error(), "{}", answer.status);
+    eventually("the last handler is dropped", || {
+        stopped.load(Ordering::SeqCst) == 1
+    })
+    .await;
+    for served in [a, b, c] {
+        idle(&served.bulkhead).await;
+    }
+}
+
+#[tokio::test]
+async fn work_behind_grpc_stops_when_the_first_caller_has_gone() {
+    let left = Left::default();
+    let stopped = Arc::default();
+    let gate = Gate::closed();
+    let [a, b, c] = mixed(Limits::default(), &left, Some(gate.clone()), &stopped).await;
+    let call = tokio::spawn(Protocol::Http1.send(with_milliseconds(&a, "600000")));
+    gate.arrivals(1).await;
+    assert_eq!(stopped.load(Ordering::SeqCst), 0);
+    call.abort();
+    eventually("the last handler is dropped", || {
+        stopped.load(Ordering::SeqCst) == 1
+    })
+    .await;
+    for served in [a, b, c] {
+        idle(&served.bulkhead).await;
+    }
+}
+
+#[tokio::test]
+async fn call_without_useful_time_left_reaches_no_hop() {
+    let left = Left::default();
+    let stopped = Arc::default();
+    let limits = Limits {
+        min_useful: Duration::from_secs(60),
+        ..Limits::default()
+    };
+    let [a, _b, _c] = mixed(limits, &left, None, &stopped).await;
+    let answer = Protocol::Http1.send(with_milliseconds(&a, "30000")).await;
+    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+    assert!(left.lock().unwrap().is_empty());
 }
