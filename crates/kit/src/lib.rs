@@ -56,6 +56,8 @@ pub mod deadline;
 pub mod budget;
 pub use budget::Budget;
 
+pub mod quota;
+
 pub mod replay;
 pub use replay::{Attempt, Attempts, Judge, Replay};
 
