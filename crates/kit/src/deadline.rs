@@ -1,29 +1,46 @@
 //! The deadline that travels: opened by an incoming call, seen by everything that runs inside it, passed on by outgoing calls.
 //!
-//! It is a value of the task, not of a thread: it follows the futures that are polled inside its scope, across await points and worker threads.
-//! It does not follow what leaves the task: a future given to `tokio::spawn` starts without one.
-//! Background work is meant to: it is not what the caller waits for.
-//! Work that does belong to the call takes the deadline along, with [`current`] before and [`scope`] inside of the new task.
+//! How it follows a call, and where it does not, is told in [`travel`].
 
 use std::cell::Cell;
-use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::thread::LocalKey;
 use std::time::Duration;
-
-use pin_project_lite::pin_project;
 
 pub use seaworthy_core::Deadline;
 
 use crate::clock;
+use crate::travel::{self, Travels};
 
 thread_local! {
     /// The deadline of what is polled on this thread now; [`Deadline::NEVER`] is none.
-    ///
-    /// Not a `task_local!` of tokio's, whose every look borrows and whose scopes are closures: each call looks here, and a closure around the inner call keeps its future from being made in its place.
     static CURRENT: Cell<Deadline> = const { Cell::new(Deadline::NEVER) };
+}
+
+/// A future under a deadline, or outside of all; see [`scope`] and [`detach`].
+pub type Scoped<F> = travel::Scoped<Deadline, F>;
+
+/// A scope that is open; see [`enter`].
+pub type Entered = travel::Entered<Deadline>;
+
+/// Inside of another deadline the earlier one counts.
+impl Travels for Deadline {
+    const NONE: Self = Self::NEVER;
+
+    #[inline(always)]
+    fn is_none(self) -> bool {
+        self.is_never()
+    }
+
+    #[inline(always)]
+    fn inside(self, outer: Self) -> Self {
+        outer.tighten(self)
+    }
+
+    #[inline(always)]
+    fn slot() -> &'static LocalKey<Cell<Self>> {
+        &CURRENT
+    }
 }
 
 /// The deadline of the task that runs, where there is one.
@@ -50,7 +67,7 @@ pub fn remaining() -> Option<Duration> {
 /// # Cancel safety
 /// As that of the future: nothing is kept outside of it.
 pub fn scope<F: Future>(deadline: Deadline, future: F) -> Scoped<F> {
-    Scoped::new(deadline, false, future)
+    Scoped::new(deadline, future)
 }
 
 /// Runs a function under a deadline, as [`scope`] runs a future.
@@ -66,7 +83,7 @@ pub fn sync_scope<R>(deadline: Deadline, function: impl FnOnce() -> R) -> R {
 /// # Cancel safety
 /// As that of the future: nothing is kept outside of it.
 pub fn detach<F: Future>(future: F) -> Scoped<F> {
-    Scoped::new(Deadline::NEVER, true, future)
+    Scoped::detached(future)
 }
 
 /// Opens the scope of a deadline on this thread until the value is dropped; inside of another deadline the earlier one counts.
@@ -75,102 +92,7 @@ pub fn detach<F: Future>(future: F) -> Scoped<F> {
 #[must_use = "the scope ends when this is dropped"]
 #[inline(always)]
 pub fn enter(deadline: Deadline) -> Entered {
-    Entered {
-        before: (!deadline.is_never()).then(|| replace(CURRENT.get().tighten(deadline))),
-        _here: PhantomData,
-    }
-}
-
-/// A scope that is open; see [`enter`].
-#[derive(Debug)]
-pub struct Entered {
-    /// What to go back to; `None` where nothing was changed.
-    before: Option<Deadline>,
-    /// It belongs to its thread.
-    _here: PhantomData<*const ()>,
-}
-
-impl Drop for Entered {
-    #[inline(always)]
-    fn drop(&mut self) {
-        if let Some(before) = self.before {
-            CURRENT.set(before);
-        }
-    }
-}
-
-#[cold]
-fn replace(deadline: Deadline) -> Deadline {
-    CURRENT.replace(deadline)
-}
-
-pin_project! {
-    /// A future under a deadline, or outside of all; see [`scope`] and [`detach`].
-    #[must_use = "futures do nothing unless polled"]
-    pub struct Scoped<F> {
-        deadline: Deadline,
-        detached: bool,
-        // `None` once it is over: what it held is dropped inside of the scope, as it ran inside of it.
-        #[pin]
-        future: Option<F>,
-    }
-
-    impl<F> PinnedDrop for Scoped<F> {
-        fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            if this.future.is_some() {
-                let _entered = Entered::around(*this.deadline, *this.detached);
-                this.future.set(None);
-            }
-        }
-    }
-}
-
-impl<F> Scoped<F> {
-    const fn new(deadline: Deadline, detached: bool, future: F) -> Self {
-        Self {
-            deadline,
-            detached,
-            future: Some(future),
-        }
-    }
-}
-
-impl Entered {
-    fn around(deadline: Deadline, detached: bool) -> Self {
-        if detached {
-            Self {
-                before: Some(replace(Deadline::NEVER)),
-                _here: PhantomData,
-            }
-        } else {
-            enter(deadline)
-        }
-    }
-}
-
-impl<F: Future> Future for Scoped<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let mut this = self.project();
-        let _entered = Entered::around(*this.deadline, *this.detached);
-        let future = this.future.as_mut().as_pin_mut();
-        let polled = future.expect("polled after it was ready").poll(cx);
-        if polled.is_ready() {
-            this.future.set(None);
-        }
-        polled
-    }
-}
-
-impl<F> fmt::Debug for Scoped<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scoped")
-            .field("deadline", &self.deadline)
-            .field("detached", &self.detached)
-            .finish_non_exhaustive()
-    }
+    travel::enter(deadline)
 }
 
 /// How a deadline gets into and out of a request.

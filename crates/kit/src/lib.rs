@@ -51,6 +51,8 @@ pub use instruments::Instruments;
 
 pub mod keyed;
 
+pub mod travel;
+
 pub mod deadline;
 
 pub mod budget;
