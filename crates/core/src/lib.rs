@@ -14,6 +14,9 @@ pub mod circuit;
 mod config;
 pub use config::{InvalidConfig, Ratio};
 
+mod criticality;
+pub use criticality::Criticality;
+
 mod deadline;
 pub use deadline::Deadline;
 

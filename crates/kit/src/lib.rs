@@ -1,6 +1,6 @@
 //! What every seaworthy layer shares: rejection, clock, admission guard, classification, telemetry, keyed state, conformance suite.
 
-pub use seaworthy_core::{InvalidConfig, Moment, Outcome};
+pub use seaworthy_core::{Criticality, InvalidConfig, Moment, Outcome};
 
 mod causes;
 pub use causes::causes;
@@ -54,6 +54,8 @@ pub mod keyed;
 pub mod travel;
 
 pub mod deadline;
+
+pub mod criticality;
 
 pub mod budget;
 pub use budget::Budget;

@@ -1,4 +1,4 @@
-//! How what belongs to a call travels with it: its [deadline](crate::deadline).
+//! How what belongs to a call travels with it: its [deadline](crate::deadline), its [class](crate::criticality).
 //!
 //! It is a value of the task, not of a thread: it follows the futures that are polled inside its scope, across await points and worker threads.
 //! It does not follow what leaves the task: a future given to `tokio::spawn` starts without one.
