@@ -7,6 +7,8 @@ extern crate alloc;
 mod backoff;
 pub use backoff::{Backoff, Jitter, Previous};
 
+mod buckets;
+
 pub mod budget;
 
 pub mod circuit;

@@ -7,8 +7,9 @@ use super::super::probes::{MAX_PROBES, Probes, Trial};
 use super::super::ramp::Ramp;
 use super::super::rules::{Limit, Rules};
 use super::super::wait::{MIN_WAIT, OpenWait};
-use super::super::window::{CountWindow, MAX_BUCKETS, MAX_CALLS, MIN_WIDTH, TimeWindow, Window};
+use super::super::window::{CountWindow, MAX_BUCKETS, MAX_CALLS, TimeWindow, Window};
 use super::{CircuitConfig, WindowKind};
+use crate::buckets::MIN_WIDTH;
 use crate::{InvalidConfig, Ratio};
 
 impl CircuitConfig {

@@ -4,7 +4,7 @@ mod count;
 mod time;
 
 pub(super) use count::{CountWindow, MAX_CALLS};
-pub(super) use time::{MAX_BUCKETS, MIN_WIDTH, TimeWindow};
+pub(super) use time::{MAX_BUCKETS, TimeWindow};
 
 use crate::Moment;
 
