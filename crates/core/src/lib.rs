@@ -4,6 +4,8 @@
 
 extern crate alloc;
 
+pub mod acceptance;
+
 mod backoff;
 pub use backoff::{Backoff, Jitter, Previous};
 
