@@ -24,6 +24,8 @@ pub use criticality::Criticality;
 mod deadline;
 pub use deadline::Deadline;
 
+pub mod hedge;
+
 pub mod ledger;
 
 mod moment;
