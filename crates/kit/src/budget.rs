@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use seaworthy_core::budget::{self, BudgetConfig, Offered, Shard};
 use seaworthy_core::{InvalidConfig, Moment};
 
+mod option;
+pub use option::BudgetOption;
+
 /// How much may be sent again, as a share of what is sent in the first place: 20 % of the calls of the last 10 s plus 10 per second, unless told otherwise.
 ///
 /// Clones share it: give clones of one budget to all layers that retry or hedge calls to the same dependency.
@@ -102,6 +105,12 @@ impl Budget {
         Some(Withdrawn {
             held: Some((self.shared.clone(), withdrawal)),
         })
+    }
+
+    /// How many calls have been counted, ever.
+    #[must_use]
+    pub fn offered(&self) -> u64 {
+        self.shared.offered.total()
     }
 
     /// How much is left, from 0 to 1.

@@ -65,6 +65,13 @@ pub mod quota;
 pub mod replay;
 pub use replay::{Attempt, Attempts, Judge, Replay};
 
+mod rules;
+pub use rules::{Again, Ask, Asked, Rules, Unasked};
+
+pub mod failures;
+
+pub mod readiness;
+
 mod exhausted;
 pub use exhausted::{Exhausted, Reason};
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use seaworthy_core::budget::BudgetConfig;
 use seaworthy_core::{Backoff, RetryPolicy, Throttle};
-use seaworthy_kit::{BoxError, Clock, InvalidConfig, Telemetry};
+use seaworthy_kit::budget::BudgetOption;
+use seaworthy_kit::failures::Failures;
+use seaworthy_kit::{Again, Asked, BoxError, Clock, InvalidConfig, Rules, Telemetry};
 
-use crate::budget::BudgetOption;
 use crate::gate::{Callbacks, RetryGate, Switches};
-use crate::rules::{Again, Asked, Rules};
 use crate::{GivenUp, RetryLayer, Retrying};
 
 /// What a [`RetryLayer`] is built from.
@@ -31,6 +31,7 @@ pub struct Builder<T, A, P = Rules> {
     budget: BudgetOption,
     throttle: Option<(u32, f64)>,
     switches: Switches,
+    failures: Failures,
     callbacks: Callbacks,
     clock: Clock,
 }
@@ -53,6 +54,7 @@ impl<T, A> Builder<T, A> {
             budget: BudgetConfig::default().into(),
             throttle: None,
             switches: Switches::default(),
+            failures: Failures::default(),
             callbacks: Callbacks::default(),
             clock: Clock::tokio(),
         }
@@ -145,7 +147,7 @@ impl<T, A, P> Builder<T, A, P> {
     ///
     /// A refusal is there to take load away, and a retry brings it back.
     pub const fn retry_refusals(mut self, on: bool) -> Self {
-        self.switches.refusals = on;
+        self.failures.refusals(on);
         self
     }
 
@@ -165,8 +167,7 @@ impl<T, A, P> Builder<T, A, P> {
         F: Fn(&BoxError) -> O + Send + Sync + 'static,
         O: Into<Again>,
     {
-        let ask = move |error: &BoxError| is_transient(error).into();
-        self.callbacks.retry_error = Some(Arc::new(ask));
+        self.failures.errors(is_transient);
         self
     }
 
@@ -232,6 +233,7 @@ impl<T, A, P> Builder<T, A, P> {
             budget: self.budget.make()?,
             throttle,
             switches: self.switches,
+            failures: self.failures,
             callbacks: self.callbacks,
             clock: self.clock,
             telemetry: Telemetry::new(LAYER, &self.name),
@@ -257,6 +259,7 @@ impl<T, A, P> Builder<T, A, P> {
             budget: self.budget,
             throttle: self.throttle,
             switches: self.switches,
+            failures: self.failures,
             callbacks: self.callbacks,
             clock: self.clock,
         }
@@ -271,11 +274,7 @@ impl<T, A, Q, R> Builder<T, A, Rules<Q, R>> {
     where
         F: Fn(&H) -> bool,
     {
-        self.map(|traffic, replay, rules| {
-            let request = Asked::new(may_repeat);
-            let response = rules.response;
-            (traffic, replay, Rules { request, response })
-        })
+        self.map(|traffic, replay, rules| (traffic, replay, rules.requests(may_repeat)))
     }
 
     /// Says which responses ask for another attempt, in place of the protocol, and after how long if it knows: it answers with a `bool` or an [`Again`].
@@ -287,11 +286,7 @@ impl<T, A, Q, R> Builder<T, A, Rules<Q, R>> {
         F: Fn(&H) -> O,
         O: Into<Again>,
     {
-        self.map(|traffic, replay, rules| {
-            let request = rules.request;
-            let response = Asked::new(is_transient);
-            (traffic, replay, Rules { request, response })
-        })
+        self.map(|traffic, replay, rules| (traffic, replay, rules.responses(is_transient)))
     }
 }
 

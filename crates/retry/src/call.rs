@@ -1,19 +1,18 @@
 //! What is decided between two attempts: whether there is another, what it sends, and what the caller gets if there is none.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use seaworthy_kit::budget::Withdrawn;
-use seaworthy_kit::{Attempt, Attempts, BoxError, Guard, Judge, Replay, Settle, Tag, Traffic};
+use seaworthy_kit::failures::Seen;
+use seaworthy_kit::readiness::poll_unconstrained;
+use seaworthy_kit::{Ask, Attempt, Attempts, BoxError, Guard, Judge, Replay, Settle, Tag, Traffic};
 use tokio::time::Sleep;
 use tower_service::Service;
 
 use crate::Reason;
 use crate::gate::{Progress, RetryGate};
-use crate::judge::Seen;
-use crate::rules::Ask;
 
 /// A call between two attempts.
 ///
@@ -101,11 +100,14 @@ impl<T, A, R> Call<'_, T, A, R> {
         let (result, transient) = match result {
             Ok(response) => {
                 let (response, transient) =
-                    gate.judge_response(&self.parts.replay, &self.parts.rule, response);
+                    gate.failures
+                        .judge_response(&self.parts.replay, &self.parts.rule, response);
                 (Ok(response), transient)
             }
             Err(error) => {
-                let transient = gate.judge_error::<Res, _>(&self.parts.replay, &error);
+                let transient = gate
+                    .failures
+                    .judge_error::<Res, _>(&self.parts.replay, &error);
                 (Err(error), transient)
             }
         };
@@ -179,7 +181,7 @@ impl<T, A, R> Call<'_, T, A, R> {
             return Poll::Ready(Err(self.give_up_late(Reason::Body, repeat)));
         }
         let gate = self.guard.gate();
-        match poll_ready(&mut repeat.service, cx) {
+        match poll_unconstrained(&mut repeat.service, cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(error)) => {
                 repeat.last = Some(error.into());
@@ -307,15 +309,4 @@ impl<S, Req, K> Repeat<S, Req, K> {
             withdrawn: None,
         }
     }
-}
-
-/// Asks whether the service is ready, whatever of its time slice the task has used up.
-///
-/// A channel or semaphore of tokio's further in says "not ready" to a task whose slice is over, and that must not end a call.
-fn poll_ready<S, Req>(service: &mut S, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
-where
-    S: Service<Req>,
-{
-    let asked = poll_fn(|cx| service.poll_ready(cx));
-    pin!(tokio::task::unconstrained(asked)).poll(cx)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use seaworthy_core::{Moment, Previous, RetryPolicy, Throttle};
 use seaworthy_kit::budget::Counter;
+use seaworthy_kit::failures::Failures;
 use seaworthy_kit::gate::NoWait;
 use seaworthy_kit::{
     BoxError, Budget, Clock, Control, Event, Gate, Refusal, RejectionKind, Telemetry, Verdict,
@@ -16,7 +17,6 @@ use seaworthy_kit::{
 };
 use tokio::time::Sleep;
 
-use crate::rules::Again;
 use crate::{GivenUp, Retrying};
 
 /// A retry policy with a clock, a budget and a voice.
@@ -29,6 +29,7 @@ pub struct RetryGate {
     pub(crate) budget: Option<Budget>,
     pub(crate) throttle: Option<Throttle>,
     pub(crate) switches: Switches,
+    pub(crate) failures: Failures,
     pub(crate) callbacks: Callbacks,
     pub(crate) clock: Clock,
     pub(crate) telemetry: Telemetry,
@@ -41,14 +42,12 @@ pub struct RetryGate {
 pub(crate) struct Switches {
     pub(crate) any_method: bool,
     pub(crate) unsent: bool,
-    pub(crate) refusals: bool,
     pub(crate) wait_for_ready: bool,
 }
 
 /// What users hang in.
 #[derive(Clone, Default)]
 pub(crate) struct Callbacks {
-    pub(crate) retry_error: Option<Arc<dyn Fn(&BoxError) -> Again + Send + Sync>>,
     pub(crate) on_retry: Option<Arc<dyn Fn(&Retrying<'_>) + Send + Sync>>,
     pub(crate) on_exhausted: Option<Arc<dyn Fn(&GivenUp<'_>) + Send + Sync>>,
     pub(crate) draw: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,

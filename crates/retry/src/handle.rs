@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use seaworthy_core::Throttle;
 use seaworthy_kit::budget::Counter;
+use seaworthy_kit::failures::Seen;
 use seaworthy_kit::{
     BoxError, Control, ErrorsAsFailures, Gate, Guard, Plain, Report, Settle, Share, Subscription,
     Verdict, verdict,
@@ -16,7 +17,6 @@ use tokio::time::Sleep;
 
 use crate::Reason;
 use crate::gate::{Progress, RetryGate};
-use crate::judge::Seen;
 
 /// A view of one retry layer: cheap to clone, valid for as long as anybody holds it.
 #[derive(Clone, Debug)]
@@ -181,7 +181,7 @@ async fn again(
     error: BoxError,
 ) -> Result<(), BoxError> {
     let judge = Plain::new();
-    let transient = gate.judge_error::<(), _>(&judge, &error);
+    let transient = gate.failures.judge_error::<(), _>(&judge, &error);
     let unseen = transient.is_some_and(|it| it.seen == Seen::Never) && !progress.later().resent;
     if !unseen {
         gate.throttle::<(), _>(&judge, Err(&error), transient.as_ref());

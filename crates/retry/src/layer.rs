@@ -3,11 +3,10 @@
 use std::fmt;
 
 use seaworthy_kit::budget::Counter;
-use seaworthy_kit::{Plain, Share};
+use seaworthy_kit::{Plain, Rules, Share};
 use tower_layer::Layer;
 
 use crate::gate::RetryGate;
-use crate::rules::Rules;
 use crate::{Builder, Retry, RetryHandle};
 
 /// Tries failed calls again. See the crate docs.

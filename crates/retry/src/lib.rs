@@ -249,14 +249,8 @@ pub use builder::Builder;
 #[cfg(feature = "http")]
 mod http;
 
-mod budget;
-pub use budget::BudgetOption;
-
 mod service;
 pub use service::Retry;
-
-mod rules;
-pub use rules::{Again, Ask, Asked, Rules, Unasked};
 
 mod gate;
 pub use gate::RetryGate;
@@ -271,7 +265,10 @@ mod response;
 
 pub use seaworthy_core::budget::BudgetConfig;
 pub use seaworthy_core::{Backoff, Jitter, Previous};
-pub use seaworthy_kit::{Attempt, Attempts, Budget, Exhausted, Reason, Tag, Tagged};
+pub use seaworthy_kit::budget::BudgetOption;
+pub use seaworthy_kit::{
+    Again, Ask, Asked, Attempt, Attempts, Budget, Exhausted, Reason, Rules, Tag, Tagged, Unasked,
+};
 
 /// The futures of this layer.
 pub mod future {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use seaworthy_core::{Attempted, Deadline, Decision, Hint, Previous};
 use seaworthy_kit::budget::Withdrawn;
+use seaworthy_kit::failures::Seen;
 use seaworthy_kit::{BoxError, Event, Rejection, Tag, Tagged, deadline};
 
 use crate::gate::{Progress, RetryGate};
-use crate::judge::Seen;
 use crate::{Exhausted, GivenUp, Reason, Retrying};
 
 /// Another attempt.

@@ -7,13 +7,12 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 use seaworthy_kit::unwind::DropOnPanic;
-use seaworthy_kit::{BoxError, Guard, Judge, Replay, Traffic};
+use seaworthy_kit::{Ask, BoxError, Guard, Judge, Replay, Traffic};
 use tokio::time::Sleep;
 use tower_service::Service;
 
 use crate::call::{Call, Parts, Repeat, Step};
 use crate::gate::RetryGate;
-use crate::rules::Ask;
 
 pin_project! {
     /// The response of a call that is tried again.

@@ -5,13 +5,14 @@ use std::task::{Context, Poll};
 
 use seaworthy_kit::budget::Counter;
 use seaworthy_kit::gate::Refusal;
-use seaworthy_kit::{Attempt, BoxError, Gate, Guard, Judge, RejectionKind, Replay, Share, Traffic};
+use seaworthy_kit::{
+    Ask, Attempt, BoxError, Gate, Guard, Judge, RejectionKind, Replay, Rules, Share, Traffic,
+};
 use tower_service::Service;
 
 use crate::call::{Parts, Reach, Repeat};
 use crate::gate::{Progress, RetryGate};
 use crate::response::ResponseFuture;
-use crate::rules::{Again, Ask, Rules};
 
 /// An inner service whose failed calls are tried again. See the crate docs.
 pub struct Retry<S, T, A, P = Rules> {
@@ -73,13 +74,9 @@ impl<S, T, A, Q, R> Retry<S, T, A, Rules<Q, R>> {
         if gate.policy.max_attempts() <= before.saturating_add(1) {
             return (request, Reach::Once);
         }
-        let (request, repeatable) = if Q::ASKS {
-            self.replay
-                .look(request, |head| self.rules.request.ask(head) != Again::No)
-        } else {
-            let repeatable = gate.switches.any_method || self.replay.is_repeatable(&request);
-            (request, repeatable)
-        };
+        let (request, repeatable) =
+            self.rules
+                .may_repeat(&self.replay, request, gate.switches.any_method);
         let reach = if repeatable {
             Reach::Any
         } else if gate.switches.unsent {
@@ -152,7 +149,7 @@ where
         let parts = Parts {
             traffic: self.traffic.clone(),
             replay: self.replay.clone(),
-            rule: self.rules.response.clone(),
+            rule: self.rules.response().clone(),
             progress: Progress::new(started, before),
             reach,
         };

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use seaworthy_core::Hint;
 
+use crate::Replay;
+
 /// What a user's predicate says about making an attempt again; `true` is yes, `false` is no.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[expect(
@@ -45,8 +47,8 @@ pub struct Asked<F>(F);
 /// It is part of every clone of the service: a closure that captures something makes cloning it as dear as that.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Rules<Q = Unasked, R = Unasked> {
-    pub(crate) request: Q,
-    pub(crate) response: R,
+    request: Q,
+    response: R,
 }
 
 // ===== impl Again =====
@@ -68,10 +70,51 @@ impl From<bool> for Again {
     }
 }
 
+// ===== impl Rules =====
+
+impl<Q, R> Rules<Q, R> {
+    /// With a closure that says which requests may be sent again.
+    pub fn requests<F>(self, may_repeat: F) -> Rules<Asked<F>, R> {
+        Rules {
+            request: Asked::new(may_repeat),
+            response: self.response,
+        }
+    }
+
+    /// With a closure that says which responses ask for another attempt.
+    pub fn responses<F>(self, is_transient: F) -> Rules<Q, Asked<F>> {
+        Rules {
+            request: self.request,
+            response: Asked::new(is_transient),
+        }
+    }
+
+    /// The word on responses.
+    pub const fn response(&self) -> &R {
+        &self.response
+    }
+
+    /// Whether a request may be sent more than once: by the user's word if there is one, else if it says so of itself, or whatever it says.
+    #[inline(always)]
+    pub fn may_repeat<Req, A>(&self, replay: &A, request: Req, any: bool) -> (Req, bool)
+    where
+        A: Replay<Req>,
+        Q: Ask<A::Head>,
+    {
+        if Q::ASKS {
+            replay.look(request, |head| self.request.ask(head) != Again::No)
+        } else {
+            let may = any || replay.is_repeatable(&request);
+            (request, may)
+        }
+    }
+}
+
 // ===== impl Ask =====
 
 impl<F> Asked<F> {
-    pub(crate) const fn new(predicate: F) -> Self {
+    /// That closure.
+    pub const fn new(predicate: F) -> Self {
         Self(predicate)
     }
 }

@@ -1,7 +1,9 @@
 //! Which budget a layer draws on.
 
+use seaworthy_core::InvalidConfig;
 use seaworthy_core::budget::BudgetConfig;
-use seaworthy_kit::{Budget, InvalidConfig};
+
+use super::Budget;
 
 /// The budget of a layer: one of its own by a [`BudgetConfig`], a [`Budget`] that it shares with others, or none.
 #[derive(Clone, Debug)]
@@ -15,12 +17,22 @@ enum Choice {
 }
 
 impl BudgetOption {
-    pub(crate) fn make(self) -> Result<Option<Budget>, InvalidConfig> {
+    /// Makes the budget, where it is one of the layer's own; `None` where there is none.
+    ///
+    /// # Errors
+    /// If an option of it has a value that cannot work; the error names the option.
+    pub fn make(self) -> Result<Option<Budget>, InvalidConfig> {
         match self.0 {
             Choice::Own(config) => Budget::try_new(config).map(Some),
             Choice::Shared(budget) => Ok(Some(budget)),
             Choice::Off => Ok(None),
         }
+    }
+
+    /// Whether it is one of the layer's own.
+    #[must_use]
+    pub const fn is_own(&self) -> bool {
+        matches!(self.0, Choice::Own(_))
     }
 }
 
