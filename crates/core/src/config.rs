@@ -63,6 +63,12 @@ impl Ratio {
         Ok(Self(millionths.clamp(1, Self::WHOLE)))
     }
 
+    /// A share that is known to be one: for defaults.
+    pub(crate) const fn percent(percent: u32) -> Self {
+        debug_assert!(percent > 0 && percent <= 100);
+        Self(percent * (Self::WHOLE / 100))
+    }
+
     /// Whether `part` of `whole` is this share or more. Never of an empty whole.
     #[must_use]
     pub const fn reached(self, part: u64, whole: u64) -> bool {

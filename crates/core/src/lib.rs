@@ -28,6 +28,8 @@ pub mod hedge;
 
 pub mod ledger;
 
+pub mod limit;
+
 mod moment;
 pub use moment::Moment;
 

@@ -64,6 +64,11 @@ impl AtomicU64 {
         self.0.fetch_sub(value, order)
     }
 
+    pub(crate) fn fetch_max(&self, value: u64, order: Ordering) -> u64 {
+        wrote();
+        self.0.fetch_max(value, order)
+    }
+
     pub(crate) fn compare_exchange(
         &self,
         current: u64,

@@ -70,6 +70,10 @@ impl AtomicU64 {
         self.value.fetch_sub(value, order)
     }
 
+    pub(crate) fn fetch_max(&self, value: u64, order: Ordering) -> u64 {
+        self.value.fetch_max(value, order)
+    }
+
     pub(crate) fn compare_exchange(
         &self,
         current: u64,

@@ -1,0 +1,361 @@
+//! A limit on concurrency that is found, not set: it grows while calls stay fast, and falls when they begin to queue or are dropped.
+//!
+//! There are two parts, because a call is measured each time and the limit changes a few times a second:
+//! - [`Samples`] counts what calls took, in a few atomics: no lock, no allocation.
+//! - [`Limit`] is told of each whole window of samples, and decides.
+//!   It is a plain value for one owner at a time; the shell keeps it in a lock that only the call takes that ends a window, and only if it is free.
+//!
+//! ```text
+//!            window: unused                     window: unused, or probed
+//!          ┌──── hold ────┐                   ┌─── the baseline is learnt ───┐
+//!          ▼              │                   ▼                              │
+//!      ┌───────────────────────┐  relearn  ┌────────────────────────────────────┐
+//!      │        normal         │──────────▶│ probing: half the limit, one window │
+//!      │ fast: grow            │           └────────────────────────────────────┘
+//!      │ queueing, drops: fall │◀────────── window over: the limit that was
+//!      └───────────────────────┘
+//! ```
+//!
+//! # The three laws
+//! `L` is the limit, `I` the most calls that ran at once when one of the window began, `t` the mean time of its calls, `b` the baseline.
+//! [`Aimd`], [`Vegas`] and [`Gradient2`] have the formulas and constants of Netflix's concurrency-limits, for windows instead of single calls.
+//! The windows are those of its `WindowedLimit`, but a slow service's are longer instead of thrown away.
+//!
+//! What is repaired, for all three:
+//! - They grow only while they are used: with `2·I < L` the window says nothing about what a higher limit would do.
+//! - A window of which more than a share of the calls were dropped makes the limit fall, whatever the others took.
+//!   Below that share it does not: a service that always loses one call in a thousand would end at the lowest limit.
+//! - The baseline is learnt where no queue of our own can be in it: in windows of which less than half of the limit was used, or else, every now and then, in one window at half the limit.
+//!   Overload teaches it nothing, and what it learnt is forgotten when the next such window comes.
+//!   A limiter that was started under overload therefore comes closer to the truth with each probe, which then follow fast.
+//! - At the lowest limit for [`FLOOR_WINDOWS`] windows, the service has become slower for another reason, and that is the new baseline.
+//! - The limit is kept as a fraction, or steps of less than one would be lost.
+
+use core::time::Duration;
+
+use crate::moment::nanos;
+use crate::{InvalidConfig, Moment};
+
+mod baseline;
+use baseline::Baseline;
+
+mod cause;
+pub use cause::Cause;
+
+mod config;
+pub use config::{Aimd, Algorithm, Gradient2, LimitConfig, Vegas};
+
+mod laws;
+use laws::Law;
+
+mod samples;
+pub use samples::Samples;
+
+#[cfg(all(test, not(seaworthy_loom)))]
+mod tests;
+
+/// A limit that is found: see the [module](self).
+#[derive(Debug)]
+pub struct Limit {
+    config: LimitConfig,
+    /// A fraction, at least `config.min` and at most `config.max`.
+    value: f64,
+    law: Law,
+    baseline: Baseline,
+    /// The limit to go back to when the probe is over.
+    probed_from: Option<f64>,
+    /// How many windows in a row were slow although the limit is the lowest there is.
+    at_floor: u32,
+    learns: bool,
+    cause: Cause,
+}
+
+/// What a window of calls has shown.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a value for tests and simulations to make"
+)]
+pub struct Window {
+    /// How many calls succeeded, and were measured.
+    pub calls: u32,
+    /// How many timed out, or were turned away further in because there was too much.
+    pub drops: u32,
+    /// What the measured calls took, on average.
+    pub mean: Duration,
+    /// The most calls that ran when one of these began, itself included.
+    pub in_flight: usize,
+}
+
+/// Another limit, and why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Change {
+    /// The limit before.
+    pub from: usize,
+    /// The limit from now on.
+    pub to: usize,
+    /// Why.
+    pub cause: Cause,
+}
+
+// ===== impl Limit =====
+
+impl Limit {
+    /// A limit that knows nothing yet.
+    ///
+    /// # Errors
+    /// If the configuration cannot work.
+    pub fn try_new(config: LimitConfig) -> Result<Self, InvalidConfig> {
+        config.check()?;
+        Ok(Self {
+            value: config.initial as f64,
+            law: Law::new(config.algorithm),
+            baseline: Baseline::default(),
+            probed_from: None,
+            at_floor: 0,
+            learns: true,
+            cause: Cause::Initial,
+            config,
+        })
+    }
+
+    /// How many calls may run at once now.
+    #[must_use]
+    pub fn get(&self) -> usize {
+        // The sliver makes up for fractions that add up to just below a whole.
+        (self.value + 1e-9) as usize
+    }
+
+    /// The same, with its fraction.
+    #[must_use]
+    pub const fn as_f64(&self) -> f64 {
+        self.value
+    }
+
+    /// What calls take without a queue, as far as it is known; [`Aimd`] does not ask.
+    #[must_use]
+    pub fn baseline(&self) -> Option<Duration> {
+        self.baseline.get().map(Duration::from_nanos)
+    }
+
+    /// Why the limit is what it is.
+    #[must_use]
+    pub const fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// The least and the most that the limit may be.
+    #[must_use]
+    pub const fn bounds(&self) -> (usize, usize) {
+        (self.config.min, self.config.max)
+    }
+
+    /// Whether windows change anything.
+    #[must_use]
+    pub const fn learns(&self) -> bool {
+        self.learns
+    }
+
+    /// Whether the limit is lowered for one window, to learn.
+    #[must_use]
+    pub const fn is_probing(&self) -> bool {
+        self.probed_from.is_some()
+    }
+
+    /// Ends the window that the samples are of, if it is over, and decides.
+    ///
+    /// `draw` is asked for a random number when a probe is planned, so that the processes of a fleet do not probe together.
+    pub fn close(
+        &mut self,
+        samples: &Samples,
+        now: Moment,
+        draw: impl FnOnce() -> u64,
+    ) -> Option<Change> {
+        if !samples.is_over(now) {
+            return None;
+        }
+        let window = samples.take();
+        let enough = window.calls.saturating_add(window.drops) >= self.config.min_samples;
+        // Too few to tell what calls take; not too few to tell that they are dropped.
+        let change = if enough || window.drops > 0 {
+            self.on_window(window, now, draw)
+        } else {
+            let before = self.get();
+            if self.end_probe() {
+                self.baseline.plan_soon(now, self.config.relearn);
+            }
+            self.changed(before)
+        };
+        let wanted = window.mean.saturating_mul(2);
+        let length = wanted.clamp(self.config.window, self.config.window * MAX_STRETCH);
+        samples.open(now, length, self.is_probing());
+        change
+    }
+
+    /// Decides after a whole window.
+    pub fn on_window(
+        &mut self,
+        window: Window,
+        now: Moment,
+        draw: impl FnOnce() -> u64,
+    ) -> Option<Change> {
+        let before = self.get();
+        if self.learns {
+            self.cause = self.decide(window, now, draw);
+            self.value = self.clamp(self.value);
+        }
+        self.invariants();
+        self.changed(before)
+    }
+
+    /// Stops learning, or starts again; stopped, the limit stays what it is.
+    pub fn set_learning(&mut self, learns: bool) -> Option<Change> {
+        let before = self.get();
+        self.learns = learns;
+        let _ = self.end_probe();
+        self.changed(before)
+    }
+
+    /// Another least and most.
+    ///
+    /// # Errors
+    /// If they contradict each other; nothing has changed then.
+    pub fn set_bounds(&mut self, min: usize, max: usize) -> Result<Option<Change>, InvalidConfig> {
+        config::check_bounds(min, max)?;
+        let before = self.get();
+        (self.config.min, self.config.max) = (min, max);
+        let _ = self.end_probe();
+        let value = self.clamp(self.value);
+        if value != self.value {
+            self.value = value;
+            self.cause = Cause::Bounds;
+        }
+        self.invariants();
+        Ok(self.changed(before))
+    }
+
+    fn decide(&mut self, window: Window, now: Moment, draw: impl FnOnce() -> u64) -> Cause {
+        let calls = u64::from(window.calls) + u64::from(window.drops);
+        let dropped = self.config.drop_rate.reached(window.drops.into(), calls);
+        let mean = nanos(window.mean) as f64;
+        let known = window.calls > 0 && mean > 0.0;
+        if self.end_probe() {
+            if known && !dropped {
+                self.relearn(mean, now, draw);
+            } else {
+                self.baseline.plan_soon(now, self.config.relearn);
+            }
+            return Cause::Probed;
+        }
+        if dropped {
+            self.value = self.law.after_drops(self.value);
+            return Cause::Dropped;
+        }
+        if !known {
+            return self.cause;
+        }
+        let unused = 2.0 * (window.in_flight as f64) < self.value;
+        if self.law.has_baseline() && self.learn(mean, unused, now, draw) {
+            return Cause::Probing;
+        }
+        if unused {
+            return Cause::Unused;
+        }
+        let baseline = self.baseline.get_f64().unwrap_or(mean);
+        let (value, cause) = self.law.step(self.value, mean, baseline);
+        self.value = value;
+        self.note_floor(cause, mean);
+        cause
+    }
+
+    /// Learns what may be learnt from a window; whether that is to be a probe, which then begins.
+    fn learn(&mut self, mean: f64, unused: bool, now: Moment, draw: impl FnOnce() -> u64) -> bool {
+        if self.baseline.get_f64().is_none() {
+            self.relearn(mean, now, draw);
+            // What the first window of a busy service shows may be its overload.
+            if !unused {
+                self.baseline.plan_soon(now, self.config.relearn);
+            }
+            return false;
+        }
+        if unused && self.baseline.is_due(now) {
+            self.relearn(mean, now, draw);
+            return false;
+        }
+        self.law.learn(&mut self.baseline, mean, unused);
+        let halved = self.clamp(self.value / 2.0);
+        if self.baseline.is_due(now) && halved < self.value {
+            self.probed_from = Some(self.value);
+            self.value = halved;
+            return true;
+        }
+        false
+    }
+
+    /// The baseline is this, from now on; the next probe comes in time.
+    fn relearn(&mut self, mean: f64, now: Moment, draw: impl FnOnce() -> u64) {
+        let before = self.baseline.set(mean);
+        self.baseline.plan(now, self.config.relearn, draw());
+        // It was far too high: so may be what it is now.
+        if before.is_some_and(|before| mean < before * STILL_FALLING) {
+            self.baseline.plan_soon(now, self.config.relearn);
+        }
+    }
+
+    /// A service that is slow even at the lowest limit is slow for another reason than ours.
+    fn note_floor(&mut self, cause: Cause, mean: f64) {
+        if cause == Cause::Slow && self.value <= self.config.min as f64 {
+            self.at_floor += 1;
+            if self.at_floor >= FLOOR_WINDOWS {
+                self.baseline.set(mean);
+                self.at_floor = 0;
+            }
+        } else {
+            self.at_floor = 0;
+        }
+    }
+
+    /// Goes back to the limit before the probe; whether there was one.
+    fn end_probe(&mut self) -> bool {
+        let Some(before) = self.probed_from.take() else {
+            return false;
+        };
+        self.value = self.clamp(before);
+        self.cause = Cause::Probed;
+        true
+    }
+
+    fn clamp(&self, value: f64) -> f64 {
+        value.clamp(self.config.min as f64, self.config.max as f64)
+    }
+
+    fn changed(&self, from: usize) -> Option<Change> {
+        let (to, cause) = (self.get(), self.cause);
+        (to != from).then_some(Change { from, to, cause })
+    }
+
+    fn invariants(&self) {
+        if cfg!(debug_assertions) {
+            let (min, max) = self.bounds();
+            assert!(
+                (min..=max).contains(&self.get()),
+                "the limit is within its bounds"
+            );
+            assert!(
+                self.baseline
+                    .get_f64()
+                    .is_none_or(|b| b > 0.0 && b.is_finite())
+            );
+        }
+    }
+}
+
+/// After so many slow windows at the lowest limit, what calls take is the new baseline; as Envoy measures anew after five.
+pub const FLOOR_WINDOWS: u32 = 5;
+
+/// A window is at most so many times as long as configured: calls that take longer need not end twice in it.
+const MAX_STRETCH: u32 = 10;
+
+/// A baseline that fell to this share of what it was may not have arrived.
+const STILL_FALLING: f64 = 0.8;

@@ -1,0 +1,150 @@
+//! What the calls of a window took, counted by many threads at once.
+
+use core::time::Duration;
+
+use super::{LimitConfig, Window};
+use crate::Moment;
+use crate::sync::atomic::AtomicU64;
+use crate::sync::atomic::Ordering::Relaxed;
+
+/// The samples of the present window.
+///
+/// A call that succeeded costs one addition, and a second write only if more ran at once than before.
+/// It orders nothing: whoever ends the window takes all that is there, and what comes later counts for the next one.
+#[derive(Debug)]
+#[repr(align(64))]
+pub struct Samples {
+    /// How many calls, in the upper 16 bits, and what they took together, in units of 256 ns: one word, so that the mean is that of the calls it counts.
+    taken: AtomicU64,
+    /// How many were dropped.
+    drops: AtomicU64,
+    /// The most that ran at once when one of them began.
+    in_flight: AtomicU64,
+    min_samples: u64,
+    /// Calls that began before do not count: the limit was another one then.
+    from: AtomicU64,
+    /// When the window began, when it may end, and when it is too old to be of use.
+    opened: AtomicU64,
+    due: AtomicU64,
+    stale: AtomicU64,
+}
+
+// ===== impl Samples =====
+
+impl Samples {
+    /// No window is open yet: the first call that ends opens one.
+    #[must_use]
+    pub fn new(config: &LimitConfig) -> Self {
+        Self {
+            taken: AtomicU64::new(0),
+            drops: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
+            min_samples: config.min_samples.into(),
+            from: AtomicU64::new(0),
+            opened: AtomicU64::new(0),
+            due: AtomicU64::new(0),
+            stale: AtomicU64::new(0),
+        }
+    }
+
+    /// A call succeeded that began then, as one of so many; says whether a window seems to be over.
+    ///
+    /// One that took no time by its clock says nothing.
+    #[inline]
+    pub fn on_success(&self, began: Moment, now: Moment, in_flight: usize) -> bool {
+        let took = now.as_nanos().saturating_sub(began.as_nanos());
+        let seen = self.taken.load(Relaxed);
+        if took == 0 || seen >= FULL || !self.counts(began, now) {
+            return self.is_over(now);
+        }
+        let units = (took >> UNIT_BITS).clamp(1, MOST_UNITS);
+        let before = self.taken.fetch_add(ONE_CALL | units, Relaxed);
+        self.note_in_flight(in_flight);
+        self.is_over_with(before.wrapping_add(ONE_CALL), now)
+    }
+
+    /// A call was dropped that began then, as one of so many; says whether a window seems to be over.
+    pub fn on_drop(&self, began: Moment, now: Moment, in_flight: usize) -> bool {
+        if self.counts(began, now) {
+            self.drops.fetch_add(1, Relaxed);
+            self.note_in_flight(in_flight);
+        }
+        self.is_over(now)
+    }
+
+    /// Whether the window is over: it lasted long enough and has enough calls, or is too old.
+    #[must_use]
+    pub fn is_over(&self, now: Moment) -> bool {
+        self.is_over_with(self.taken.load(Relaxed), now)
+    }
+
+    #[inline]
+    fn is_over_with(&self, taken: u64, now: Moment) -> bool {
+        let now = now.as_nanos();
+        if now < self.due.load(Relaxed) {
+            // Before it began, by a clock that has run backwards.
+            return now < self.opened.load(Relaxed) || taken >= FULL / 2;
+        }
+        let calls = (taken >> CALL_SHIFT).saturating_add(self.drops.load(Relaxed));
+        calls >= self.min_samples || now >= self.stale.load(Relaxed)
+    }
+
+    /// Whether a call counts that began then. Where the clock has run backwards, each does.
+    #[inline]
+    fn counts(&self, began: Moment, now: Moment) -> bool {
+        let from = self.from.load(Relaxed);
+        began.as_nanos() >= from || now.as_nanos() < from
+    }
+
+    #[inline]
+    fn note_in_flight(&self, in_flight: usize) {
+        let in_flight = in_flight as u64;
+        // Mostly it is not the most: then the line is only read.
+        if in_flight > self.in_flight.load(Relaxed) {
+            self.in_flight.fetch_max(in_flight, Relaxed);
+        }
+    }
+
+    /// Takes what was counted; for the owner of the limit only.
+    #[must_use]
+    pub fn take(&self) -> Window {
+        let taken = self.taken.swap(0, Relaxed);
+        let (calls, units) = (taken >> CALL_SHIFT, taken & UNITS);
+        let mean = (units << UNIT_BITS).checked_div(calls).unwrap_or(0);
+        let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        Window {
+            calls: count(calls),
+            drops: count(self.drops.swap(0, Relaxed)),
+            mean: Duration::from_nanos(mean),
+            in_flight: usize::try_from(self.in_flight.swap(0, Relaxed)).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Opens the next window; for the owner of the limit only.
+    pub fn open(&self, now: Moment, length: Duration, only_new: bool) {
+        let from = if only_new { now.as_nanos() } else { 0 };
+        self.from.store(from, Relaxed);
+        self.opened.store(now.as_nanos(), Relaxed);
+        self.due.store((now + length).as_nanos(), Relaxed);
+        let stale = length.saturating_mul(STALE).max(LEAST_STALE);
+        self.stale.store((now + stale).as_nanos(), Relaxed);
+    }
+}
+
+/// The number of calls has 16 bits, their sum 48.
+const CALL_SHIFT: u32 = 48;
+const ONE_CALL: u64 = 1 << CALL_SHIFT;
+const UNITS: u64 = ONE_CALL - 1;
+
+/// Longer calls count as 18 minutes: as many as the number has room for cannot overflow the sum.
+const MOST_UNITS: u64 = u32::MAX as u64;
+
+/// Calls are measured in units of 256 ns.
+const UNIT_BITS: u32 = 8;
+
+/// Beyond so many calls no more are counted, with room for all threads that have looked already; half of it ends a window early.
+const FULL: u64 = 0xF000 << CALL_SHIFT;
+
+/// A window that after ten times its length, and ten seconds, has too few calls is of a service that has nothing to do.
+const STALE: u32 = 10;
+const LEAST_STALE: Duration = Duration::from_secs(10);
