@@ -25,6 +25,7 @@ mod deadline;
 pub use deadline::Deadline;
 
 pub mod hedge;
+pub mod gcra;
 
 pub mod ledger;
 
