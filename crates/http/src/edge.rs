@@ -8,13 +8,13 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use pin_project_lite::pin_project;
+use seaworthy_kit::quota::Quotas;
 use seaworthy_kit::{Attempts, BoxError, Exhausted, Rejection, RejectionKind, Tag};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -30,7 +30,7 @@ mod otherwise;
 pub use otherwise::{FixedStatus, Otherwise};
 
 mod kinds;
-use kinds::{grpc_status, http_status, may_come_back, problem_type, title};
+use kinds::{grpc_status, http_status, may_come_back, problem_type, title, wait};
 
 mod tell;
 use tell::{tell, with_detail};
@@ -44,13 +44,14 @@ use tell::{tell, with_detail};
 /// | key reused | 422 | FAILED_PRECONDITION |
 /// | in progress | 409 | ABORTED |
 /// | outcome unknown | 409 | FAILED_PRECONDITION |
+/// | cost too high | 400 | INVALID_ARGUMENT |
 /// | timed out, deadline exceeded | 504 | DEADLINE_EXCEEDED |
 /// | not a rejection | 500, or what [`otherwise`](Self::otherwise) says | INTERNAL, or that status as gRPC maps it |
 ///
 /// HTTP requests get an RFC 9457 problem document (HEAD only its length), gRPC requests (by their `content-type`) a trailers-only response.
-/// Rejections carry `Retry-After`, or `RetryInfo` in gRPC: rounded up, at least one second, which is also what is said where nobody knows; those that will be the same later (key reused, outcome unknown) carry none.
+/// Rejections carry `Retry-After`, or `RetryInfo` in gRPC: rounded up, at least one second, which is also what is said where nobody knows; those that will be the same later (key reused, outcome unknown, cost too high) carry none.
 /// What is not to be tried again (an [`Exhausted`], an error tagged [`DoNotRetry`](Tag::DoNotRetry)) carries [`Attempts`] in its extensions, and over gRPC a pushback of -1.
-/// The response keeps the [`Rejection`] in its extensions: a layer further out still knows a local refusal from an answer of the dependency.
+/// The response keeps the [`Rejection`] in its extensions, and the [`Quotas`] that came with it: a layer further out still knows a local refusal from an answer of the dependency.
 /// The text of an error that is no rejection does not leave the process, unless [`tell_errors`](Self::tell_errors) says so.
 ///
 /// An error in the middle of a response body cannot become another response.
@@ -329,6 +330,9 @@ impl<F: Otherwise> Edge<F> {
             self.respond_http(rejection, caller, detail)
         };
         response.extensions_mut().insert(rejection.clone());
+        if let Some(quotas) = Quotas::find(&**error) {
+            response.extensions_mut().insert(quotas.clone());
+        }
         if Tag::may_have_arrived(&**error) {
             response.extensions_mut().insert(Tag::MaybeProcessed);
         }
@@ -379,20 +383,6 @@ fn respond_grpc(rejection: &Rejection, detail: Option<String>) -> Response<Bytes
     }
     response.into_response()
 }
-
-/// How long the caller is asked to wait; a second where nobody knows, so that it does not come back at once.
-fn wait(rejection: &Rejection) -> Duration {
-    let wait = rejection
-        .retry_after()
-        .unwrap_or(LEAST_WAIT)
-        .max(LEAST_WAIT);
-    Duration::from_secs(
-        wait.as_secs()
-            .saturating_add(u64::from(wait.subsec_nanos() > 0)),
-    )
-}
-
-const LEAST_WAIT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ use crate::body::GuardedBody;
 use crate::classify::DefaultClassifier;
 use crate::replay::{DEFAULT_CAP, ReplayHandle, replayable};
 use crate::retry;
-use crate::traffic::classify_head;
+use crate::traffic::{classify_head, tell_quotas};
 
 /// `reqwest::Client` and its own responses: what [`XLayer::reqwest`](seaworthy_kit::Traffic) puts into a layer.
 ///
@@ -85,6 +85,7 @@ where
     fn finish<G: Settle>(&self, response: Response, guard: G) -> Response {
         let url = response.url().clone();
         let (mut head, body) = http::Response::<Body>::from(response).into_parts();
+        tell_quotas(&mut head.extensions, &guard);
         let verdict = classify_head(&self.classifier, &head);
         let body = GuardedBody::new(body, guard, self.classifier.clone(), verdict);
         head.extensions.extend(carrier(url));

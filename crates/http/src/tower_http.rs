@@ -15,6 +15,7 @@ use seaworthy_kit::{BoxError, Classify, ErrorsAsFailures, Settle, Traffic, Verdi
 use crate::body::GuardedBody;
 use crate::classify::hinted;
 use crate::grpc;
+use crate::traffic::tell_quotas;
 
 mod make;
 pub use make::{Classified, ClassifyLayer, ResponseFuture};
@@ -86,7 +87,8 @@ where
                 }
             }
         };
-        let (head, body) = response.into_parts();
+        let (mut head, body) = response.into_parts();
+        tell_quotas(&mut head.extensions, &guard);
         // What a refusal says is not the dependency's word.
         let verdict = if refused.is_some() {
             verdict

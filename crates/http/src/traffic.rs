@@ -1,8 +1,9 @@
 //! HTTP and gRPC as the traffic of a layer: a call is over when its response body is.
 
 use http::response::Parts;
-use http::{HeaderMap, Response};
+use http::{Extensions, HeaderMap, Response};
 use http_body::Body;
+use seaworthy_kit::quota::Quotas;
 use seaworthy_kit::verdict::{classify_error, classify_rejection};
 use seaworthy_kit::{BoxError, Classify, ClassifyFn, Rejection, Settle, Traffic, Verdict};
 
@@ -58,6 +59,23 @@ where
     }
 }
 
+/// Puts what is left of the caller's quotas where the layer that writes the fields finds it: behind what limits further in have put there.
+#[inline]
+pub(crate) fn tell_quotas(extensions: &mut Extensions, guard: &impl Settle) {
+    if let Some(quotas) = guard.quotas() {
+        add_quotas(extensions, quotas);
+    }
+}
+
+pub(crate) fn add_quotas(extensions: &mut Extensions, quotas: Quotas) {
+    match extensions.get_mut::<Quotas>() {
+        Some(told) => told.extend(quotas.iter().copied()),
+        None => {
+            extensions.insert(quotas);
+        }
+    }
+}
+
 impl<B, C> Traffic<Response<B>> for Http<C>
 where
     B: Body,
@@ -66,7 +84,8 @@ where
     type Response<G: Settle> = Response<GuardedBody<B, G, C>>;
 
     fn finish<G: Settle>(&self, response: Response<B>, guard: G) -> Self::Response<G> {
-        let (head, body) = response.into_parts();
+        let (mut head, body) = response.into_parts();
+        tell_quotas(&mut head.extensions, &guard);
         let verdict = classify_head(&self.classifier, &head);
         let body = GuardedBody::new(body, guard, self.classifier.clone(), verdict);
         Response::from_parts(head, body)

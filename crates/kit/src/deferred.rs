@@ -21,6 +21,12 @@ pub trait Source<Req> {
 
     /// The gate of this request, held for its call.
     fn hold(&mut self, request: &Req) -> Held<Self::Gate>;
+
+    /// Asks that gate: for a source that looks at the request, as for what it costs.
+    fn enter(&mut self, held: &Held<Self::Gate>, request: &Req) -> Entry<Self::Gate> {
+        let _ = request;
+        Gate::enter(held)
+    }
 }
 
 impl<Req, G: Gate> Source<Req> for Share<G> {
@@ -89,7 +95,7 @@ where
             Ok(held) => held,
             Err(error) => return ResponseFuture::refused(error),
         };
-        let entry = Gate::enter(&held);
+        let entry = self.source.enter(&held, &request);
         if let Entry::Refused(refusal) = entry {
             return match Guard::refuse(held, refusal) {
                 Ok(guard) => self.admitted(request, guard),
@@ -126,7 +132,7 @@ impl<S: Clone, T: Clone, C> Deferred<S, T, C> {
     {
         ResponseFuture {
             call: Some(self.pending(request)),
-            state: State::Readying { guard: Some(guard) },
+            state: State::readying(guard),
         }
     }
 }
@@ -179,7 +185,7 @@ pin_project! {
             held: Option<Held<G>>,
         },
         Readying {
-            guard: Option<Guard<G>>,
+            guard: Uncalled<G>,
         },
         Running {
             #[pin]
@@ -188,6 +194,26 @@ pin_project! {
         Refused {
             error: Option<BoxError>,
         },
+    }
+}
+
+/// The guard of a call that waits for the inner service.
+struct Uncalled<G: Gate>(Option<Guard<G>>);
+
+impl<F, T, G: Gate> State<F, T, G> {
+    const fn readying(guard: Guard<G>) -> Self {
+        Self::Readying {
+            guard: Uncalled(Some(guard)),
+        }
+    }
+}
+
+// Cancellation: whoever leaves here has not been served, and the gate may take back what it gave.
+impl<G: Gate> Drop for Uncalled<G> {
+    fn drop(&mut self) {
+        if let Some(guard) = self.0.take() {
+            guard.withdraw();
+        }
     }
 }
 
@@ -225,17 +251,17 @@ where
                         Err(refusal) => Guard::refuse(held, refusal),
                     };
                     match guard {
-                        Ok(guard) => this.state.set(State::Readying { guard: Some(guard) }),
+                        Ok(guard) => this.state.set(State::readying(guard)),
                         Err(error) => return Poll::Ready(Err(error)),
                     }
                 }
                 Project::Readying { guard } => {
-                    let taken = guard.take().expect("polled after it was ready");
+                    let taken = guard.0.take().expect("polled after it was ready");
                     let call = this.call.as_mut().expect("not called yet");
                     // As in the running state: the guard is on the stack while foreign code runs.
                     match call.service.poll_ready(cx) {
                         Poll::Pending => {
-                            *guard = Some(taken);
+                            guard.0 = Some(taken);
                             return Poll::Pending;
                         }
                         Poll::Ready(Err(error)) => {

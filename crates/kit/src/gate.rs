@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::mem::ManuallyDrop;
 
+use crate::quota::Quotas;
 pub use crate::refusal::{Grounds, Refusal};
 use crate::share::{Held, Share};
 use crate::telemetry::Telemetry;
@@ -54,8 +55,25 @@ pub trait Gate: Sized + Send + Sync + 'static {
     /// The call is over. Must not panic: it runs in `drop`.
     fn settle(&self, admission: Self::Admission, verdict: Verdict);
 
+    /// The call was given up before the inner service was called. Must not panic either.
+    fn withdraw(&self, admission: Self::Admission) {
+        self.settle(admission, Verdict::ABANDONED);
+    }
+
     /// Where the gate reports to.
     fn telemetry(&self) -> &Telemetry;
+
+    /// Reports a refusal, and makes the error of it: the [`Rejection`](crate::Rejection), or one that has it as its source.
+    #[must_use]
+    fn reject(&self, refusal: Refusal) -> BoxError {
+        self.telemetry().refuse(refusal)
+    }
+
+    /// What is left of the caller's quotas, where the response is to tell.
+    #[must_use]
+    fn quotas(&self) -> Option<Quotas> {
+        None
+    }
 
     /// Whether a keyed layer may forget this gate when it needs room; asked only when no call holds it.
     ///
@@ -156,6 +174,16 @@ impl<G: Gate> Guard<G> {
         &self.held
     }
 
+    /// The call is given up before the inner service was called.
+    pub(crate) fn withdraw(mut self) {
+        let Some(admission) = self.admission.take() else {
+            return;
+        };
+        let verdict = Verdict::ABANDONED;
+        self.held.withdraw(admission);
+        self.held.telemetry().ended(verdict.settled());
+    }
+
     /// The switches of the layer that admitted the call.
     pub fn control(&self) -> &Control {
         self.held.control()
@@ -176,14 +204,14 @@ impl<G: Gate> Guard<G> {
     )]
     fn refuse_draining(held: Held<G>) -> BoxError {
         let refusal = Refusal::new(RejectionKind::Draining, None);
-        held.telemetry().refuse(refusal)
+        held.reject(refusal)
     }
 
     /// What a refusal becomes: a rejection, or where refusals are only observed a guard without an admission.
     #[cold]
     pub(crate) fn refuse(held: Held<G>, refusal: Refusal) -> Result<Self, BoxError> {
         if held.control().enforces(|| fastrand::u64(..)) {
-            return Err(held.telemetry().refuse(refusal));
+            return Err(held.reject(refusal));
         }
         held.telemetry().let_through(refusal);
         Ok(Self {
@@ -222,6 +250,10 @@ impl<G: Gate> Settle for Guard<G> {
             held.telemetry().ended(verdict.settled());
         }
         held.release();
+    }
+
+    fn quotas(&self) -> Option<Quotas> {
+        self.held.quotas()
     }
 }
 

@@ -22,6 +22,8 @@ pub enum RejectionKind {
     QueueTimeout,
     /// The caller has used up its quota.
     RateLimited,
+    /// The call costs more than its quota ever has at once: it would be refused at any time.
+    CostTooHigh,
     /// The deadline that came with the call had passed before the dependency was called.
     DeadlineExceeded,
     /// The dependency was called and did not answer in time.
@@ -42,7 +44,7 @@ pub enum RejectionKind {
 
 impl RejectionKind {
     /// Every kind, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::CircuitOpen,
         Self::BulkheadFull,
         Self::QueueTimeout,
@@ -55,6 +57,7 @@ impl RejectionKind {
         Self::InProgress,
         Self::OutcomeUnknown,
         Self::StoreUnavailable,
+        Self::CostTooHigh,
     ];
 
     /// The position in [`ALL`](Self::ALL): a table by kind needs no map.
@@ -73,6 +76,7 @@ impl RejectionKind {
             Self::InProgress => 9,
             Self::OutcomeUnknown => 10,
             Self::StoreUnavailable => 11,
+            Self::CostTooHigh => 12,
         }
     }
 
@@ -92,6 +96,7 @@ impl RejectionKind {
             Self::InProgress => "in_progress",
             Self::OutcomeUnknown => "outcome_unknown",
             Self::StoreUnavailable => "store_unavailable",
+            Self::CostTooHigh => "cost_too_high",
         }
     }
 
@@ -117,6 +122,7 @@ impl RejectionKind {
             Self::InProgress => "first call with this idempotency key still runs, call refused",
             Self::OutcomeUnknown => "outcome of the earlier call is not known, call refused",
             Self::StoreUnavailable => "store of idempotency keys not available, call refused",
+            Self::CostTooHigh => "cost above what the rate limit has at once, call refused",
         }
     }
 }
@@ -338,7 +344,8 @@ mod tests {
                 | RejectionKind::KeyReused
                 | RejectionKind::InProgress
                 | RejectionKind::OutcomeUnknown
-                | RejectionKind::StoreUnavailable => (false, false, false),
+                | RejectionKind::StoreUnavailable
+                | RejectionKind::CostTooHigh => (false, false, false),
             };
             let it = Rejection::new(kind, "gateway".into());
             let answers = (it.is_overload(), it.is_timeout(), it.is_open());

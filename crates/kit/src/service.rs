@@ -86,7 +86,7 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         // What `poll_ready` saw.
         if let Some(refusal) = self.kept.take() {
-            return ResponseFuture::refused(self.share.telemetry().refuse(refusal));
+            return ResponseFuture::refused(self.share.reject(refusal));
         }
         // The guard exists before the inner call: a panic in there must not lose the admission.
         let guard = match self.share.admit_healthy() {

@@ -3,6 +3,7 @@
 use std::task::{Context, Poll};
 
 use crate::BoxError;
+use crate::quota::Quotas;
 use crate::verdict::{Classify, ClassifyFn, ErrorsAsFailures, Verdict, classify_error};
 
 /// Something that waits for the end of one call: a guard.
@@ -22,6 +23,11 @@ pub trait Settle: Send + Sync + Unpin + 'static {
 
     /// Told each time that a part of the response arrived.
     fn progress(&mut self) {}
+
+    /// What is left of the caller's quotas, for a response that can carry it.
+    fn quotas(&self) -> Option<Quotas> {
+        None
+    }
 
     /// Runs each poll of the response's body, so that a guard may put something around it, as the deadline that travels.
     fn around<R>(&mut self, poll: impl FnOnce() -> R) -> R {

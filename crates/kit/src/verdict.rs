@@ -14,6 +14,7 @@ use crate::{BoxError, Rejection};
 pub struct Verdict {
     outcome: Option<Outcome>,
     retry_after: Option<Duration>,
+    is_refusal: bool,
 }
 
 impl Verdict {
@@ -31,6 +32,12 @@ impl Verdict {
     pub const LATER: Self = Self {
         outcome: None,
         retry_after: None,
+        is_refusal: false,
+    };
+    /// A layer further in refused the call: ignored, and what it was to pay need not be paid.
+    pub const REFUSED: Self = Self {
+        is_refusal: true,
+        ..Self::IGNORED
     };
 
     /// The verdict for an outcome.
@@ -39,6 +46,7 @@ impl Verdict {
         Self {
             outcome: Some(outcome),
             retry_after: None,
+            is_refusal: false,
         }
     }
 
@@ -68,6 +76,14 @@ impl Verdict {
     #[must_use]
     pub const fn is_later(self) -> bool {
         self.outcome.is_none()
+    }
+
+    /// Whether a layer further in refused the call, so that the dependency has not seen it.
+    ///
+    /// An answer that a classifier [ignores](Self::IGNORED) was one of the dependency's, and is none.
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
+        self.is_refusal
     }
 
     /// How long the dependency asked to be left alone.
@@ -118,7 +134,7 @@ pub const fn classify_rejection(rejection: &Rejection) -> Verdict {
     if rejection.reached_inner() {
         Verdict::FAILURE
     } else {
-        Verdict::IGNORED
+        Verdict::REFUSED
     }
 }
 
@@ -182,8 +198,10 @@ mod tests {
 
     #[test]
     fn local_refusal_is_ignored_and_a_timeout_is_a_failure() {
-        assert_eq!(judge(RejectionKind::CircuitOpen), Verdict::IGNORED);
-        assert_eq!(judge(RejectionKind::DeadlineExceeded), Verdict::IGNORED);
+        assert_eq!(judge(RejectionKind::CircuitOpen), Verdict::REFUSED);
+        assert_eq!(Verdict::REFUSED.settled(), Outcome::Ignored);
+        assert!(Verdict::REFUSED.is_refusal() && !Verdict::IGNORED.is_refusal());
+        assert_eq!(judge(RejectionKind::DeadlineExceeded), Verdict::REFUSED);
         assert_eq!(judge(RejectionKind::TimedOut), Verdict::FAILURE);
     }
 

@@ -184,7 +184,7 @@ fn rejection_in_the_body_is_judged_as_one_and_other_errors_by_the_classifier() {
     let rejected = |kind| BoxError::from(Rejection::new(kind, "further in".into()));
     for (error, expected) in [
         (rejected(RejectionKind::TimedOut), Verdict::FAILURE),
-        (rejected(RejectionKind::Shed), Verdict::IGNORED),
+        (rejected(RejectionKind::Shed), Verdict::REFUSED),
         ("reset".into(), Verdict::FAILURE),
     ] {
         let log = Log::default();
@@ -217,7 +217,7 @@ fn verdict_of_the_head_keeps_its_hint_to_the_end() {
 #[test]
 fn answer_of_the_edge_further_in_is_its_rejection() {
     for (kind, expected) in [
-        (RejectionKind::CircuitOpen, Verdict::IGNORED),
+        (RejectionKind::CircuitOpen, Verdict::REFUSED),
         (RejectionKind::TimedOut, Verdict::FAILURE),
     ] {
         let log = Log::default();

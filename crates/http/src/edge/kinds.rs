@@ -1,7 +1,9 @@
-//! What each kind of rejection is for a caller: a status, a type of problem, a sentence.
+//! What each kind of rejection is for a caller: a status, a type of problem, a sentence, a wait.
+
+use std::time::Duration;
 
 use http::StatusCode;
-use seaworthy_kit::RejectionKind;
+use seaworthy_kit::{Rejection, RejectionKind};
 
 use crate::grpc::GrpcStatus;
 
@@ -11,6 +13,7 @@ pub(super) fn http_status(kind: RejectionKind) -> StatusCode {
         RejectionKind::TimedOut | RejectionKind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
         RejectionKind::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
         RejectionKind::InProgress | RejectionKind::OutcomeUnknown => StatusCode::CONFLICT,
+        RejectionKind::CostTooHigh => StatusCode::BAD_REQUEST,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
@@ -21,6 +24,7 @@ pub(crate) fn grpc_status(kind: RejectionKind) -> GrpcStatus {
         RejectionKind::TimedOut | RejectionKind::DeadlineExceeded => GrpcStatus::DeadlineExceeded,
         RejectionKind::KeyReused | RejectionKind::OutcomeUnknown => GrpcStatus::FailedPrecondition,
         RejectionKind::InProgress => GrpcStatus::Aborted,
+        RejectionKind::CostTooHigh => GrpcStatus::InvalidArgument,
         _ => GrpcStatus::Unavailable,
     }
 }
@@ -39,6 +43,7 @@ pub(super) const fn problem_type(kind: RejectionKind) -> &'static str {
         RejectionKind::InProgress => "urn:seaworthy:problem:request-in-progress",
         RejectionKind::OutcomeUnknown => "urn:seaworthy:problem:outcome-unknown",
         RejectionKind::StoreUnavailable => "urn:seaworthy:problem:store-unavailable",
+        RejectionKind::CostTooHigh => "urn:seaworthy:problem:cost-too-high",
         _ => "urn:seaworthy:problem:rejected",
     }
 }
@@ -59,6 +64,7 @@ pub(crate) const fn title(kind: RejectionKind) -> &'static str {
             "A request with this idempotency key began, and its outcome is not known."
         }
         RejectionKind::StoreUnavailable => "Idempotency keys cannot be looked up at the moment.",
+        RejectionKind::CostTooHigh => "This request costs more than its quota ever allows at once.",
         _ => "The call was rejected.",
     }
 }
@@ -67,6 +73,20 @@ pub(crate) const fn title(kind: RejectionKind) -> &'static str {
 pub(super) const fn may_come_back(kind: RejectionKind) -> bool {
     !matches!(
         kind,
-        RejectionKind::KeyReused | RejectionKind::OutcomeUnknown
+        RejectionKind::KeyReused | RejectionKind::OutcomeUnknown | RejectionKind::CostTooHigh
     )
 }
+
+/// How long the caller is asked to wait; a second where nobody knows, so that it does not come back at once.
+pub(super) fn wait(rejection: &Rejection) -> Duration {
+    let wait = rejection
+        .retry_after()
+        .unwrap_or(LEAST_WAIT)
+        .max(LEAST_WAIT);
+    Duration::from_secs(
+        wait.as_secs()
+            .saturating_add(u64::from(wait.subsec_nanos() > 0)),
+    )
+}
+
+const LEAST_WAIT: Duration = Duration::from_secs(1);

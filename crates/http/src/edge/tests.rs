@@ -1,6 +1,7 @@
 //! The edge: each rejection, each way out.
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty, Full};
 use tower::service_fn;

@@ -192,7 +192,7 @@ fn errors_fail_and_refusals_are_ignored() {
     let rejected = |kind| Rejection::new(kind, "x".into());
     assert_eq!(
         failed(rejected(RejectionKind::CircuitOpen).into()),
-        Verdict::IGNORED
+        Verdict::REFUSED
     );
     assert_eq!(
         failed(rejected(RejectionKind::TimedOut).into()),
@@ -208,7 +208,7 @@ fn errors_fail_and_refusals_are_ignored() {
     let refusal = rejected(RejectionKind::BulkheadFull);
     response.extensions_mut().insert(refusal);
     drop(traffic.finish(response, record.guard()));
-    assert_eq!(record.verdict(), Some(Verdict::IGNORED));
+    assert_eq!(record.verdict(), Some(Verdict::REFUSED));
 }
 
 /// Of a user: nothing is a failure on the path of probes.

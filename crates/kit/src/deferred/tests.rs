@@ -1,6 +1,6 @@
 //! The waits of a call that the conformance suite does not see: for its turn, then for the inner service, with switches turned in between.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 use seaworthy_core::Outcome;
@@ -10,7 +10,7 @@ use tower_layer::Layer;
 use super::*;
 use crate::testing::fixtures::{DeferredLayer, Limit, Queue};
 use crate::testing::{Inner, Recorder, Remote};
-use crate::{Plain, Rejection, RejectionKind};
+use crate::{Plain, Rejection, RejectionKind, Telemetry, Verdict};
 
 struct Test<G: Gate> {
     share: Share<G>,
@@ -163,4 +163,63 @@ fn refused_future_panics_when_polled_again() {
     let mut future = test.call();
     assert!(future.poll().is_ready());
     let _ = future.poll();
+}
+
+/// Admits every call, and counts what becomes of it.
+struct Ledger {
+    withdrawn: AtomicUsize,
+    settled: AtomicUsize,
+    telemetry: Telemetry,
+}
+
+impl Gate for Ledger {
+    type Admission = ();
+    type Wait = crate::gate::NoWait<()>;
+
+    fn check(&self) -> Result<(), crate::Refusal> {
+        Ok(())
+    }
+
+    fn try_admit(&self) -> Result<(), crate::Refusal> {
+        Ok(())
+    }
+
+    fn settle(&self, (): (), _: Verdict) {
+        self.settled.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn withdraw(&self, (): ()) {
+        self.withdrawn.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+}
+
+#[test]
+fn call_dropped_before_inner_was_called_is_withdrawn_and_a_later_one_settled() {
+    let mut test = Test::new(Ledger {
+        withdrawn: AtomicUsize::new(0),
+        settled: AtomicUsize::new(0),
+        telemetry: Telemetry::new("ledger", "calls"),
+    });
+    let seen = |test: &Test<Ledger>| {
+        let [withdrawn, settled] =
+            [&test.share.withdrawn, &test.share.settled].map(|count| count.load(Ordering::SeqCst));
+        (withdrawn, settled)
+    };
+    drop(test.call());
+    assert_eq!(seen(&test), (1, 0), "never polled");
+    test.remote.make_pending();
+    let mut waiting = test.call();
+    assert!(waiting.poll().is_pending());
+    drop(waiting);
+    assert_eq!(seen(&test), (2, 0), "inner was not ready");
+    test.remote.make_ready();
+    let mut running = test.call();
+    assert!(running.poll().is_pending());
+    drop(running);
+    assert_eq!(seen(&test), (2, 1), "inner had been called");
+    assert_eq!(test.recorder.outcomes(), [Outcome::Abandoned; 3]);
 }

@@ -11,12 +11,13 @@ async fn each_kind_has_its_status() {
             RejectionKind::KeyReused => (422, "9"),
             RejectionKind::OutcomeUnknown => (409, "9"),
             RejectionKind::InProgress => (409, "10"),
+            RejectionKind::CostTooHigh => (400, "3"),
             _ => (503, "14"),
         };
         // What will be the same later is no reason to come back.
         let comes_back = !matches!(
             kind,
-            RejectionKind::KeyReused | RejectionKind::OutcomeUnknown
+            RejectionKind::KeyReused | RejectionKind::OutcomeUnknown | RejectionKind::CostTooHigh
         );
         let response = answer(rejection(kind, None), false).await;
         assert_eq!(response.status(), http, "{kind}");
@@ -35,5 +36,22 @@ async fn each_kind_has_its_status() {
         assert_eq!(response.headers()["grpc-status"], code, "{kind}");
         let delay = grpc::retry_delay(response.headers());
         assert_eq!(delay.is_some(), comes_back, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn quotas_that_came_with_a_refusal_go_with_the_response() {
+    use seaworthy_kit::quota::{Limited, QuotaState};
+
+    let mut quotas = Quotas::new();
+    let minute = Duration::from_secs(60);
+    quotas.push(QuotaState::new("api".into(), 5, minute).left(0, minute));
+    let rejection = Rejection::new(RejectionKind::RateLimited, "api".into());
+    for grpc in [false, true] {
+        let error = Limited::new(rejection.clone(), quotas.clone());
+        let response = answer(Box::new(error), grpc).await;
+        assert_eq!(response.extensions().get(), Some(&quotas));
+        let told: &Rejection = response.extensions().get().expect("there, too");
+        assert_eq!(told.kind(), RejectionKind::RateLimited);
     }
 }

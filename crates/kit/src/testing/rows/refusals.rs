@@ -111,7 +111,7 @@ where
         let (_refusing, _) = self.subject.refuse(&self.layer);
         let error = self.refused(&mut self.service());
         let verdict = classify_error::<Res, (), _>(&ErrorsAsFailures::new(), &error);
-        assert_eq!(verdict, Verdict::IGNORED);
+        assert_eq!(verdict, Verdict::REFUSED);
     }
 
     /// It holds nothing, polled or not.
