@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use seaworthy_core::Seats;
 use tower_layer::Layer;
@@ -15,6 +15,9 @@ use crate::deferred::{Deferred, Source};
 use crate::gate::Gate;
 use crate::share::{Held, Share};
 
+use self::sweep::Sweeper;
+
+mod sweep;
 mod switches;
 
 /// A layer with one gate for each key.
@@ -52,6 +55,8 @@ struct Map<G, K> {
     overflow: Share<G>,
     /// What is switched for all keys, and so for each that is yet to come.
     control: Control,
+    /// Forgets idle keys in the background, where it is asked to.
+    sweeper: OnceLock<Sweeper<G, K>>,
 }
 
 struct Shard<G, K> {
@@ -96,6 +101,13 @@ impl<G: Gate, T, K: Hash + Eq + Clone, F> KeyedLayer<G, T, K, F> {
     }
 }
 
+impl<G, T, K, F> KeyedLayer<G, T, K, F> {
+    /// Where a layer of one's own gets the gates from.
+    pub fn into_source(self) -> Keyed<G, K, F> {
+        self.keyed
+    }
+}
+
 impl<S, G, T: Clone, K, F: Clone> Layer<S> for KeyedLayer<G, T, K, F> {
     type Service = Deferred<S, T, Keyed<G, K, F>>;
 
@@ -130,7 +142,9 @@ where
     type Gate = G;
 
     fn hold(&mut self, request: &Req) -> Held<G> {
-        self.map.hold((self.key)(request))
+        let held = self.map.hold((self.key)(request));
+        self.map.sweep();
+        held
     }
 }
 
@@ -237,6 +251,7 @@ impl<G: Gate, K: Hash + Eq + Clone> Map<G, K> {
             overflow: Share::new(make(None)),
             make,
             control: Control::new(),
+            sweeper: OnceLock::new(),
         }
     }
 
