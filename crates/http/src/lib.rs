@@ -5,8 +5,10 @@ mod carry;
 mod field;
 
 pub mod deadline_header;
+pub mod forwarded;
 pub mod grpc;
 pub mod grpc_timeout;
+pub mod key;
 pub mod problem;
 pub mod replay;
 pub mod retry;

@@ -1,5 +1,6 @@
 //! What must hold for any bytes at all: the bodies of the fuzz targets, which the test `corpus` replays on every run of the test command.
 
+mod forwarded;
 mod guarded;
 mod headers;
 mod replayed;
@@ -10,12 +11,13 @@ mod structured;
 pub(crate) type Check = fn(&[u8]);
 
 /// The targets by name, as their corpora are called.
-pub(crate) const ALL: [(&str, Check); 7] = [
+pub(crate) const ALL: [(&str, Check); 8] = [
     ("retry_after", headers::retry_after),
     ("grpc_timeout", headers::grpc_timeout),
     ("deadline_headers", headers::deadline_headers),
     ("grpc_end", headers::grpc_end),
     ("string_item", structured::string_item),
+    ("forwarded", forwarded::forwarded),
     ("replay_body", replayed::replay_body),
     ("guarded_body", guarded::guarded_body),
 ];

@@ -1,0 +1,256 @@
+//! What a limit is counted for: the value of a header, a route, a tenant; and see [`forwarded`](crate::forwarded) for the caller's address.
+//!
+//! The functions here go into a keyed layer as they are; of two keys a closure makes a pair.
+//!
+//! ```
+//! use http::Request;
+//! use seaworthy_http::key::{self, Key};
+//!
+//! let by_account = key::header("x-account".parse()?);
+//! let mut request = Request::get("/payments/7").body(())?;
+//! request.headers_mut().insert("x-account", "acme".parse()?);
+//! assert_eq!(by_account(&request), Key::new("acme"));
+//!
+//! // axum: `request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)`.
+//! let by_route = key::route(|_: &Request<()>| Some("/payments/{id}"));
+//! assert_eq!(by_route(&request), Key::new("GET /payments/{id}"));
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use http::header::HeaderName;
+use http::{Method, Request};
+
+/// A key made of a few bytes, such as the value of a header: made without an allocation up to [`INLINE`](Self::INLINE) bytes.
+///
+/// The same in every process, so that a shared store can have it.
+/// The callers choose such keys: a map of them must be bounded, as a keyed layer's is, and must hash them with a secret, as the standard library's does.
+#[derive(Clone)]
+pub struct Key(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Short {
+        length: u8,
+        bytes: [u8; Key::INLINE],
+    },
+    Long(Arc<[u8]>),
+    Absent,
+    TooLong,
+}
+
+/// By the value of a header; requests without it, or with several, share [`Key::ABSENT`].
+///
+/// Only of a header that something in front has checked: a caller that may choose its key has as many limits as it likes.
+pub fn header<B>(name: HeaderName) -> impl Fn(&Request<B>) -> Key + Clone {
+    move |request| Key::of(crate::field::single(request.headers(), &name))
+}
+
+/// By the method and the path that the router matched, which the function tells: `/payments/{id}`, not `/payments/7`.
+///
+/// Requests that match none share one key for each method, and methods that HTTP does not define share one, since callers can make them up.
+pub fn route<B, F>(matched: F) -> impl Fn(&Request<B>) -> Key + Clone
+where
+    F: Fn(&Request<B>) -> Option<&str> + Clone,
+{
+    move |request| {
+        let method = known(request.method());
+        let path = matched(request).unwrap_or_default();
+        Key::joined([method.as_bytes(), b" ", path.as_bytes()])
+    }
+}
+
+/// By what the function says of the request, such as the tenant that authentication found; requests without one share [`Key::ABSENT`].
+pub fn tenant<B, F>(tenant: F) -> impl Fn(&Request<B>) -> Key + Clone
+where
+    F: Fn(&Request<B>) -> Option<&str> + Clone,
+{
+    move |request| Key::of(tenant(request).map(str::as_bytes))
+}
+
+fn known(method: &Method) -> &str {
+    match *method {
+        Method::GET
+        | Method::HEAD
+        | Method::POST
+        | Method::PUT
+        | Method::DELETE
+        | Method::CONNECT
+        | Method::OPTIONS
+        | Method::TRACE
+        | Method::PATCH => method.as_str(),
+        _ => "*",
+    }
+}
+
+// ===== impl Key =====
+
+impl Key {
+    /// The key of requests that have none.
+    pub const ABSENT: Self = Self(Repr::Absent);
+
+    /// The key that all share whose own is longer than [`MAX`](Self::MAX): memory is bounded by the number of keys and by their length.
+    pub const TOO_LONG: Self = Self(Repr::TooLong);
+
+    /// Up to here a key needs no allocation: a UUID has 36 bytes.
+    pub const INLINE: usize = 38;
+
+    /// Longer keys are all one, [`TOO_LONG`](Self::TOO_LONG).
+    pub const MAX: usize = 256;
+
+    /// The key of these bytes.
+    pub fn new(bytes: impl AsRef<[u8]>) -> Self {
+        Self::joined([bytes.as_ref()])
+    }
+
+    /// The bytes; `None` for [`ABSENT`](Self::ABSENT) and [`TOO_LONG`](Self::TOO_LONG).
+    #[must_use]
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Repr::Short { length, bytes } => Some(&bytes[..usize::from(*length)]),
+            Repr::Long(bytes) => Some(bytes),
+            Repr::Absent | Repr::TooLong => None,
+        }
+    }
+
+    fn of(bytes: Option<&[u8]>) -> Self {
+        bytes.map_or(Self::ABSENT, Self::new)
+    }
+
+    fn joined<const N: usize>(parts: [&[u8]; N]) -> Self {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        if length > Self::MAX {
+            return Self::TOO_LONG;
+        }
+        if length > Self::INLINE {
+            return Self(Repr::Long(parts.concat().into()));
+        }
+        let mut bytes = [0; Self::INLINE];
+        let mut rest = &mut bytes[..];
+        for part in parts {
+            let (here, behind) = rest.split_at_mut(part.len());
+            here.copy_from_slice(part);
+            rest = behind;
+        }
+        let length = length as u8;
+        Self(Repr::Short { length, bytes })
+    }
+
+    /// What two keys are told apart by.
+    fn identity(&self) -> (bool, Option<&[u8]>) {
+        (matches!(self.0, Repr::TooLong), self.as_bytes())
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
+}
+
+/// Without what it is made of, which may be a secret.
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            Repr::Short { .. } | Repr::Long(_) => "Key(..)",
+            Repr::Absent => "Key::ABSENT",
+            Repr::TooLong => "Key::TOO_LONG",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::BuildHasher;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn request(method: &str, headers: &[(&'static str, &str)]) -> Request<()> {
+        let mut request = Request::builder().method(method);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap()
+    }
+
+    #[test]
+    fn header_is_the_key_unless_it_is_missing_or_there_twice() {
+        let by = header("x-account".parse().unwrap());
+        assert_eq!(by(&request("GET", &[("x-account", "a")])), Key::new("a"));
+        assert_eq!(by(&request("GET", &[("x-account", "")])), Key::new(""));
+        assert_eq!(by(&request("GET", &[])), Key::ABSENT);
+        let twice = [("x-account", "a"), ("x-account", "b")];
+        assert_eq!(by(&request("GET", &twice)), Key::ABSENT);
+        assert_ne!(Key::ABSENT, Key::new(""));
+    }
+
+    #[test]
+    fn route_is_the_method_and_what_was_matched() {
+        let by = route(|request: &Request<()>| request.extensions().get::<&str>().copied());
+        let key = |method, path: Option<&'static str>| {
+            let mut request = request(method, &[]);
+            path.map(|path| request.extensions_mut().insert(path));
+            by(&request)
+        };
+        assert_eq!(key("GET", Some("/a/{b}")), Key::new("GET /a/{b}"));
+        assert_ne!(key("GET", Some("/a")), key("POST", Some("/a")));
+        assert_eq!(key("GET", None), Key::new("GET "));
+        // Nobody gets a limit of one's own by calling one's method so.
+        assert_eq!(key("ZAP", Some("/a")), key("PROPFIND", Some("/a")));
+    }
+
+    #[test]
+    fn tenant_is_what_the_function_says() {
+        let by = tenant(|request: &Request<()>| request.extensions().get::<&str>().copied());
+        let mut request = request("GET", &[]);
+        assert_eq!(by(&request), Key::ABSENT);
+        request.extensions_mut().insert("acme");
+        assert_eq!(by(&request), Key::new("acme"));
+    }
+
+    #[test]
+    fn keys_beyond_the_bound_are_one() {
+        let [most, more] = [Key::MAX, Key::MAX + 1].map(|length| Key::new("x".repeat(length)));
+        assert_eq!(most.as_bytes().map(<[u8]>::len), Some(Key::MAX));
+        assert_eq!(more, Key::TOO_LONG);
+        assert_ne!(more, Key::ABSENT);
+        assert_eq!(more, Key::new("y".repeat(70_000)));
+    }
+
+    #[test]
+    fn key_is_small_and_says_nothing_of_itself() {
+        assert_eq!(size_of::<Key>(), 40);
+        assert_eq!(format!("{:?}", Key::new("hunter2")), "Key(..)");
+    }
+
+    proptest! {
+        #[test]
+        fn keys_are_equal_as_their_bytes_are(
+            one in prop::collection::vec(any::<u8>(), 0..80),
+            two in prop::collection::vec(0_u8..2, 0..3),
+            three in prop::collection::vec(0_u8..2, 0..3),
+        ) {
+            let key = Key::new(&one);
+            prop_assert_eq!(key.as_bytes(), Some(&one[..]));
+            let same = Key::new(&two) == Key::new(&three);
+            prop_assert_eq!(same, two == three);
+            let state = std::hash::RandomState::new();
+            let split = one.split_at(one.len() / 2);
+            let joined = Key::joined([split.0, split.1]);
+            prop_assert_eq!(state.hash_one(&key), state.hash_one(&joined));
+        }
+    }
+}
