@@ -2,7 +2,6 @@
 //!
 //! Without it axum says `the trait bound Infallible: From<Box<dyn Error + Send + Sync>> is not satisfied`, or `expected ... to be a service that returns ... Infallible`: put [`RespondLayer`] outermost.
 
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
@@ -10,18 +9,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use seaworthy_kit::quota::Quotas;
-use seaworthy_kit::{Attempts, BoxError, Exhausted, Rejection, RejectionKind, Tag};
+use seaworthy_kit::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::grpc::{self, GrpcStatus, TrailersOnly};
-use crate::problem::Problem;
-use crate::retry_after::{self, GRPC_RETRY_PUSHBACK_MS, Pushback};
+use crate::grpc;
+
+mod answer;
 
 mod body;
 pub use body::EdgeBody;
@@ -30,10 +27,8 @@ mod otherwise;
 pub use otherwise::{FixedStatus, Otherwise};
 
 mod kinds;
-use kinds::{grpc_status, http_status, may_come_back, problem_type, title, wait};
 
 mod tell;
-use tell::{tell, with_detail};
 
 /// Turns every error of the inner service into a response.
 ///
@@ -50,8 +45,8 @@ use tell::{tell, with_detail};
 ///
 /// HTTP requests get an RFC 9457 problem document (HEAD only its length), gRPC requests (by their `content-type`) a trailers-only response.
 /// Rejections carry `Retry-After`, or `RetryInfo` in gRPC: rounded up, at least one second, which is also what is said where nobody knows; those that will be the same later (key reused, outcome unknown, cost too high) carry none.
-/// What is not to be tried again (an [`Exhausted`], an error tagged [`DoNotRetry`](Tag::DoNotRetry)) carries [`Attempts`] in its extensions, and over gRPC a pushback of -1.
-/// The response keeps the [`Rejection`] in its extensions, and the [`Quotas`] that came with it: a layer further out still knows a local refusal from an answer of the dependency.
+/// What is not to be tried again (an [`Exhausted`](seaworthy_kit::Exhausted), an error tagged [`DoNotRetry`](seaworthy_kit::Tag::DoNotRetry)) carries [`Attempts`](seaworthy_kit::Attempts) in its extensions, and over gRPC a pushback of -1.
+/// The response keeps the [`Rejection`](seaworthy_kit::Rejection) in its extensions, and the [`Quotas`](seaworthy_kit::quota::Quotas) that came with it: a layer further out still knows a local refusal from an answer of the dependency.
 /// The text of an error that is no rejection does not leave the process, unless [`tell_errors`](Self::tell_errors) says so.
 ///
 /// An error in the middle of a response body cannot become another response.
@@ -275,7 +270,7 @@ impl<F, O> fmt::Debug for ResponseFuture<F, O> {
     }
 }
 
-// ===== impl Edge =====
+// ===== impl Caller =====
 
 impl Caller {
     fn of<B>(request: &Request<B>) -> Self {
@@ -285,103 +280,6 @@ impl Caller {
             http1: request.version() <= Version::HTTP_11,
         }
     }
-}
-
-impl<F: Otherwise> Edge<F> {
-    /// The response to an error, which itself goes no further.
-    fn respond<B>(&self, error: &BoxError, caller: Caller) -> Response<EdgeBody<B>> {
-        let mut response = self.answer(error, caller);
-        if let Some(attempts) = made_in_vain(error) {
-            // A retry further out, in this process or at the caller's, would only multiply the attempts.
-            response.extensions_mut().insert(attempts);
-            if caller.grpc {
-                let stop = retry_after::encode_pushback(Pushback::Stop);
-                let headers = response.headers_mut();
-                headers.insert(GRPC_RETRY_PUSHBACK_MS.clone(), stop);
-            }
-        }
-        if caller.head {
-            // The fields of an answer to GET without its content, which hyper would send over HTTP/2.
-            let length = std::mem::take(response.body_mut()).len();
-            response.headers_mut().insert(CONTENT_LENGTH, length.into());
-        }
-        response.map(EdgeBody::own)
-    }
-
-    fn answer(&self, error: &BoxError, caller: Caller) -> Response<Bytes> {
-        let detail = self.tell_errors.then(|| tell(error));
-        let Some(rejection) = Rejection::find(&**error) else {
-            let status = self.otherwise.status(error);
-            return if caller.grpc {
-                let status = if status == StatusCode::INTERNAL_SERVER_ERROR {
-                    GrpcStatus::Internal
-                } else {
-                    GrpcStatus::from_http(status)
-                };
-                let message = detail.unwrap_or_default();
-                TrailersOnly::new(status).message(message).into_response()
-            } else {
-                with_detail(Problem::new(status), detail).into_response()
-            };
-        };
-        let mut response = if caller.grpc {
-            respond_grpc(rejection, detail)
-        } else {
-            self.respond_http(rejection, caller, detail)
-        };
-        response.extensions_mut().insert(rejection.clone());
-        if let Some(quotas) = Quotas::find(&**error) {
-            response.extensions_mut().insert(quotas.clone());
-        }
-        if Tag::may_have_arrived(&**error) {
-            response.extensions_mut().insert(Tag::MaybeProcessed);
-        }
-        response
-    }
-
-    fn respond_http(
-        &self,
-        rejection: &Rejection,
-        caller: Caller,
-        detail: Option<String>,
-    ) -> Response<Bytes> {
-        let kind = rejection.kind();
-        let mut problem = Problem::new(http_status(kind))
-            .kind(problem_type(kind))
-            .title(title(kind))
-            .extension("kind", kind.as_str());
-        if self.name_layers {
-            problem = problem.extension("layer", rejection.layer());
-        }
-        let mut response = with_detail(problem, detail).into_response::<Bytes>();
-        let headers = response.headers_mut();
-        if may_come_back(kind) {
-            headers.insert(RETRY_AFTER, retry_after::encode(wait(rejection)));
-        }
-        if caller.http1 && kind == RejectionKind::Draining {
-            // The next request of this connection belongs to another instance.
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
-    }
-}
-
-/// How many attempts led to an error that nobody is to try again.
-fn made_in_vain(error: &BoxError) -> Option<Attempts> {
-    match Exhausted::find(&**error) {
-        Some(exhausted) => Some(Attempts::new(exhausted.attempts())),
-        None if Tag::find(&**error) == Some(Tag::DoNotRetry) => Some(Attempts::new(1)),
-        None => None,
-    }
-}
-
-fn respond_grpc(rejection: &Rejection, detail: Option<String>) -> Response<Bytes> {
-    let message = detail.map_or_else(|| title(rejection.kind()).into(), Cow::Owned);
-    let mut response = TrailersOnly::new(grpc_status(rejection.kind())).message(message);
-    if may_come_back(rejection.kind()) {
-        response = response.retry_delay(wait(rejection));
-    }
-    response.into_response()
 }
 
 #[cfg(test)]

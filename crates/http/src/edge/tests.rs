@@ -3,7 +3,10 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::header::HeaderValue;
 use http_body_util::{BodyExt, Empty, Full};
+use seaworthy_kit::quota::Quotas;
+use seaworthy_kit::{Attempts, Exhausted, Rejection, RejectionKind, Tag};
 use tower::service_fn;
 use tower::{ServiceBuilder, ServiceExt};
 
