@@ -46,6 +46,7 @@ mod tell;
 /// HTTP requests get an RFC 9457 problem document (HEAD only its length), gRPC requests (by their `content-type`) a trailers-only response.
 /// Rejections carry `Retry-After`, or `RetryInfo` in gRPC: rounded up, at least one second, which is also what is said where nobody knows; those that will be the same later (key reused, outcome unknown, cost too high) carry none.
 /// What is not to be tried again (an [`Exhausted`](seaworthy_kit::Exhausted), an error tagged [`DoNotRetry`](seaworthy_kit::Tag::DoNotRetry)) carries [`Attempts`](seaworthy_kit::Attempts) in its extensions, and over gRPC a pushback of -1.
+/// An answer, or an error, that a rate limit left its quotas with gets the fields `RateLimit-Policy` and `RateLimit`, in place of any that are there; and on 429 the problem names the policies that were violated.
 /// The response keeps the [`Rejection`](seaworthy_kit::Rejection) in its extensions, and the [`Quotas`](seaworthy_kit::quota::Quotas) that came with it: a layer further out still knows a local refusal from an answer of the dependency.
 /// The text of an error that is no rejection does not leave the process, unless [`tell_errors`](Self::tell_errors) says so.
 ///
@@ -69,6 +70,7 @@ struct Edge<F> {
     otherwise: F,
     name_layers: bool,
     tell_errors: bool,
+    x_rate_limit: bool,
 }
 
 /// What the request says about how its response must look.
@@ -90,6 +92,7 @@ impl RespondLayer {
                 otherwise: FixedStatus(StatusCode::INTERNAL_SERVER_ERROR),
                 name_layers: false,
                 tell_errors: false,
+                x_rate_limit: false,
             },
         }
     }
@@ -115,6 +118,7 @@ impl<F> RespondLayer<F> {
                 otherwise,
                 name_layers: self.edge.name_layers,
                 tell_errors: self.edge.tell_errors,
+                x_rate_limit: self.edge.x_rate_limit,
             },
         }
     }
@@ -130,6 +134,13 @@ impl<F> RespondLayer<F> {
     #[must_use]
     pub fn tell_errors(mut self, tell: bool) -> Self {
         self.edge.tell_errors = tell;
+        self
+    }
+
+    /// Writes `X-RateLimit-*` as well, for clients that know no other fields; see [`rate_limit::write_x`](crate::rate_limit::write_x). Default: no, the fields have as many meanings as servers.
+    #[must_use]
+    pub fn x_rate_limit(mut self, write: bool) -> Self {
+        self.edge.x_rate_limit = write;
         self
     }
 }
@@ -254,7 +265,8 @@ where
             Project::Broken { error } => Err(error.take().expect("polled after it was ready")),
         };
         Poll::Ready(Ok(match result {
-            Ok(response) => {
+            Ok(mut response) => {
+                this.edge.write_quotas(&mut response);
                 let ends_in_trailers = this.caller.grpc && grpc::is_grpc(response.headers());
                 let tells = this.edge.tell_errors;
                 response.map(|body| EdgeBody::inner(body, ends_in_trailers, tells))

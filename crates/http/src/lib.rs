@@ -10,6 +10,7 @@ pub mod grpc;
 pub mod grpc_timeout;
 pub mod key;
 pub mod problem;
+pub mod rate_limit;
 pub mod replay;
 pub mod retry;
 pub mod retry_after;

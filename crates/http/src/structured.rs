@@ -1,13 +1,13 @@
 //! Structured fields, RFC 9651: the Item that is a String, as `Idempotency-Key` is one.
 //!
-//! Enough of the grammar to tell such an Item from everything else, its parameters included.
+//! Enough of the grammar to tell such an Item from everything else, its parameters included; [`rate_limit`](crate::rate_limit) reads Lists of them.
 
 use std::borrow::Cow;
 
 use crate::field::trim;
 
 mod cursor;
-use cursor::Cursor;
+pub(crate) use cursor::{Bare, Cursor};
 
 /// The String of an Item, unescaped; `None` if the value is anything else.
 ///
@@ -29,7 +29,7 @@ pub fn parse_string_item(value: &[u8]) -> Option<Cow<'_, str>> {
     // A `HeaderValue` made by hand may carry tabs, too; they are no part of a field's value.
     let mut cursor = Cursor::new(trim(value));
     let text = cursor.string()?;
-    cursor.parameters()?;
+    cursor.parameters(|_, _| ())?;
     cursor.is_over().then_some(text)
 }
 

@@ -3,6 +3,7 @@
 mod forwarded;
 mod guarded;
 mod headers;
+mod rate_limit;
 mod replayed;
 mod script;
 mod structured;
@@ -11,13 +12,14 @@ mod structured;
 pub(crate) type Check = fn(&[u8]);
 
 /// The targets by name, as their corpora are called.
-pub(crate) const ALL: [(&str, Check); 8] = [
+pub(crate) const ALL: [(&str, Check); 9] = [
     ("retry_after", headers::retry_after),
     ("grpc_timeout", headers::grpc_timeout),
     ("deadline_headers", headers::deadline_headers),
     ("grpc_end", headers::grpc_end),
     ("string_item", structured::string_item),
     ("forwarded", forwarded::forwarded),
+    ("rate_limit", rate_limit::rate_limit),
     ("replay_body", replayed::replay_body),
     ("guarded_body", guarded::guarded_body),
 ];

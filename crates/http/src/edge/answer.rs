@@ -13,7 +13,23 @@ use super::tell::{tell, with_detail};
 use super::{Caller, Edge, EdgeBody, Otherwise};
 use crate::grpc::{GrpcStatus, TrailersOnly};
 use crate::problem::Problem;
+use crate::rate_limit;
 use crate::retry_after::{self, GRPC_RETRY_PUSHBACK_MS, Pushback};
+
+impl<F> Edge<F> {
+    /// The fields of the quotas that a response carries in its extensions.
+    pub(super) fn write_quotas<B>(&self, response: &mut Response<B>) {
+        let Some(quotas) = response.extensions().get::<Quotas>() else {
+            return;
+        };
+        // Its headers and its extensions cannot be had at once; of two quotas, a copy takes no allocation.
+        let quotas = quotas.clone();
+        rate_limit::write(response.headers_mut(), &quotas);
+        if self.x_rate_limit {
+            rate_limit::write_x(response.headers_mut(), &quotas);
+        }
+    }
+}
 
 impl<F: Otherwise> Edge<F> {
     /// The response to an error, which itself goes no further.
@@ -52,14 +68,17 @@ impl<F: Otherwise> Edge<F> {
                 with_detail(Problem::new(status), detail).into_response()
             };
         };
+        let quotas = Quotas::find(&**error);
         let mut response = if caller.grpc {
-            respond_grpc(rejection, detail)
+            respond_grpc(rejection, quotas, detail)
         } else {
-            self.respond_http(rejection, caller, detail)
+            self.respond_http(rejection, quotas, caller, detail)
         };
         response.extensions_mut().insert(rejection.clone());
-        if let Some(quotas) = Quotas::find(&**error) {
+        if let Some(quotas) = quotas {
+            // As a layer leaves them that has admitted its call: those further out add theirs.
             response.extensions_mut().insert(quotas.clone());
+            self.write_quotas(&mut response);
         }
         if Tag::may_have_arrived(&**error) {
             response.extensions_mut().insert(Tag::MaybeProcessed);
@@ -70,6 +89,7 @@ impl<F: Otherwise> Edge<F> {
     fn respond_http(
         &self,
         rejection: &Rejection,
+        quotas: Option<&Quotas>,
         caller: Caller,
         detail: Option<String>,
     ) -> Response<Bytes> {
@@ -78,13 +98,19 @@ impl<F: Otherwise> Edge<F> {
             .kind(problem_type(kind))
             .title(title(kind))
             .extension("kind", kind.as_str());
+        if kind == RejectionKind::RateLimited
+            && let Some(quotas) = quotas
+        {
+            let names = rate_limit::names_violated(quotas);
+            problem = problem.extension("violated-policies", names);
+        }
         if self.name_layers {
             problem = problem.extension("layer", rejection.layer());
         }
         let mut response = with_detail(problem, detail).into_response::<Bytes>();
         let headers = response.headers_mut();
         if may_come_back(kind) {
-            headers.insert(RETRY_AFTER, retry_after::encode(wait(rejection)));
+            headers.insert(RETRY_AFTER, retry_after::encode(wait(rejection, quotas)));
         }
         if caller.http1 && kind == RejectionKind::Draining {
             // The next request of this connection belongs to another instance.
@@ -103,11 +129,15 @@ fn made_in_vain(error: &BoxError) -> Option<Attempts> {
     }
 }
 
-fn respond_grpc(rejection: &Rejection, detail: Option<String>) -> Response<Bytes> {
+fn respond_grpc(
+    rejection: &Rejection,
+    quotas: Option<&Quotas>,
+    detail: Option<String>,
+) -> Response<Bytes> {
     let message = detail.map_or_else(|| title(rejection.kind()).into(), Cow::Owned);
     let mut response = TrailersOnly::new(grpc_status(rejection.kind())).message(message);
     if may_come_back(rejection.kind()) {
-        response = response.retry_delay(wait(rejection));
+        response = response.retry_delay(wait(rejection, quotas));
     }
     response.into_response()
 }

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use seaworthy_kit::quota::Quotas;
 use seaworthy_kit::{Rejection, RejectionKind};
 
 use crate::grpc::GrpcStatus;
+use crate::rate_limit;
 
 pub(super) fn http_status(kind: RejectionKind) -> StatusCode {
     match kind {
@@ -34,7 +36,10 @@ pub(super) const fn problem_type(kind: RejectionKind) -> &'static str {
         RejectionKind::CircuitOpen => "urn:seaworthy:problem:circuit-open",
         RejectionKind::BulkheadFull => "urn:seaworthy:problem:bulkhead-full",
         RejectionKind::QueueTimeout => "urn:seaworthy:problem:queue-timeout",
-        RejectionKind::RateLimited => "urn:seaworthy:problem:rate-limited",
+        // Registered with IANA by the draft of the `RateLimit` fields.
+        RejectionKind::RateLimited => {
+            "https://iana.org/assignments/http-problem-types#quota-exceeded"
+        }
         RejectionKind::DeadlineExceeded => "urn:seaworthy:problem:deadline-exceeded",
         RejectionKind::TimedOut => "urn:seaworthy:problem:timed-out",
         RejectionKind::Shed => "urn:seaworthy:problem:shed",
@@ -78,10 +83,13 @@ pub(super) const fn may_come_back(kind: RejectionKind) -> bool {
 }
 
 /// How long the caller is asked to wait; a second where nobody knows, so that it does not come back at once.
-pub(super) fn wait(rejection: &Rejection) -> Duration {
+///
+/// The draft of the `RateLimit` fields, section 6: not earlier than the `t` beside it.
+pub(super) fn wait(rejection: &Rejection, quotas: Option<&Quotas>) -> Duration {
     let wait = rejection
         .retry_after()
         .unwrap_or(LEAST_WAIT)
+        .max(quotas.map_or(LEAST_WAIT, rate_limit::least_wait))
         .max(LEAST_WAIT);
     Duration::from_secs(
         wait.as_secs()

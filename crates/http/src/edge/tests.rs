@@ -13,6 +13,7 @@ use tower::{ServiceBuilder, ServiceExt};
 use super::*;
 
 mod kinds;
+mod quotas;
 
 fn rejection(kind: RejectionKind, after: Option<u64>) -> BoxError {
     let rejection = Rejection::new(kind, "gateway".into());

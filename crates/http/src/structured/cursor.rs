@@ -2,15 +2,25 @@
 
 use std::borrow::Cow;
 
+use crate::field::saturating_number;
+
+/// A bare item, as far as its value is asked for.
+#[derive(Debug)]
+pub(crate) enum Bare<'a> {
+    Integer(i64),
+    Text(Cow<'a, str>),
+    Other,
+}
+
 /// What is left to read.
-pub(super) struct Cursor<'a>(&'a [u8]);
+pub(crate) struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
-    pub(super) const fn new(input: &'a [u8]) -> Self {
+    pub(crate) const fn new(input: &'a [u8]) -> Self {
         Self(input)
     }
 
-    pub(super) const fn is_over(&self) -> bool {
+    pub(crate) const fn is_over(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -37,7 +47,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A String, unescaped.
-    pub(super) fn string(&mut self) -> Option<Cow<'a, str>> {
+    pub(crate) fn string(&mut self) -> Option<Cow<'a, str>> {
         self.eat(b'"')?;
         let plain = self.run(is_plain);
         if self.peek()? == b'"' {
@@ -58,66 +68,108 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Parameters, read and thrown away.
-    pub(super) fn parameters(&mut self) -> Option<()> {
-        while self.peek() == Some(b';') {
-            self.next();
-            self.run(|byte| byte == b' ');
-            self.key()?;
-            if self.peek() == Some(b'=') {
-                self.next();
-                self.bare_item()?;
+    /// The members of a List, each read by the function; an empty one has none.
+    //= https://www.rfc-editor.org/rfc/rfc9651#section-4.2.1
+    //# If input_string is empty, there is a trailing comma; fail parsing.
+    pub(crate) fn list(&mut self, mut member: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        while !self.is_over() {
+            member(self)?;
+            self.whitespace();
+            if self.is_over() {
+                return Some(());
             }
+            self.eat(b',')?;
+            self.whitespace();
+            self.peek()?;
         }
         Some(())
     }
 
-    fn key(&mut self) -> Option<()> {
-        let first = self.next()?;
-        let starts = first.is_ascii_lowercase() || first == b'*';
-        self.run(|byte| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.*".contains(&byte)
-        });
-        starts.then_some(())
+    /// A Dictionary, of which no member is an Inner List.
+    pub(crate) fn dictionary(&mut self, mut member: impl FnMut(&[u8], Bare<'a>)) -> Option<()> {
+        self.list(|this| {
+            let (key, value) = this.pair()?;
+            this.parameters(|_, _| ())?;
+            member(key, value);
+            Some(())
+        })
     }
 
-    fn bare_item(&mut self) -> Option<()> {
+    fn whitespace(&mut self) {
+        self.run(|byte| matches!(byte, b' ' | b'\t'));
+    }
+
+    /// Parameters, told to the function; one that occurs twice has the value that it had last.
+    pub(crate) fn parameters(&mut self, mut each: impl FnMut(&[u8], Bare<'a>)) -> Option<()> {
+        while self.peek() == Some(b';') {
+            self.next();
+            self.run(|byte| byte == b' ');
+            let (key, value) = self.pair()?;
+            each(key, value);
+        }
+        Some(())
+    }
+
+    /// A key and its value, which is true where it is left out.
+    fn pair(&mut self) -> Option<(&'a [u8], Bare<'a>)> {
+        let key = self.key()?;
+        if self.peek() != Some(b'=') {
+            return Some((key, Bare::Other));
+        }
+        self.next();
+        Some((key, self.bare_item()?))
+    }
+
+    fn key(&mut self) -> Option<&'a [u8]> {
+        let first = self.peek()?;
+        let starts = first.is_ascii_lowercase() || first == b'*';
+        let key = self.run(|byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.*".contains(&byte)
+        });
+        starts.then_some(key)
+    }
+
+    pub(crate) fn bare_item(&mut self) -> Option<Bare<'a>> {
         match self.peek()? {
-            b'"' => self.string().map(drop),
-            b'-' | b'0'..=b'9' => self.number().map(drop),
-            b':' => self.bytes(),
+            b'"' => self.string().map(Bare::Text),
+            b'-' | b'0'..=b'9' => self.number(),
+            b':' => self.bytes().map(|()| Bare::Other),
             b'?' => {
                 self.next();
-                matches!(self.next()?, b'0' | b'1').then_some(())
+                matches!(self.next()?, b'0' | b'1').then_some(Bare::Other)
             }
             b'@' => {
                 self.next();
-                self.number()?.then_some(())
+                matches!(self.number()?, Bare::Integer(_)).then_some(Bare::Other)
             }
-            b'%' => self.display_string(),
+            b'%' => self.display_string().map(|()| Bare::Other),
             first if first.is_ascii_alphabetic() || first == b'*' => {
                 self.run(is_token);
-                Some(())
+                Some(Bare::Other)
             }
             _ => None,
         }
     }
 
-    /// An Integer (`true`) or a Decimal.
-    fn number(&mut self) -> Option<bool> {
-        if self.peek() == Some(b'-') {
+    /// An Integer or a Decimal.
+    fn number(&mut self) -> Option<Bare<'a>> {
+        let is_negative = self.peek() == Some(b'-');
+        if is_negative {
             self.next();
         }
-        let whole = self.run(|byte| byte.is_ascii_digit()).len();
-        if whole == 0 {
+        let whole = self.run(|byte| byte.is_ascii_digit());
+        if whole.is_empty() {
             return None;
         }
         if self.peek() != Some(b'.') {
-            return (whole <= 15).then_some(true);
+            // Fifteen digits are less than an `i64` holds.
+            let number = i64::try_from(saturating_number(whole)).ok()?;
+            let number = if is_negative { -number } else { number };
+            return (whole.len() <= 15).then_some(Bare::Integer(number));
         }
         self.next();
         let part = self.run(|byte| byte.is_ascii_digit()).len();
-        (whole <= 12 && (1..=3).contains(&part)).then_some(false)
+        (whole.len() <= 12 && (1..=3).contains(&part)).then_some(Bare::Other)
     }
 
     fn bytes(&mut self) -> Option<()> {
