@@ -50,5 +50,7 @@ pub mod slots;
 
 mod sync;
 
+pub mod tempo;
+
 mod throttle;
 pub use throttle::Throttle;

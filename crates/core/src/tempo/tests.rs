@@ -1,0 +1,349 @@
+//! Stops and spreads by example, and against a model that keeps every word and every turn.
+
+use alloc::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const MAX: Duration = secs(60);
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn at(seconds: u64) -> Moment {
+    Moment::ORIGIN + secs(1_000) + secs(seconds)
+}
+
+fn low() -> Ratio {
+    Ratio::try_new("low", 0.2).unwrap()
+}
+
+fn tempo() -> Tempo {
+    Tempo::new(TempoConfig::try_new(MAX, low()).unwrap())
+}
+
+fn wait(wait: Duration) -> Advice {
+    let mut advice = Advice::new(low());
+    advice.wait(wait);
+    advice
+}
+
+fn left(remaining: u64, reset: u64, limit: u64) -> Advice {
+    let mut advice = Advice::new(low());
+    advice.quota(remaining, Some(secs(reset)), Some(limit));
+    advice
+}
+
+#[test]
+fn nobody_goes_before_the_stop_is_over_and_no_news_shortens_it() {
+    let mut tempo = tempo();
+    assert_eq!(tempo.next(at(0)), at(0));
+    tempo.heed(&wait(secs(5)), at(0));
+    tempo.heed(&wait(secs(1)), at(1));
+    tempo.heed(&left(50, 1, 100), at(1));
+    assert_eq!(tempo.next(at(1)), at(5));
+    assert_eq!(tempo.stopped_until(at(4)), Some(at(5)));
+    assert!(!tempo.is_free(at(4)));
+    assert_eq!(tempo.next(at(5)), at(5));
+    assert_eq!(tempo.stopped_until(at(5)), None);
+    assert!(tempo.is_free(at(5)));
+    // A turn that was given before a stop is held up by it.
+    let turn = tempo.turn(at(5));
+    assert!(tempo.is_due(&turn, at(5)));
+    tempo.heed(&wait(secs(2)), at(5));
+    assert!(!tempo.is_due(&turn, at(6)));
+    assert!(tempo.is_due(&turn, at(7)));
+}
+
+#[test]
+fn used_up_quota_is_a_stop_until_there_is_more_unless_the_server_says_when_to_come_back() {
+    let mut advice = left(0, 9, 100);
+    advice.quota(0, Some(secs(3)), None);
+    let mut obeys = tempo();
+    obeys.heed(&advice, at(0));
+    assert_eq!(obeys.next(at(0)), at(9));
+    advice.wait(secs(4));
+    let mut obeys = tempo();
+    obeys.heed(&advice, at(0));
+    assert_eq!(obeys.next(at(0)), at(4));
+    let mut unknown = Advice::new(low());
+    unknown.quota(0, None, Some(100));
+    let mut obeys = tempo();
+    obeys.heed(&unknown, at(0));
+    assert!(obeys.is_free(at(0)) && !unknown.slows() && !unknown.is_empty());
+}
+
+#[test]
+fn what_is_left_is_spread_over_the_time_until_there_is_more() {
+    let mut tempo = tempo();
+    tempo.heed(&left(5, 10, 100), at(0));
+    let turns: Vec<_> = (0..5).map(|_| tempo.turn(at(0)).at()).collect();
+    assert_eq!(turns, [2, 4, 6, 8, 10].map(at));
+    // Who waits for longer than that goes on at the same pace, and is not overtaken.
+    assert_eq!(tempo.turn(at(0)).at(), at(12));
+    assert_eq!(tempo.next(at(11)), at(14));
+    assert_eq!(tempo.next(at(12)), at(12), "nobody waits any more");
+}
+
+#[test]
+fn quota_of_which_enough_is_left_is_not_spread() {
+    for (remaining, limit, spread) in [
+        (20, Some(100), true),
+        (21, Some(100), false),
+        (10, None, true),
+        (11, None, false),
+        (1, Some(4), false),
+        (1, Some(5), true),
+    ] {
+        let mut advice = Advice::new(low());
+        advice.quota(remaining, Some(secs(10)), limit);
+        assert_eq!(advice.slows(), spread, "{remaining} of {limit:?}");
+        let mut tempo = tempo();
+        tempo.heed(&advice, at(0));
+        assert_eq!(tempo.is_free(at(0)), !spread, "{remaining} of {limit:?}");
+    }
+}
+
+#[test]
+fn slowest_of_several_quotas_counts() {
+    let mut advice = left(10, 1, 100);
+    advice.quota(2, Some(secs(8)), Some(1000));
+    advice.quota(90, Some(secs(50)), Some(100));
+    let mut tempo = tempo();
+    tempo.heed(&advice, at(0));
+    assert_eq!(tempo.spacing(at(0)), Some(secs(4)));
+    assert_eq!(tempo.spacing(at(8)), None);
+}
+
+#[test]
+fn next_answer_says_how_it_goes_on() {
+    let mut tempo = tempo();
+    tempo.heed(&left(1, 30, 100), at(0));
+    assert_eq!(tempo.next(at(0)), at(30));
+    tempo.heed(&left(10, 30, 100), at(1));
+    assert_eq!(tempo.next(at(1)), at(3), "from where the spread began");
+    tempo.heed(&left(80, 1, 100), at(2));
+    assert!(tempo.is_free(at(2)));
+    // An answer without a word changes nothing.
+    tempo.heed(&left(1, 30, 100), at(2));
+    tempo.heed(&Advice::new(low()), at(3));
+    assert_eq!(tempo.next(at(3)), at(32));
+    tempo.forget();
+    assert!(tempo.is_free(at(3)));
+}
+
+#[test]
+fn turn_that_was_given_back_is_the_next_ones_unless_another_was_taken_since() {
+    let mut tempo = tempo();
+    tempo.heed(&left(5, 10, 100), at(0));
+    let [first, second] = [tempo.turn(at(0)), tempo.turn(at(0))];
+    tempo.give_back(second);
+    assert_eq!(tempo.next(at(0)), at(4));
+    let second = tempo.turn(at(0));
+    tempo.give_back(first);
+    assert_eq!(tempo.next(at(0)), at(6));
+    tempo.give_back(second);
+    assert_eq!(tempo.next(at(0)), at(4));
+}
+
+#[test]
+fn stop_and_spread_go_together() {
+    let mut advice = left(2, 10, 100);
+    advice.wait(secs(7));
+    let mut tempo = tempo();
+    tempo.heed(&advice, at(0));
+    let turns: Vec<_> = (0..2).map(|_| tempo.turn(at(0)).at()).collect();
+    assert_eq!(turns, [7, 12].map(at));
+}
+
+#[test]
+fn word_of_a_server_lasts_no_longer_than_the_longest_hint() {
+    let forever = Duration::MAX;
+    let mut tempo = tempo();
+    tempo.heed(&wait(forever), at(0));
+    assert_eq!(tempo.next(at(0)), at(60));
+    let mut advice = Advice::new(low());
+    advice.quota(1, Some(forever), Some(u64::MAX));
+    tempo.heed(&advice, at(100));
+    assert_eq!(tempo.next(at(100)), at(160));
+    assert!(tempo.is_free(at(160)));
+    assert!(TempoConfig::try_new(Duration::ZERO, low()).is_err());
+}
+
+#[test]
+fn clock_that_is_set_back_makes_nobody_wait_for_longer() {
+    let hour = secs(3600);
+    let late = |seconds| at(seconds) + hour;
+    let mut tempo = tempo();
+    tempo.heed(&wait(secs(5)), late(0));
+    assert_eq!(tempo.next(at(0)), at(5));
+    assert_eq!(tempo.next(at(5)), at(5));
+    tempo.heed(&left(5, 10, 100), late(0));
+    assert_eq!(tempo.turn(late(0)).at(), late(2));
+    assert_eq!(tempo.next(at(0)), at(4));
+    // Two threads that overtake each other have not set it back.
+    let mut tempo = tempo.clone();
+    tempo.forget();
+    tempo.heed(&wait(secs(5)), late(10));
+    for _ in 0..1_000 {
+        assert_eq!(tempo.next(late(10) - Duration::from_micros(9)), late(15));
+        assert_eq!(tempo.next(late(10)), late(15));
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Pass(u64),
+    Wait(u64),
+    Quota(u64, u64),
+    Turn,
+    GiveBack(usize),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        3 => (0..5_000_u64).prop_map(Op::Pass),
+        1 => (0..90_000_u64).prop_map(Op::Wait),
+        2 => (0..40_u64, 0..90_000_u64).prop_map(|(left, reset)| Op::Quota(left, reset)),
+        4 => Just(Op::Turn),
+        1 => any::<usize>().prop_map(Op::GiveBack),
+    ]
+}
+
+/// Keeps every word and every turn, and looks through all of them.
+#[derive(Default)]
+struct Model {
+    stops: Vec<Moment>,
+    /// Spacing, end, and where the turns are counted from.
+    spread: Option<(Duration, Moment, Moment)>,
+    turns: Vec<Moment>,
+}
+
+impl Model {
+    fn last(&self) -> Moment {
+        let began = self.spread.map_or(Moment::ORIGIN, |(.., began)| began);
+        self.turns.iter().copied().chain([began]).max().unwrap()
+    }
+
+    fn every(&self, now: Moment) -> Option<Duration> {
+        let (every, end, _) = self.spread?;
+        (now < end || now < self.last()).then_some(every)
+    }
+
+    fn next(&self, now: Moment) -> Moment {
+        let stop = self.stops.iter().copied().max().unwrap_or(now).max(now);
+        match self.every(now) {
+            Some(every) => stop.max(self.last() + every),
+            None => stop,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn calls_go_as_a_model_says(ops in prop::collection::vec(op(), 1..80)) {
+        let (mut tempo, mut model, mut now) = (tempo(), Model::default(), at(0));
+        // The machine keeps no list: a turn that is given back out of order stays taken.
+        let (mut turns, mut exact) = (Vec::new(), true);
+        for op in ops {
+            match op {
+                Op::Pass(millis) => now = now + Duration::from_millis(millis),
+                Op::Wait(millis) => {
+                    let asked = Duration::from_millis(millis);
+                    tempo.heed(&wait(asked), now);
+                    model.stops.push(now + asked.min(MAX));
+                }
+                Op::Quota(remaining, millis) => {
+                    let reset = Duration::from_millis(millis);
+                    let mut advice = Advice::new(low());
+                    advice.quota(remaining, Some(reset), Some(100));
+                    tempo.heed(&advice, now);
+                    if remaining == 0 {
+                        model.stops.push(now + reset.min(MAX));
+                    }
+                    model.spread = if (1..=20).contains(&remaining) && millis > 0 {
+                        let nanos = u64::try_from(reset.as_nanos()).unwrap();
+                        let every = Duration::from_nanos(nanos.div_ceil(remaining)).min(MAX);
+                        let began = match (model.every(now), model.spread) {
+                            (Some(_), Some((.., began))) => began,
+                            _ => {
+                                model.turns.clear();
+                                now
+                            }
+                        };
+                        Some((every, now + reset.min(MAX), began))
+                    } else {
+                        None
+                    };
+                }
+                Op::Turn => {
+                    let spread = model.every(now).is_some();
+                    let expected = model.next(now);
+                    let turn = tempo.turn(now);
+                    if exact {
+                        prop_assert_eq!(turn.at(), expected);
+                    }
+                    prop_assert!(turn.at() >= expected);
+                    if spread {
+                        model.turns.push(turn.at());
+                        turns.push(turn);
+                    }
+                }
+                Op::GiveBack(which) if !turns.is_empty() => {
+                    let turn = turns.swap_remove(which % turns.len());
+                    exact = false;
+                    model.turns.retain(|at| *at != turn.at());
+                    tempo.give_back(turn);
+                }
+                Op::GiveBack(_) => {}
+            }
+            if exact {
+                prop_assert_eq!(tempo.next(now), model.next(now));
+                prop_assert_eq!(tempo.spacing(now), model.every(now));
+            }
+            prop_assert!(tempo.next(now) >= now);
+        }
+    }
+
+    #[test]
+    fn no_more_than_what_is_left_goes_before_there_is_more(
+        remaining in 1..20_u64, reset in 1..60_u64, gaps in prop::collection::vec(0..3_000_u64, 1..60),
+    ) {
+        let mut tempo = tempo();
+        tempo.heed(&left(remaining, reset, 100), at(0));
+        let (mut now, mut gone) = (at(0), 0);
+        for gap in gaps {
+            now = now + Duration::from_millis(gap);
+            let turn = tempo.turn(now);
+            prop_assert!(turn.at() >= now);
+            gone += u64::from(turn.at() < at(reset));
+            now = now.max(turn.at());
+        }
+        prop_assert!(gone <= remaining);
+    }
+
+    #[test]
+    fn nothing_panics_whatever_the_clock_and_the_server_say(
+        words in prop::collection::vec((any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>()), 1..40)
+    ) {
+        let mut tempo = tempo();
+        let mut turn = None;
+        for (now, wait, remaining, reset) in words {
+            let now = Moment::from_nanos(now);
+            let mut advice = Advice::new(Ratio::ONE);
+            if wait % 2 == 0 {
+                advice.wait(Duration::from_nanos(wait));
+            }
+            advice.quota(remaining % 5, Some(Duration::from_nanos(reset)), None);
+            tempo.heed(&advice, now);
+            // Each of those that wait has a turn.
+            prop_assert!(tempo.next(now) <= now + MAX * 45);
+            if let Some(turn) = turn.replace(tempo.turn(now)) {
+                let _ = tempo.is_due(&turn, now);
+                tempo.give_back(turn);
+            }
+        }
+    }
+}
