@@ -14,6 +14,7 @@ fn at(seconds: u64) -> Moment {
     Moment::from_nanos(seconds * 1_000_000_000)
 }
 
+/// With two buckets of six seconds.
 fn build() -> Arc<Acceptance> {
     let config = AcceptanceConfig::new().window(Duration::from_secs(12));
     Arc::new(Acceptance::try_new(config).expect("possible options"))
@@ -68,7 +69,7 @@ fn two_who_find_the_trouble_over_hide_no_refusal_that_comes_in_between() {
 fn no_answer_is_lost_at_the_border_of_two_buckets() {
     explore(2, || {
         let acceptance = build();
-        let threads = [at(0), at(1)].map(|now| {
+        let threads = [at(5), at(6)].map(|now| {
             let acceptance = Arc::clone(&acceptance);
             thread::spawn(move || {
                 acceptance.on_accepted(CLASS, now);
@@ -78,7 +79,7 @@ fn no_answer_is_lost_at_the_border_of_two_buckets() {
         threads
             .into_iter()
             .for_each(|thread| thread.join().unwrap());
-        let counts = counts(&acceptance, at(1));
+        let counts = counts(&acceptance, at(6));
         assert_eq!((counts.accepts, counts.refused()), (2, 2));
     });
 }
