@@ -4,6 +4,7 @@ mod carry;
 
 mod field;
 
+pub mod criticality;
 pub mod deadline_header;
 pub mod forwarded;
 pub mod grpc;
