@@ -3,7 +3,7 @@
 //! There are two parts, because a slot is taken on every call and the queue is touched only under overload:
 //! - [`Slots`] counts, in one atomic word, those running and those waiting.
 //!   Taking and giving back a slot is one compare-and-swap each: no lock, no clock, no allocation.
-//! - [`Queue`] keeps those who wait, in order, with a deadline each.
+//! - [`Queue`] keeps those who wait, in order, with a deadline each; a [`ControlledDelay`] keeps it from standing.
 //!   It is a plain value for one owner at a time; the shell keeps it in a lock that it takes only when somebody waits or is about to.
 //!
 //! ```text
@@ -44,10 +44,16 @@ use crate::InvalidConfig;
 use crate::sync::atomic::AtomicU64;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
+mod answers;
+pub use answers::{Claim, Entered, QueueRefusal, Ticket};
+
+mod order;
+pub use order::ControlledDelay;
+
 mod pace;
 
 mod queue;
-pub use queue::{Claim, Entered, Queue, QueueRefusal, Ticket};
+pub use queue::Queue;
 
 #[cfg(all(test, not(seaworthy_loom)))]
 mod tests;
@@ -126,6 +132,31 @@ impl Slots {
                 .compare_exchange_weak(word, word + ONE_RUNNING, Acquire, Relaxed)
             {
                 Ok(_) => return Ok(Slot(())),
+                Err(changed) => word = changed,
+            }
+        }
+    }
+
+    /// Takes a free slot if fewer run than `most` of the limit, and says how many run now, this one included.
+    ///
+    /// For calls that may use a part of the limit only, or that want to know how many others run.
+    ///
+    /// # Errors
+    /// If no slot is free, or so many run.
+    #[inline]
+    pub fn try_acquire_below(&self, most: impl Fn(usize) -> usize) -> Result<(Slot, usize), Full> {
+        let mut word = self.word.load(Relaxed);
+        loop {
+            let seen = Occupancy::unpack(word);
+            if seen.running >= most(seen.limit).min(seen.limit) {
+                return Err(Full { seen });
+            }
+            // As in `try_acquire`.
+            match self
+                .word
+                .compare_exchange_weak(word, word + ONE_RUNNING, Acquire, Relaxed)
+            {
+                Ok(_) => return Ok((Slot(()), seen.running + 1)),
                 Err(changed) => word = changed,
             }
         }

@@ -1,12 +1,14 @@
-//! Those who wait for a slot, first come first served, each until a deadline of its own.
+//! Those who wait for a slot, each until a deadline of its own: first come first served, or under overload last come first.
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use core::fmt;
+use core::cmp::Reverse;
 use core::time::Duration;
 
+use super::answers::{Claim, Entered, QueueRefusal, Ticket};
+use super::order::Order;
 use super::pace::Pace;
-use super::{Slot, Slots, check_limit};
-use crate::{InvalidConfig, Moment};
+use super::{ControlledDelay, Slot, Slots, check_limit};
+use crate::{Criticality, InvalidConfig, Moment};
 
 /// The queue in front of [`Slots`], for one owner at a time: see the [module](super) for the protocol.
 ///
@@ -18,64 +20,39 @@ pub struct Queue<W> {
     max_queue: usize,
     /// The number of the next ticket; 64 bits do not run out.
     next: u64,
-    /// By number, which is the order of arrival.
-    waiting: BTreeMap<u64, Waiter<W>>,
+    /// In the order in which they are served, first come first.
+    waiting: BTreeMap<Place, Waiter<W>>,
     /// The same waiters by deadline; those without one are not in it.
-    due: BTreeSet<(Moment, u64)>,
+    due: BTreeSet<(Moment, Place)>,
     /// Who owns a slot and has not come for it yet.
     granted: BTreeSet<u64>,
+    order: Order,
     pace: Pace,
 }
 
-/// A place in the [`Queue`] that gave it out; good for no other.
-///
-/// It must be claimed or cancelled; dropped, it keeps its place, and later its slot, for good.
-#[derive(PartialEq, Eq, Debug)]
-#[must_use = "a ticket that is neither claimed nor cancelled keeps its place for good"]
-pub struct Ticket(u64);
-
-/// What [`Queue::enter`] gave.
-#[derive(Debug)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "a newcomer runs or waits; there is no third way"
-)]
-pub enum Entered {
-    /// A slot had become free: run.
-    Slot(Slot),
-    /// Wait until woken.
-    Queued(Ticket),
-}
-
-/// Why [`Queue::enter`] let nobody in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum QueueRefusal {
-    /// As many wait as may.
-    Full,
-    /// The deadline is over, and no slot is free at once.
-    NoTime,
-}
-
-/// What became of a [`Ticket`].
-#[derive(Debug)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "a waiter waits, runs or has waited in vain"
-)]
-pub enum Claim {
-    /// The waiter owns a slot: run.
-    Slot(Slot),
-    /// Still in the queue.
-    Waiting(Ticket),
-    /// The deadline passed before a slot was free; the place is gone.
-    Expired,
+/// Where somebody stands: the higher class first, and in it who came first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Place {
+    pub(super) class: Reverse<Criticality>,
+    /// The order of arrival.
+    pub(super) number: u64,
 }
 
 #[derive(Debug)]
 struct Waiter<W> {
     deadline: Moment,
     payload: W,
+}
+
+/// Room for a newcomer.
+#[derive(Clone, Copy)]
+enum Room {
+    /// There is a place.
+    Free,
+    /// There is the place of this one, who gives way.
+    Of(Place),
+    /// There is none.
+    None,
 }
 
 // ===== impl Queue =====
@@ -92,8 +69,28 @@ impl<W> Queue<W> {
             waiting: BTreeMap::new(),
             due: BTreeSet::new(),
             granted: BTreeSet::new(),
+            order: Order::default(),
             pace: Pace::default(),
         })
+    }
+
+    /// The same queue, under a control of its delay: see [`ControlledDelay`].
+    #[must_use]
+    pub fn controlled(mut self, delay: ControlledDelay) -> Self {
+        self.order.control(delay);
+        self
+    }
+
+    /// For how long a call that comes now may wait, as far as the queue has a say in it; [`Duration::MAX`] where it has none.
+    #[must_use]
+    pub fn patience(&self, now: Moment) -> Duration {
+        self.order.patience(now)
+    }
+
+    /// Whether the queue has been standing for too long; never without a [`ControlledDelay`].
+    #[must_use]
+    pub fn is_overloaded(&self, now: Moment) -> bool {
+        self.order.is_overloaded(now)
     }
 
     /// How many may wait.
@@ -146,10 +143,7 @@ impl<W> Queue<W> {
             .map(|waiter| &mut waiter.payload)
     }
 
-    /// Takes a slot if one has become free, else a place in the queue until `deadline`.
-    ///
-    /// `payload` is asked for only by those who wait.
-    /// `wake` is given the waiters whose time is over, and those of them who take a slot.
+    /// Takes a slot if one has become free, else a place in the queue until `deadline`: as a call of the class that most have.
     ///
     /// # Errors
     /// If the queue is full, or the deadline over, and no slot is free.
@@ -159,38 +153,66 @@ impl<W> Queue<W> {
         now: Moment,
         deadline: Moment,
         payload: impl FnOnce() -> W,
+        wake: impl FnMut(W),
+    ) -> Result<Entered, QueueRefusal> {
+        self.enter_as(Criticality::default(), slots, now, deadline, payload, wake)
+    }
+
+    /// Takes a slot if one has become free, else a place in the queue until `deadline`, behind the calls of its class and in front of those that matter less.
+    ///
+    /// If the queue is full, one of a lower class gives up its place; under overload the oldest of the same class does.
+    /// `payload` is asked for only by those who wait.
+    /// `wake` is given the waiters whose time is over, and those of them who take a slot.
+    ///
+    /// # Errors
+    /// If the queue is full, or the deadline over, and no slot is free.
+    pub fn enter_as(
+        &mut self,
+        class: Criticality,
+        slots: &Slots,
+        now: Moment,
+        deadline: Moment,
+        payload: impl FnOnce() -> W,
         mut wake: impl FnMut(W),
     ) -> Result<Entered, QueueRefusal> {
         self.remove_expired(now, &mut wake);
-        let ahead = self.waiting.len();
-        let refusal = if ahead >= self.max_queue {
-            Some(QueueRefusal::Full)
-        } else if deadline <= now {
-            Some(QueueRefusal::NoTime)
-        } else {
-            None
+        let room = self.room(class, now);
+        let refusal = match room {
+            Room::None => Some(QueueRefusal::Full),
+            _ if deadline <= now => Some(QueueRefusal::NoTime),
+            Room::Free | Room::Of(_) => None,
         };
         if let Some(refusal) = refusal {
-            self.hand_out(slots, 0, &mut wake);
+            self.hand_out(slots, 0, now, &mut wake);
             return slots.try_acquire().map(Entered::Slot).map_err(|_| refusal);
         }
+        if let Room::Of(place) = room
+            && let Some(payload) = self.remove(place)
+        {
+            wake(payload);
+        }
+        let ahead = self.waiting.len();
 
         // Before the newcomer is announced: if this panics, nobody waits for a ghost.
         let payload = payload();
         let granted = slots.settle(0, ahead + 1);
-        self.grant_first(granted.min(ahead), &mut wake);
+        self.grant_next(granted.min(ahead), now, &mut wake);
         if granted > ahead {
             self.end(slots);
             return Ok(Entered::Slot(Slot(())));
         }
-        let number = self.next;
+        let place = Place {
+            class: Reverse(class),
+            number: self.next,
+        };
         self.next += 1;
         if deadline != Moment::NEVER {
-            self.due.insert((deadline, number));
+            self.due.insert((deadline, place));
         }
-        self.waiting.insert(number, Waiter { deadline, payload });
+        self.waiting.insert(place, Waiter { deadline, payload });
+        self.order.on_queued(now);
         self.invariants(slots);
-        Ok(Entered::Queued(Ticket(number)))
+        Ok(Entered::Queued(Ticket(place)))
     }
 
     /// What became of a ticket: to be asked by a waiter that was woken.
@@ -198,7 +220,7 @@ impl<W> Queue<W> {
     /// It looks at no clock: a slot granted in time is worth having, however late its owner comes for it.
     #[must_use]
     pub fn claim(&mut self, ticket: Ticket) -> Claim {
-        if self.granted.remove(&ticket.0) {
+        if self.granted.remove(&ticket.0.number) {
             Claim::Slot(Slot(()))
         } else if self.waiting.contains_key(&ticket.0) {
             Claim::Waiting(ticket)
@@ -211,14 +233,14 @@ impl<W> Queue<W> {
     pub fn cancel(
         &mut self,
         slots: &Slots,
-        Ticket(number): Ticket,
+        Ticket(place): Ticket,
         now: Moment,
         mut wake: impl FnMut(W),
     ) {
-        let returned = usize::from(self.granted.remove(&number));
-        let left = self.remove(number);
+        let returned = usize::from(self.granted.remove(&place.number));
+        let left = self.remove(place);
         self.remove_expired(now, &mut wake);
-        self.hand_out(slots, returned, &mut wake);
+        self.hand_out(slots, returned, now, &mut wake);
         // Last, since foreign code may run when a payload is dropped.
         drop(left);
     }
@@ -226,7 +248,7 @@ impl<W> Queue<W> {
     /// Passes a slot on to the first who still waits, or puts it back if nobody does or if the limit was lowered.
     pub fn release(&mut self, slots: &Slots, Slot(()): Slot, now: Moment, mut wake: impl FnMut(W)) {
         self.remove_expired(now, &mut wake);
-        let granted = self.settle(slots, 1, &mut wake);
+        let granted = self.settle(slots, 1, now, &mut wake);
         if granted > 0 {
             self.pace.handed_on(now);
         }
@@ -238,7 +260,7 @@ impl<W> Queue<W> {
     /// Every other operation does it as well: a waiter whose deadline has passed is never granted a slot, nor does it keep anybody out.
     pub fn expire(&mut self, slots: &Slots, now: Moment, mut wake: impl FnMut(W)) {
         self.remove_expired(now, &mut wake);
-        self.hand_out(slots, 0, &mut wake);
+        self.hand_out(slots, 0, now, &mut wake);
     }
 
     /// Lets `max_concurrent` run from now on.
@@ -258,7 +280,7 @@ impl<W> Queue<W> {
         let limit = check_limit(max_concurrent)?;
         self.remove_expired(now, &mut wake);
         let granted = slots.settle_within(Some(limit), 0, self.waiting.len());
-        self.grant_first(granted, &mut wake);
+        self.grant_next(granted, now, &mut wake);
         self.end(slots);
         Ok(())
     }
@@ -272,15 +294,21 @@ impl<W> Queue<W> {
         Ok(())
     }
 
-    fn hand_out(&mut self, slots: &Slots, returned: usize, wake: &mut impl FnMut(W)) {
-        self.settle(slots, returned, wake);
+    fn hand_out(&mut self, slots: &Slots, returned: usize, now: Moment, wake: &mut impl FnMut(W)) {
+        self.settle(slots, returned, now, wake);
         self.end(slots);
     }
 
     /// The word learns how many wait, and they get what is free; says how many of them.
-    fn settle(&mut self, slots: &Slots, returned: usize, wake: &mut impl FnMut(W)) -> usize {
+    fn settle(
+        &mut self,
+        slots: &Slots,
+        returned: usize,
+        now: Moment,
+        wake: &mut impl FnMut(W),
+    ) -> usize {
         let granted = slots.settle(returned, self.waiting.len());
-        self.grant_first(granted, wake);
+        self.grant_next(granted, now, wake);
         granted
     }
 
@@ -288,34 +316,49 @@ impl<W> Queue<W> {
     fn end(&mut self, slots: &Slots) {
         if self.waiting.is_empty() {
             self.pace.pause();
+            self.order.on_empty();
         }
         self.invariants(slots);
     }
 
-    fn grant_first(&mut self, count: usize, wake: &mut impl FnMut(W)) {
+    fn grant_next(&mut self, count: usize, now: Moment, wake: &mut impl FnMut(W)) {
         for _ in 0..count {
-            let Some((number, waiter)) = self.waiting.pop_first() else {
+            let Some(place) = self.order.next(&self.waiting, now) else {
                 break;
             };
-            self.due.remove(&(waiter.deadline, number));
-            self.granted.insert(number);
-            wake(waiter.payload);
-        }
-    }
-
-    fn remove_expired(&mut self, now: Moment, wake: &mut impl FnMut(W)) {
-        while let Some(&(deadline, number)) = self.due.first()
-            && deadline <= now
-        {
-            if let Some(payload) = self.remove(number) {
+            if let Some(payload) = self.remove(place) {
+                self.granted.insert(place.number);
                 wake(payload);
             }
         }
     }
 
-    fn remove(&mut self, number: u64) -> Option<W> {
-        let waiter = self.waiting.remove(&number)?;
-        self.due.remove(&(waiter.deadline, number));
+    /// Whether there is room for one more, if need be that of somebody who gives way.
+    fn room(&self, class: Criticality, now: Moment) -> Room {
+        match self.max_queue.checked_sub(self.waiting.len()) {
+            Some(1..) => Room::Free,
+            // One who goes makes no room where more wait than may, after a limit was lowered.
+            Some(0) if self.max_queue > 0 => self
+                .order
+                .gives_way(&self.waiting, class, now)
+                .map_or(Room::None, Room::Of),
+            _ => Room::None,
+        }
+    }
+
+    fn remove_expired(&mut self, now: Moment, wake: &mut impl FnMut(W)) {
+        while let Some(&(deadline, place)) = self.due.first()
+            && deadline <= now
+        {
+            if let Some(payload) = self.remove(place) {
+                wake(payload);
+            }
+        }
+    }
+
+    fn remove(&mut self, place: Place) -> Option<W> {
+        let waiter = self.waiting.remove(&place)?;
+        self.due.remove(&(waiter.deadline, place));
         Some(waiter.payload)
     }
 
@@ -341,19 +384,6 @@ impl<W> Queue<W> {
         }
     }
 }
-
-// ===== impl QueueRefusal =====
-
-impl fmt::Display for QueueRefusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Full => "queue full",
-            Self::NoTime => "no time left to wait for a slot",
-        })
-    }
-}
-
-impl core::error::Error for QueueRefusal {}
 
 fn check_queue(max_queue: usize) -> Result<usize, InvalidConfig> {
     if max_queue > Slots::MAX {

@@ -6,6 +6,7 @@ use super::*;
 use crate::Moment;
 
 mod model;
+mod order;
 
 fn at(nanos: u64) -> Moment {
     Moment::from_nanos(nanos)
