@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use seaworthy_kit::line::Lined;
 use seaworthy_kit::{
     BoxError, Control, ErrorsAsFailures, Gate, InvalidConfig, Report, Share, Subscription, call,
 };
@@ -39,12 +40,12 @@ impl BulkheadHandle {
     /// How full the bulkhead is now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let seen = self.share.occupancy();
-        let max_wait = self.share.max_wait();
+        let seen = self.share.line().occupancy();
+        let max_wait = self.share.line().max_wait();
         Snapshot {
             name: self.share.telemetry().name().to_owned(),
             limit: seen.limit,
-            queue_limit: self.share.max_queue(),
+            queue_limit: self.share.line().max_queue(),
             max_wait: (max_wait != Duration::MAX).then_some(max_wait),
             running: seen.running,
             waiting: seen.waiting,
@@ -67,14 +68,14 @@ impl BulkheadHandle {
     /// # Errors
     /// If the limit is too large.
     pub fn set_queue_limit(&self, limit: usize) -> Result<(), InvalidConfig> {
-        self.share.set_max_queue(limit)
+        self.share.line().set_max_queue(limit)
     }
 
     /// Lets calls wait for so long from now on; those who wait already keep the time that they were given. It has no effect on a bulkhead that sheds.
     ///
     /// Zero refuses calls without a slot at once; [`Duration::MAX`] lets them wait for ever.
     pub fn set_max_wait(&self, max_wait: Duration) {
-        self.share.set_max_wait(max_wait);
+        self.share.line().set_max_wait(max_wait);
     }
 
     /// Calls the listener at every event of this bulkhead, on the thread where it happens.

@@ -6,10 +6,11 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use seaworthy_kit::keyed::KeyedLayer;
+use seaworthy_kit::line::Gauges;
 use seaworthy_kit::{Clock, InvalidConfig, Plain, Share, Telemetry};
 use tower_layer::Layer;
 
-use crate::gate::{BulkheadGate, Gauges};
+use crate::gate::BulkheadGate;
 use crate::{Bulkhead, BulkheadHandle, QueuedBulkhead};
 
 /// Bounds how many calls of a service run at once. See the crate docs.

@@ -116,8 +116,8 @@ pub use layer::{Builder, BulkheadLayer, Queued, Shed};
 mod gate;
 pub use gate::BulkheadGate;
 
-mod wait;
-pub use wait::Wait;
+/// The wait of one call for a slot.
+pub type Wait = seaworthy_kit::line::Wait<BulkheadGate>;
 
 mod handle;
 pub use handle::{BulkheadHandle, Snapshot};

@@ -35,6 +35,8 @@ pub mod service;
 
 pub mod deferred;
 
+pub mod line;
+
 pub mod unwind;
 
 mod seldom;

@@ -5,11 +5,12 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 
+use seaworthy_kit::line::{Gauges, Lined};
 use seaworthy_kit::{Share, Telemetry};
 use tokio::time::advance;
 
 use super::*;
-use crate::gate::{BulkheadGate, Gauges};
+use crate::gate::BulkheadGate;
 use crate::layer::Options;
 
 #[tokio::test(start_paused = true)]
@@ -107,7 +108,7 @@ fn full_queue_refuses_without_its_lock() {
     let handle = BulkheadHandle::from(gate.clone());
     let _running = Call::start(&handle);
     let _waiting = Call::start(&handle);
-    let locked = gate.queue();
+    let locked = gate.line().lock();
     let (refused, hears) = mpsc::channel();
     let elsewhere = std::thread::spawn(move || {
         let _ = refused.send(Call::new(&handle).refusal().kind());

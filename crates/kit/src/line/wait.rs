@@ -1,4 +1,4 @@
-//! The wait for a slot: a place in the queue that gives itself up when it is dropped.
+//! The wait for a slot: a place in the line that gives itself up when it is dropped.
 
 use std::fmt;
 use std::future::Future;
@@ -8,28 +8,29 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use seaworthy_core::Moment;
+use seaworthy_core::Criticality;
 use seaworthy_core::slots::{Claim, Entered, Queue, QueueRefusal, Slot, Ticket};
-use seaworthy_kit::{Event, Gate, Held, Refusal, RejectionKind, deadline};
 use tokio::time::{Sleep, sleep};
 
-use crate::gate::BulkheadGate;
+use super::Lined;
+use crate::{Event, Held, Moment, Refusal, RejectionKind, deadline};
 
 pin_project! {
     /// The wait of one call for a slot.
     ///
     /// The queue is entered at the first poll: a future that nobody polls keeps nobody waiting.
     #[must_use = "futures do nothing unless polled"]
-    pub struct Wait {
-        place: Place,
+    pub struct Wait<G: Lined> {
+        place: Place<G>,
         #[pin]
         timer: Option<Sleep>,
     }
 }
 
 /// The place in the queue, as a value of its own so that dropping it in any way gives it up.
-struct Place {
-    held: Held<BulkheadGate>,
+struct Place<G: Lined> {
+    held: Held<G>,
+    class: Criticality,
     stage: Stage,
 }
 
@@ -48,6 +49,7 @@ struct Queued {
 #[derive(Clone, Copy)]
 struct Terms {
     since: Moment,
+    until: Moment,
     /// How long; `None` for ever.
     limit: Option<Duration>,
     /// What the call is refused with when that is over.
@@ -56,11 +58,12 @@ struct Terms {
 
 // ===== impl Wait =====
 
-impl Wait {
-    pub(crate) const fn new(held: Held<BulkheadGate>) -> Self {
+impl<G: Lined> Wait<G> {
+    pub(super) const fn new(held: Held<G>, class: Criticality) -> Self {
         Self {
             place: Place {
                 held,
+                class,
                 stage: Stage::New,
             },
             timer: None,
@@ -68,8 +71,8 @@ impl Wait {
     }
 }
 
-impl Future for Wait {
-    type Output = Result<Slot, Refusal>;
+impl<G: Lined> Future for Wait<G> {
+    type Output = Result<G::Admission, Refusal>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -81,7 +84,7 @@ impl Future for Wait {
             Stage::Over => panic!("polled after it was ready"),
         };
         if let Some(result) = over {
-            return Poll::Ready(result);
+            return Poll::Ready(this.place.admit(result));
         }
         if this.timer.is_none()
             && let Some(limit) = this.place.limit()
@@ -93,11 +96,12 @@ impl Future for Wait {
         };
         ready!(timer.poll(cx));
         // A slot granted since the claim above is worth more than the timer.
-        Poll::Ready(this.place.give_up())
+        let result = this.place.give_up();
+        Poll::Ready(this.place.admit(result))
     }
 }
 
-impl fmt::Debug for Wait {
+impl<G: Lined> fmt::Debug for Wait<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wait")
             .field("queued", &matches!(self.place.stage, Stage::Queued(_)))
@@ -107,31 +111,46 @@ impl fmt::Debug for Wait {
 
 // ===== impl Place =====
 
-impl Place {
+impl<G: Lined> Place<G> {
+    fn admit(&self, slot: Result<Slot, Refusal>) -> Result<G::Admission, Refusal> {
+        slot.map(|slot| self.held.seated(slot))
+    }
+
     /// Takes a slot that has become free, or a place in the queue; `None` if it waits.
     fn enter(&mut self, waker: Waker) -> Option<Result<Slot, Refusal>> {
-        let since = self.held.clock().now();
-        let max_wait = self.held.max_wait();
-        let (limit, kind) = match deadline::remaining() {
-            Some(left) if left <= max_wait => (left, RejectionKind::DeadlineExceeded),
-            _ => (max_wait, RejectionKind::QueueTimeout),
-        };
-        let until = since + limit;
-        let entered = self
-            .held
-            .with_queue(|queue, slots, wake| queue.enter(slots, since, until, || waker, wake));
+        let line = self.held.line();
+        let since = line.clock().now();
+        let max_wait = line.max_wait();
+        let left = deadline::remaining();
+        let (entered, limit, kind) = line.change(self.held.telemetry(), |queue, slots, wake| {
+            // What a queue that stands leaves of it is known under its lock.
+            let max_wait = max_wait.min(queue.patience(since));
+            let (limit, kind) = match left {
+                Some(left) if left <= max_wait => (left, RejectionKind::DeadlineExceeded),
+                _ => (max_wait, RejectionKind::QueueTimeout),
+            };
+            let until = since + limit;
+            let entered = queue.enter_as(self.class, slots, since, until, || waker, wake);
+            (entered, limit, kind)
+        });
         let ticket = match entered {
             Ok(Entered::Queued(ticket)) => ticket,
             Ok(Entered::Slot(slot)) => return Some(Ok(slot)),
             Err(QueueRefusal::NoTime) if kind == RejectionKind::DeadlineExceeded => {
                 return Some(Err(Refusal::new(kind, None)));
             }
-            Err(_) => return Some(Err(self.refusal(RejectionKind::BulkheadFull))),
+            Err(_) => return Some(Err(self.refusal(G::FULL))),
         };
+        let until = since + limit;
         let limit = (until != Moment::NEVER).then_some(limit);
-        let wait = Terms { since, limit, kind };
+        let wait = Terms {
+            since,
+            until,
+            limit,
+            kind,
+        };
         self.stage = Stage::Queued(Queued { ticket, wait });
-        let waiting = self.held.occupancy().waiting;
+        let waiting = line.occupancy().waiting;
         self.held.telemetry().report(&Event::Queued { waiting });
         None
     }
@@ -140,7 +159,7 @@ impl Place {
     fn claim(&mut self, queued: Queued, mut waker: Waker) -> Option<Result<Slot, Refusal>> {
         let Queued { ticket, wait } = queued;
         let claim = {
-            let mut queue = self.held.queue();
+            let mut queue = self.held.line().lock();
             let claim = queue.claim(ticket);
             if let Claim::Waiting(ticket) = &claim {
                 swap_waker(&mut queue, ticket, &mut waker);
@@ -149,7 +168,7 @@ impl Place {
         };
         match claim {
             Claim::Slot(slot) => Some(Ok(self.granted(slot, wait))),
-            Claim::Expired => Some(Err(self.expired(wait))),
+            Claim::Expired => Some(Err(self.removed(wait))),
             Claim::Waiting(ticket) => {
                 self.stage = Stage::Queued(Queued { ticket, wait });
                 None
@@ -163,19 +182,22 @@ impl Place {
         else {
             unreachable!("only a call that waits has a timer");
         };
-        let now = self.held.clock().now();
+        let now = self.held.line().clock().now();
         let mut waker = Waker::noop().clone();
-        let granted = self.held.with_queue(|queue, slots, wake| {
-            match queue.claim(ticket) {
-                Claim::Slot(slot) => return Some(slot),
-                Claim::Expired => {}
-                Claim::Waiting(ticket) => {
-                    swap_waker(queue, &ticket, &mut waker);
-                    queue.cancel(slots, ticket, now, wake);
+        let granted = self
+            .held
+            .line()
+            .change(self.held.telemetry(), |queue, slots, wake| {
+                match queue.claim(ticket) {
+                    Claim::Slot(slot) => return Some(slot),
+                    Claim::Expired => {}
+                    Claim::Waiting(ticket) => {
+                        swap_waker(queue, &ticket, &mut waker);
+                        queue.cancel(slots, ticket, now, wake);
+                    }
                 }
-            }
-            None
-        });
+                None
+            });
         match granted {
             Some(slot) => Ok(self.granted(slot, wait)),
             None => Err(self.expired(wait)),
@@ -194,6 +216,15 @@ impl Place {
         slot
     }
 
+    /// Its place is gone: in its time, or before because another call needed it more.
+    fn removed(&self, wait: Terms) -> Refusal {
+        if self.held.line().clock().now() >= wait.until {
+            return self.expired(wait);
+        }
+        self.left(wait, false);
+        self.refusal(G::FULL)
+    }
+
     fn expired(&self, wait: Terms) -> Refusal {
         self.left(wait, false);
         match wait.kind {
@@ -204,11 +235,12 @@ impl Place {
     }
 
     fn refusal(&self, kind: RejectionKind) -> Refusal {
-        self.held.refusal(kind, self.held.occupancy().waiting)
+        let line = self.held.line();
+        line.refusal(kind, line.occupancy().waiting)
     }
 
     fn left(&self, wait: Terms, admitted: bool) {
-        let waited = self.held.clock().now().since(wait.since);
+        let waited = self.held.line().clock().now().since(wait.since);
         self.held
             .telemetry()
             .report(&Event::Dequeued { waited, admitted });
@@ -216,18 +248,20 @@ impl Place {
 }
 
 // Cancellation: a waiter that goes leaves the queue, and passes on a slot that it had been granted.
-impl Drop for Place {
+impl<G: Lined> Drop for Place<G> {
     fn drop(&mut self) {
         let Stage::Queued(Queued { ticket, wait }) = mem::replace(&mut self.stage, Stage::Over)
         else {
             return;
         };
-        let now = self.held.clock().now();
+        let now = self.held.line().clock().now();
         let mut waker = Waker::noop().clone();
-        self.held.with_queue(|queue, slots, wake| {
-            swap_waker(queue, &ticket, &mut waker);
-            queue.cancel(slots, ticket, now, wake);
-        });
+        self.held
+            .line()
+            .change(self.held.telemetry(), |queue, slots, wake| {
+                swap_waker(queue, &ticket, &mut waker);
+                queue.cancel(slots, ticket, now, wake);
+            });
         self.left(wait, false);
     }
 }
