@@ -80,6 +80,9 @@ pub use exhausted::{Exhausted, Reason};
 mod tag;
 pub use tag::{Tag, Tagged};
 
+#[cfg(feature = "redis")]
+pub mod redis;
+
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -17,18 +17,16 @@
 //! `maxmemory-policy` must be `noeviction`: a record that is evicted is forgotten as well.
 //! With it a full server refuses to write, and a claim fails with [`Full`](StoreErrorKind::Full).
 
-mod wire;
-
 use std::fmt;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::redis::{Client, Cmd, RedisError, Value};
+use ::redis::{Client, Cmd, Value};
 use bytes::Bytes;
 use seaworthy_kit::clock;
+use seaworthy_kit::redis::{Failure, Lua, Wire, says};
 
-use self::wire::{Failure, Lua, Wire};
 use super::poll::{self, Poll};
 use super::{
     Claim, Claimed, Held, Lease, Overdue, RecordKey, Store, StoreError, StoreErrorKind, Token,
@@ -270,11 +268,6 @@ fn error_of(failure: Failure) -> StoreError {
         Failure::Silence => error.with_source("it did not answer in time"),
         Failure::Redis(cause) => error.with_source(cause),
     }
-}
-
-/// Whether the server refused with that word; before version 7 it stands in the text of a script's failure.
-fn says(error: &RedisError, word: &str) -> bool {
-    error.code() == Some(word) || error.detail().is_some_and(|detail| detail.contains(word))
 }
 
 fn corrupt() -> StoreError {

@@ -1,5 +1,6 @@
-//! The one connection to the server: shared by all steps, given up when it breaks or falls silent, made anew by the next step.
+//! The one connection to the server: shared by all scripts, given up when it breaks or falls silent, made anew by the next script.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::redis::aio::MultiplexedConnection;
@@ -8,21 +9,26 @@ use tokio::time::{Instant, timeout_at};
 
 /// What the server runs, and the digest that it knows it by.
 #[derive(Debug)]
-pub(super) struct Lua {
+pub struct Lua {
     text: &'static str,
     digest: String,
 }
 
 /// Why a script has no result.
 #[derive(Debug)]
-pub(super) enum Failure {
+#[expect(clippy::exhaustive_enums, reason = "a caller must handle each")]
+pub enum Failure {
     /// Nothing came in time.
     Silence,
+    /// The client or the server said so.
     Redis(RedisError),
 }
 
-#[derive(Debug)]
-pub(super) struct Wire {
+/// A connection to one server, which many may use at once.
+///
+/// It is made by the first script, and made anew by the next one after it broke or fell silent.
+/// There is one at a time: a thousand callers do not make a thousand connections, neither at the start nor when the server comes back.
+pub struct Wire {
     client: Client,
     link: Mutex<Option<Link>>,
     /// Held while connecting, so that a hundred steps do not make a hundred connections.
@@ -36,15 +42,23 @@ struct Link {
     identity: Arc<()>,
 }
 
+// ===== impl Lua =====
+
 impl Lua {
-    pub(super) fn new(text: &'static str) -> Self {
+    /// A script with that text; its digest is computed here, once.
+    #[must_use]
+    pub fn new(text: &'static str) -> Self {
         let digest = Script::new(text).get_hash().to_owned();
         Self { text, digest }
     }
 }
 
+// ===== impl Wire =====
+
 impl Wire {
-    pub(super) fn new(client: Client) -> Self {
+    /// A connection to the server of that client; nothing is connected yet.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
         Self {
             client,
             link: Mutex::new(None),
@@ -52,10 +66,16 @@ impl Wire {
         }
     }
 
-    /// Runs the script, by its digest where the server knows it.
+    /// Runs the script on one key, the first of the arguments, by its digest where the server knows it.
     ///
-    /// Where a connection breaks that was made earlier, the script is sent once more on a new one: it may have run already, which every script allows for.
-    pub(super) async fn run(
+    /// Where a connection breaks that was made earlier, the script is sent once more on a new one: it may have run already, which the script must allow for.
+    ///
+    /// # Errors
+    /// If nothing is answered until then, connecting included, or if the server refuses or cannot be reached.
+    ///
+    /// # Cancel safety
+    /// Dropped, it leaves a connection that others can use; whether the script has run, nobody knows.
+    pub async fn run(
         &self,
         script: &Lua,
         arguments: impl Fn(&mut Cmd),
@@ -70,8 +90,24 @@ impl Wire {
             // There is no time left either.
             return Err(failure);
         }
+        self.run_once(script, arguments, until).await
+    }
+
+    /// The same for a script that must not run twice: where the connection breaks, it is not sent again.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); the script may have run all the same.
+    ///
+    /// # Cancel safety
+    /// As [`run`](Self::run).
+    pub async fn run_once(
+        &self,
+        script: &Lua,
+        arguments: impl Fn(&mut Cmd),
+        until: Instant,
+    ) -> Result<Value, Failure> {
         let (link, _) = self.link(until).await?;
-        self.send(link, script, &arguments, until).await
+        self.send(link, script, arguments, until).await
     }
 
     async fn send(
@@ -151,6 +187,15 @@ impl Wire {
     }
 }
 
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the client: its address may have a password in it.
+        f.debug_struct("Wire").finish_non_exhaustive()
+    }
+}
+
+// ===== impl Failure =====
+
 impl Failure {
     /// Whether the connection is of no further use.
     ///
@@ -162,8 +207,14 @@ impl Failure {
             Self::Redis(error) => {
                 error.is_io_error()
                     || error.is_unrecoverable_error()
-                    || super::says(error, "READONLY")
+                    || says(error, "READONLY")
             }
         }
     }
+}
+
+/// Whether the server refused with that word; before version 7 it stands in the text of a script's failure.
+#[must_use]
+pub fn says(error: &RedisError, word: &str) -> bool {
+    error.code() == Some(word) || error.detail().is_some_and(|detail| detail.contains(word))
 }
