@@ -34,8 +34,13 @@ pub mod names {
     /// Counter `{layer, name, result}`: what became of calls with an idempotency key.
     pub const KEYED: &str = "seaworthy_keyed_total";
 
+    /// Gauge `{layer, name}`: 1 while the store that a layer shares with other processes is there, else 0.
+    pub const STORE_AVAILABLE: &str = "seaworthy_store_available";
+    /// Counter `{layer, name, admitted}`: calls that were decided without the shared store, which was away.
+    pub const DECIDED_ALONE: &str = "seaworthy_decided_alone_total";
+
     /// Every name above.
-    pub const ALL: [&str; 12] = [
+    pub const ALL: [&str; 14] = [
         CALLS,
         REFUSED,
         CIRCUIT_STATE,
@@ -48,6 +53,8 @@ pub mod names {
         GAVE_UP,
         TIMEOUTS,
         KEYED,
+        STORE_AVAILABLE,
+        DECIDED_ALONE,
     ];
 }
 

@@ -90,6 +90,18 @@ pub enum Event {
         /// What kind of failure it was, where it was one of the store's.
         cause: Option<&'static str>,
     },
+    /// The store that a layer shares with other processes went away, or came back.
+    StoreChanged {
+        /// Whether it is there.
+        available: bool,
+        /// Why.
+        cause: &'static str,
+    },
+    /// A call was decided without the shared store, which is away.
+    DecidedAlone {
+        /// Whether it was let through.
+        admitted: bool,
+    },
 }
 
 impl Event {
@@ -107,6 +119,8 @@ impl Event {
             Self::GaveUp { .. } => "gave_up",
             Self::TimedOut { .. } => "timed_out",
             Self::Keyed { .. } => "keyed",
+            Self::StoreChanged { .. } => "store_changed",
+            Self::DecidedAlone { .. } => "decided_alone",
         }
     }
 }

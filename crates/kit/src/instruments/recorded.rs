@@ -23,6 +23,9 @@ pub struct Instruments {
     limit: Remembered,
     queue_depth: Remembered,
     retries: Handle<Counter>,
+    store_available: Remembered,
+    /// By whether the call was let through.
+    decided_alone: [Handle<Counter>; 2],
     /// By result, each made when it first happens: calls with a key have one each, and most have the same few.
     keyed: RwLock<Vec<(&'static str, Arc<Handle<Counter>>)>>,
 }
@@ -52,6 +55,9 @@ impl Instruments {
             limit: Remembered::new(key(names::LIMIT, &[])),
             queue_depth: Remembered::new(key(names::QUEUE_DEPTH, &[])),
             retries: Handle::new(key(names::RETRIES, &[])),
+            store_available: Remembered::new(key(names::STORE_AVAILABLE, &[])),
+            decided_alone: ["false", "true"]
+                .map(|admitted| Handle::new(key(names::DECIDED_ALONE, &[("admitted", admitted)]))),
             keyed: RwLock::default(),
             labels,
         }
@@ -86,6 +92,16 @@ impl Instruments {
         }
     }
 
+    /// Registers what a layer has that shares a store with other processes.
+    pub fn publish_store(&self) {
+        with_recorder(|recorder| {
+            for counter in &self.decided_alone {
+                counter.add(recorder, 0);
+            }
+            self.store_available.flush(recorder);
+        });
+    }
+
     /// Whether a recorder hears: what a layer works out only for its gauges, it need not before.
     #[must_use]
     #[inline]
@@ -111,6 +127,11 @@ impl Instruments {
     /// Sets the gauge of calls that wait.
     pub fn set_queue_depth(&self, waiting: usize) {
         self.queue_depth.set(waiting as f64);
+    }
+
+    /// Sets the gauge of the shared store.
+    pub fn set_store_available(&self, available: bool) {
+        self.store_available.set(f64::from(u8::from(available)));
     }
 
     #[inline]
@@ -156,8 +177,19 @@ impl Instruments {
             Event::GaveUp { reason, .. } => self.add(names::GAVE_UP, &[("reason", reason)]),
             Event::TimedOut { limit } => self.add(names::TIMEOUTS, &[("limit", limit)]),
             Event::Keyed { result, .. } => self.count_keyed(result, 1),
+            Event::DecidedAlone { admitted } => {
+                let counter = &self.decided_alone[usize::from(*admitted)];
+                with_recorder(|recorder| {
+                    if counter.add(recorder, 1) {
+                        self.flush(recorder);
+                    }
+                });
+            }
             // Gauges are set by the layer, which knows the present value; an event has that of its moment, and may be late.
-            Event::Queued { .. } | Event::LimitChanged { .. } | Event::Ended { .. } => {}
+            Event::Queued { .. }
+            | Event::LimitChanged { .. }
+            | Event::StoreChanged { .. }
+            | Event::Ended { .. } => {}
         }
     }
 
@@ -230,6 +262,7 @@ impl Instruments {
             &self.in_flight,
             &self.limit,
             &self.queue_depth,
+            &self.store_available,
         ] {
             gauge.flush(recorder);
         }
@@ -263,6 +296,10 @@ fn describe(recorder: &dyn Recorder) {
             names::KEYED,
             "What became of calls with an idempotency key, by result.",
         ),
+        (
+            names::DECIDED_ALONE,
+            "Calls that were decided without the shared store, which was away.",
+        ),
     ];
     for (name, text) in count {
         recorder.describe_counter(name.into(), Some(Unit::Count), text.into());
@@ -275,6 +312,10 @@ fn describe(recorder: &dyn Recorder) {
         (names::IN_FLIGHT, "Calls that hold a slot."),
         (names::LIMIT, "Slots there are."),
         (names::QUEUE_DEPTH, "Calls that wait for a slot."),
+        (
+            names::STORE_AVAILABLE,
+            "1 while the store that is shared with other processes is there, else 0.",
+        ),
     ];
     for (name, text) in gauge {
         recorder.describe_gauge(name.into(), Some(Unit::Count), text.into());

@@ -29,6 +29,9 @@ impl Instruments {
     /// Does nothing.
     pub const fn publish_keyed(&self, _: &[&'static str]) {}
 
+    /// Does nothing.
+    pub const fn publish_store(&self) {}
+
     /// Nobody does.
     #[must_use]
     pub const fn are_heard(&self) -> bool {
@@ -46,6 +49,9 @@ impl Instruments {
 
     /// Does nothing.
     pub const fn set_queue_depth(&self, _: usize) {}
+
+    /// Does nothing.
+    pub const fn set_store_available(&self, _: bool) {}
 
     pub(crate) const fn ended(&self, _: Outcome) {}
 

@@ -205,9 +205,7 @@ impl Failure {
             Self::Silence => true,
             // What has become a replica stays one, while the address may lead to the new master by now.
             Self::Redis(error) => {
-                error.is_io_error()
-                    || error.is_unrecoverable_error()
-                    || says(error, "READONLY")
+                error.is_io_error() || error.is_unrecoverable_error() || says(error, "READONLY")
             }
         }
     }

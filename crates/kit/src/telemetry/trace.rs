@@ -105,8 +105,18 @@ impl Telemetry {
                     tracing::debug!(target: "seaworthy", layer, name, key, result, "keyed");
                 }
             }
-            // Part of every queued or admitted call; metrics and listeners have them.
-            Event::Ended { .. } | Event::Queued { .. } | Event::Dequeued { .. } => {}
+            Event::StoreChanged { available, cause } => {
+                if *available {
+                    tracing::info!(target: "seaworthy", layer, name, key, available, cause, "store_changed");
+                } else {
+                    tracing::warn!(target: "seaworthy", layer, name, key, available, cause, "store_changed");
+                }
+            }
+            // Part of every queued or admitted call, or of every one while a store is away; metrics and listeners have them.
+            Event::Ended { .. }
+            | Event::Queued { .. }
+            | Event::Dequeued { .. }
+            | Event::DecidedAlone { .. } => {}
         }
     }
 

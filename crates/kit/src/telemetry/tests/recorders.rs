@@ -329,6 +329,36 @@ fn rare_events_have_their_metrics() {
 }
 
 #[test]
+fn store_that_went_away_before_the_recorder_came_is_shown() {
+    let telemetry = telemetry();
+    telemetry.instruments().set_store_available(false);
+    let seen = Seen::during(|| {
+        for admitted in [true, false, true] {
+            telemetry.report(&Event::DecidedAlone { admitted });
+        }
+    });
+    let available = format!("{}{{{OWN}}}", names::STORE_AVAILABLE);
+    assert_eq!(seen.of(names::STORE_AVAILABLE), [(available, 0.0)]);
+    let alone = |admitted, count| {
+        let name = names::DECIDED_ALONE;
+        (format!("{name}{{{OWN},admitted={admitted}}}"), count)
+    };
+    let expected = [alone("false", 1.0), alone("true", 2.0)];
+    assert_eq!(seen.of(names::DECIDED_ALONE), expected);
+}
+
+#[test]
+fn shared_store_is_published_before_anything_has_happened() {
+    let seen = Seen::during(|| {
+        let telemetry = telemetry();
+        telemetry.instruments().set_store_available(true);
+        telemetry.instruments().publish_store();
+    });
+    let values: Vec<f64> = seen.0.iter().map(|(_, value)| *value).collect();
+    assert_eq!(values, [0.0, 0.0, 1.0], "{:?}", seen.0);
+}
+
+#[test]
 fn names_are_pinned() {
     assert_eq!(
         names::ALL,
@@ -345,6 +375,8 @@ fn names_are_pinned() {
             "seaworthy_retry_gave_up_total",
             "seaworthy_timeouts_total",
             "seaworthy_keyed_total",
+            "seaworthy_store_available",
+            "seaworthy_decided_alone_total",
         ],
         "docs/metrics.md is a contract"
     );
