@@ -24,8 +24,9 @@ pub use criticality::Criticality;
 mod deadline;
 pub use deadline::Deadline;
 
-pub mod hedge;
 pub mod gcra;
+
+pub mod hedge;
 
 pub mod ledger;
 
