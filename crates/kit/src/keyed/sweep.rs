@@ -46,6 +46,7 @@ impl<G: Gate, K: Hash + Eq + Clone> KeyedHandle<G, K> {
     /// Forgets each key that was not used since the last time, and may be forgotten; says how many.
     ///
     /// No lock is held for longer than it takes to look at a few.
+    #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
     pub fn forget_idle(&self) -> usize {
         self.map.forget_idle()
     }

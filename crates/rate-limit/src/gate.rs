@@ -1,0 +1,311 @@
+//! The quotas with a line, a clock and a voice: what the shared services ask.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use seaworthy_core::gcra::{Line, Quota, Scarcity, TakenAll, Windows};
+use seaworthy_core::{InvalidConfig, Moment};
+use seaworthy_kit::gate::Entry;
+use seaworthy_kit::quota::{Limited, QuotaState, Quotas};
+use seaworthy_kit::{
+    BoxError, Clock, Event, Gate, Held, Name, Refusal, RejectionKind, Telemetry, Verdict,
+};
+
+use crate::limits::Limits;
+use crate::wait::Wait;
+
+/// A rate limit as the layer holds it.
+#[derive(Debug)]
+pub struct RateGate {
+    windows: Windows,
+    /// Whether the last decision left nothing, or refused: only then a look at the clock may find that the next call is refused.
+    is_tight: AtomicBool,
+    /// How many wait, for those who need not lock the line. Written under its lock.
+    waiting: AtomicUsize,
+    line: Mutex<Line<Waker>>,
+    /// Whether it has other quotas than it was made with.
+    is_changed: AtomicBool,
+    options: Arc<Options>,
+    telemetry: Telemetry,
+    /// Whether it has gauges: without a label they would be those of many keys, each overwriting the others.
+    has_gauges: bool,
+}
+
+/// What every rate limit of a layer has in common.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) policies: Box<[Name]>,
+    pub(crate) max_queue: usize,
+    pub(crate) max_wait: Duration,
+    pub(crate) announce: bool,
+    pub(crate) clock: Clock,
+}
+
+/// The right to make one call, and what it was paid with.
+#[derive(Debug)]
+pub struct Spent(Option<TakenAll>);
+
+impl RateGate {
+    pub(crate) fn try_new(
+        options: Arc<Options>,
+        limits: &Limits,
+        telemetry: Telemetry,
+        has_gauges: bool,
+    ) -> Result<Self, InvalidConfig> {
+        let gate = Self {
+            windows: Windows::try_new(limits.quotas())?,
+            is_tight: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
+            line: Mutex::new(Line::try_new(options.max_queue)?),
+            is_changed: AtomicBool::new(false),
+            options,
+            telemetry,
+            has_gauges,
+        };
+        gate.show_limit();
+        Ok(gate)
+    }
+
+    pub(crate) const fn windows(&self) -> &Windows {
+        &self.windows
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.options.clock.now()
+    }
+
+    pub(crate) fn max_wait(&self) -> Duration {
+        self.options.max_wait
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Admits a call of that cost, refuses it, or lets it wait.
+    pub(crate) fn enter_counted(held: &Held<Self>, cost: u64) -> Entry<Self> {
+        if cost == 0 {
+            return Entry::Admitted(Spent(None));
+        }
+        let options = &held.options;
+        // Where refusals are only observed, nobody is kept waiting for one either.
+        let waits = options.max_queue > 0
+            && !options.max_wait.is_zero()
+            && held.control().enforced_percent() > 0;
+        match held.spend(cost) {
+            Ok(spent) => Entry::Admitted(spent),
+            Err(refusal) if !waits || refusal.kind() == RejectionKind::CostTooHigh => {
+                Entry::Refused(refusal)
+            }
+            Err(refusal) if held.waiting() >= options.max_queue => Entry::Refused(refusal),
+            Err(_) => Entry::Waiting(Wait::new(held.again(), cost)),
+        }
+    }
+
+    /// Takes the cost, but not past those who wait.
+    fn spend(&self, cost: u64) -> Result<Spent, Refusal> {
+        let now = self.now();
+        let waiting = self.waiting() as u64;
+        if waiting > 0 {
+            // Each of them costs one at least.
+            let turn = self.windows.earliest(now, waiting, cost);
+            return Err(refusal(turn.map_or(Scarcity::Never, Scarcity::Until), now));
+        }
+        match self.windows.try_take(now, cost) {
+            Ok(taken) => Ok(self.spent(taken, now)),
+            Err(scarcity) => {
+                self.set_tight(true);
+                Err(refusal(scarcity, now))
+            }
+        }
+    }
+
+    #[inline]
+    fn spent(&self, taken: TakenAll, now: Moment) -> Spent {
+        self.set_tight(self.windows.check(now, 1).is_err());
+        Spent(Some(taken))
+    }
+
+    /// Written only where it changes: it lies beside what every call reads.
+    #[inline]
+    fn set_tight(&self, is_tight: bool) {
+        if self.is_tight.load(Ordering::Relaxed) != is_tight {
+            self.is_tight.store(is_tight, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives back what the call took; those who wait may go on.
+    fn give_back(&self, Spent(taken): Spent) {
+        let Some(taken) = taken else {
+            return;
+        };
+        let now = self.now();
+        self.windows.give_back(taken, now);
+        // Pairs with that of `Wait`: either it finds what is given back, or it is seen waiting.
+        fence(Ordering::SeqCst);
+        self.move_on(now);
+    }
+
+    fn move_on(&self, now: Moment) {
+        if self.waiting() > 0 {
+            self.with_line(|line, windows, wake| line.advance(windows, now, wake));
+        }
+    }
+
+    /// Changes the line under its lock, and wakes whom the change concerns once the lock is released.
+    pub(crate) fn with_line<R>(
+        &self,
+        change: impl FnOnce(&mut Line<Waker>, &Windows, &mut dyn FnMut(Waker)) -> R,
+    ) -> R {
+        let mut woken = Vec::new();
+        let (result, waiting) = {
+            let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+            let result = change(&mut line, &self.windows, &mut |waker| woken.push(waker));
+            self.waiting.store(line.len(), Ordering::Relaxed);
+            (result, line.len())
+        };
+        for waker in woken {
+            // The next one has a share that nobody else will tell it of; and this may be a `drop`, where a panic would abort.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        }
+        if self.has_gauges && self.telemetry.instruments().are_heard() {
+            self.telemetry.instruments().set_queue_depth(waiting);
+        }
+        result
+    }
+
+    pub(crate) fn set_quota(&self, at: usize, quota: Quota) -> Result<(), InvalidConfig> {
+        let Some(cell) = self.windows.cells().nth(at) else {
+            return Err(InvalidConfig::new("quota", "must be one that there is"));
+        };
+        let now = self.now();
+        cell.set_quota(quota, now)?;
+        self.is_changed.store(true, Ordering::Relaxed);
+        // Whether it is, the next call will see.
+        self.set_tight(true);
+        self.move_on(now);
+        self.show_limit();
+        let limit = usize::try_from(quota.units()).unwrap_or(usize::MAX);
+        self.telemetry.report(&Event::LimitChanged { limit });
+        Ok(())
+    }
+
+    /// How the quotas stand.
+    pub(crate) fn states(&self) -> impl Iterator<Item = QuotaState> {
+        let now = self.now();
+        let policies = self.options.policies.iter();
+        // Of a key with more quotas than the layer, the last names stand for the rest.
+        let last = self.options.policies.last().into_iter().cycle();
+        let each = self.windows.cells().zip(policies.chain(last));
+        each.map(move |(cell, policy)| {
+            let quota = cell.quota();
+            let state = QuotaState::new(*policy, quota.units(), quota.window());
+            state.left(cell.remaining(now), cell.time_to_more(now))
+        })
+    }
+
+    pub(crate) fn publish(&self) {
+        self.show_limit();
+        let refusals = [RejectionKind::RateLimited];
+        self.telemetry.instruments().publish(&refusals);
+    }
+
+    fn show_limit(&self) {
+        let instruments = self.telemetry.instruments();
+        if self.has_gauges && instruments.are_heard() {
+            let units = self.windows.cells().next().map(|cell| cell.quota().units());
+            instruments.set_limit(usize::try_from(units.unwrap_or(0)).unwrap_or(usize::MAX));
+        }
+    }
+}
+
+impl Gate for RateGate {
+    type Admission = Spent;
+    type Wait = Wait;
+
+    #[inline]
+    fn check(&self) -> Result<(), Refusal> {
+        // After a call that left some there is no less: time only adds to it.
+        if !self.is_tight.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let now = self.now();
+        let checked = self.windows.check(now, 1);
+        checked.map_err(|scarcity| refusal(scarcity, now))
+    }
+
+    #[inline]
+    fn admit_healthy(&self) -> Option<Spent> {
+        let now = self.now();
+        let taken = self.windows.try_take(now, 1).ok()?;
+        Some(self.spent(taken, now))
+    }
+
+    fn try_admit(&self) -> Result<Spent, Refusal> {
+        self.spend(1)
+    }
+
+    fn enter(held: &Held<Self>) -> Entry<Self> {
+        Self::enter_counted(held, 1)
+    }
+
+    #[inline]
+    fn settle(&self, spent: Spent, verdict: Verdict) {
+        if verdict.is_refusal() {
+            self.give_back(spent);
+        }
+    }
+
+    fn withdraw(&self, spent: Spent) {
+        self.give_back(spent);
+    }
+
+    #[inline]
+    fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    fn reject(&self, refusal: Refusal) -> BoxError {
+        let error = self.telemetry.refuse(refusal);
+        let Some(quotas) = self.quotas() else {
+            return error;
+        };
+        match error.downcast() {
+            Ok(rejection) => Box::new(Limited::new(*rejection, quotas)),
+            Err(error) => error,
+        }
+    }
+
+    #[inline]
+    fn quotas(&self) -> Option<Quotas> {
+        self.options.announce.then(|| {
+            let mut quotas = Quotas::new();
+            quotas.extend(self.states());
+            quotas
+        })
+    }
+
+    /// Only one that a new one would be no different from.
+    fn is_forgettable(&self) -> bool {
+        !self.is_changed.load(Ordering::Relaxed) && self.windows.is_full(self.now())
+    }
+}
+
+/// What the layer makes of a "no".
+pub(crate) fn refusal(scarcity: Scarcity, now: Moment) -> Refusal {
+    match scarcity {
+        Scarcity::Until(moment) => {
+            Refusal::new(RejectionKind::RateLimited, Some(moment.since(now)))
+        }
+        Scarcity::Never => Refusal::new(RejectionKind::CostTooHigh, None),
+    }
+}
+
+impl Spent {
+    pub(crate) const fn taken(taken: TakenAll) -> Self {
+        Self(Some(taken))
+    }
+}

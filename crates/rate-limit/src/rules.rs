@@ -1,0 +1,169 @@
+//! What a request says about how it is counted: what it costs, and whether it is counted at all.
+
+use std::fmt;
+
+use seaworthy_kit::deferred::Source;
+use seaworthy_kit::gate::Entry;
+use seaworthy_kit::{Held, Share};
+
+use crate::gate::RateGate;
+use crate::layer::Alike;
+
+/// How requests are counted: `C` says what one costs, `E` which are exempt.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<C = One, E = Nobody> {
+    pub(crate) cost: C,
+    pub(crate) exempt: E,
+}
+
+/// Each request costs one.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct One;
+
+/// Every request counts.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Nobody;
+
+/// A closure that says it.
+#[derive(Clone, Copy)]
+pub struct Says<F>(pub(crate) F);
+
+/// What a request costs.
+pub trait Cost<Req> {
+    /// In units of the quota; nothing is always admitted.
+    fn cost(&self, request: &Req) -> u64;
+}
+
+/// Which requests are not counted.
+pub trait Exempt<Req> {
+    /// Whether this one is not.
+    fn is_exempt(&self, request: &Req) -> bool;
+}
+
+/// How a layer counts what it is asked: [`Alike`], or by [`Rules`].
+pub trait Mode {
+    /// What says the cost.
+    type Cost;
+    /// What says who is exempt.
+    type Exempt;
+
+    /// As rules.
+    fn into_rules(self) -> Rules<Self::Cost, Self::Exempt>;
+}
+
+/// How a request is counted.
+pub trait Count<Req> {
+    /// What it costs; `None` if it is exempt.
+    fn count(&self, request: &Req) -> Option<u64>;
+}
+
+/// A source of quotas, and the rules by which requests are counted against them.
+#[derive(Clone, Debug)]
+pub struct Priced<C, M> {
+    source: C,
+    /// What an exempt request holds: no key is remembered for it.
+    exempt: Share<RateGate>,
+    rules: M,
+    /// Between `hold` and `enter`, which are asked one after the other.
+    counted: Option<u64>,
+}
+
+// ===== impl Rules =====
+
+impl Mode for Alike {
+    type Cost = One;
+    type Exempt = Nobody;
+
+    fn into_rules(self) -> Rules {
+        Rules {
+            cost: One,
+            exempt: Nobody,
+        }
+    }
+}
+
+impl<C, E> Mode for Rules<C, E> {
+    type Cost = C;
+    type Exempt = E;
+
+    fn into_rules(self) -> Self {
+        self
+    }
+}
+
+impl<Req> Count<Req> for Alike {
+    fn count(&self, _: &Req) -> Option<u64> {
+        Some(1)
+    }
+}
+
+impl<Req, C: Cost<Req>, E: Exempt<Req>> Count<Req> for Rules<C, E> {
+    fn count(&self, request: &Req) -> Option<u64> {
+        (!self.exempt.is_exempt(request)).then(|| self.cost.cost(request))
+    }
+}
+
+impl<Req> Cost<Req> for One {
+    fn cost(&self, _: &Req) -> u64 {
+        1
+    }
+}
+
+impl<Req> Exempt<Req> for Nobody {
+    fn is_exempt(&self, _: &Req) -> bool {
+        false
+    }
+}
+
+impl<Req, F: Fn(&Req) -> u64> Cost<Req> for Says<F> {
+    fn cost(&self, request: &Req) -> u64 {
+        (self.0)(request)
+    }
+}
+
+impl<Req, F: Fn(&Req) -> bool> Exempt<Req> for Says<F> {
+    fn is_exempt(&self, request: &Req) -> bool {
+        (self.0)(request)
+    }
+}
+
+impl<F> fmt::Debug for Says<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Says")
+    }
+}
+
+// ===== impl Priced =====
+
+impl<C, M> Priced<C, M> {
+    pub(crate) const fn new(source: C, exempt: Share<RateGate>, rules: M) -> Self {
+        Self {
+            source,
+            exempt,
+            rules,
+            counted: None,
+        }
+    }
+}
+
+impl<Req, C, M> Source<Req> for Priced<C, M>
+where
+    C: Source<Req, Gate = RateGate>,
+    M: Count<Req>,
+{
+    type Gate = RateGate;
+
+    fn hold(&mut self, request: &Req) -> Held<RateGate> {
+        self.counted = self.rules.count(request);
+        match self.counted {
+            Some(_) => self.source.hold(request),
+            None => self.exempt.hold_shared(),
+        }
+    }
+
+    fn enter(&mut self, held: &Held<RateGate>, _: &Req) -> Entry<RateGate> {
+        RateGate::enter_counted(held, self.counted.unwrap_or(0))
+    }
+}

@@ -1,0 +1,122 @@
+//! What callers are told over HTTP: the quotas, with every answer.
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Empty;
+use seaworthy_http::RespondLayer;
+use seaworthy_kit::quota::{QuotaState, Quotas};
+use tower::{ServiceBuilder, ServiceExt};
+
+use super::*;
+
+fn request() -> Request<Empty<Bytes>> {
+    Request::new(Empty::new())
+}
+
+fn told<B>(response: &Response<B>) -> Vec<(String, u64, u64, Duration)> {
+    let quotas: Option<&Quotas> = response.extensions().get();
+    let each = quotas.into_iter().flat_map(Quotas::iter);
+    let each = each.map(|state: &QuotaState| {
+        let policy = state.policy.as_str().to_owned();
+        (policy, state.limit, state.remaining, state.reset)
+    });
+    each.collect()
+}
+
+#[tokio::test]
+async fn quotas_are_told_with_answers_and_refusals() {
+    let time = ManualClock::new();
+    let layer = RateLimitLayer::http("api")
+        .quota(tenth(2))
+        .named_quota("daily", Quota::per_day(24))
+        .quota(Quota::per_hour(24))
+        .announce()
+        .clock(time.clock())
+        .build()
+        .unwrap();
+    let stack = ServiceBuilder::new()
+        .layer(RespondLayer::new())
+        .layer(layer)
+        .service(service_fn(|_: Request<Empty<Bytes>>| {
+            ready(Ok::<_, BoxError>(Response::new(Empty::<Bytes>::new())))
+        }));
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        let response = stack.clone().oneshot(request()).await.unwrap();
+        answers.push((response.status(), told(&response)));
+    }
+    let hour = Duration::from_secs(3600);
+    let expected = |burst, long, reset| {
+        vec![
+            ("api".to_owned(), 10, burst, reset),
+            ("daily".to_owned(), 24, long, hour),
+            ("api-3".to_owned(), 24, long, hour / 24),
+        ]
+    };
+    assert_eq!(answers[0], (StatusCode::OK, expected(1, 23, 100 * MS)));
+    assert_eq!(answers[1], (StatusCode::OK, expected(0, 22, 100 * MS)));
+    assert_eq!(
+        answers[2],
+        (StatusCode::TOO_MANY_REQUESTS, expected(0, 22, 100 * MS))
+    );
+}
+
+#[tokio::test]
+async fn two_layers_tell_theirs_and_a_silent_one_none() {
+    let time = ManualClock::new();
+    let layer = |name: &str| {
+        RateLimitLayer::http(name)
+            .quota(tenth(5))
+            .clock(time.clock())
+    };
+    let stack = ServiceBuilder::new()
+        .layer(layer("outer").announce().build().unwrap())
+        .layer(layer("silent").build().unwrap())
+        .layer(layer("inner").announce().build().unwrap())
+        .service(service_fn(|_: Request<Empty<Bytes>>| {
+            ready(Ok::<_, BoxError>(Response::new(Empty::<Bytes>::new())))
+        }));
+    let response = stack.oneshot(request()).await.unwrap();
+    let policies: Vec<_> = told(&response).into_iter().map(|told| told.0).collect();
+    assert_eq!(policies, ["inner", "outer"]);
+}
+
+/// An edge further in made a response of it: it is a refusal all the same.
+#[tokio::test]
+async fn refusal_that_is_a_response_already_costs_nothing() {
+    let time = ManualClock::new();
+    let layer = RateLimitLayer::http("api")
+        .quota(tenth(5))
+        .clock(time.clock());
+    let layer = layer.build().unwrap();
+    let stack = ServiceBuilder::new()
+        .layer(layer.clone())
+        .layer(RespondLayer::new())
+        .service(service_fn(|_: Request<Empty<Bytes>>| {
+            let open = Rejection::new(RejectionKind::CircuitOpen, "stock".into());
+            ready(Err::<Response<Empty<Bytes>>, BoxError>(Box::new(open)))
+        }));
+    let response = stack.oneshot(request()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    drop(response);
+    assert_eq!(layer.handle().snapshot().states[0].remaining, 5);
+}
+
+#[tokio::test]
+async fn wait_is_rounded_up_at_the_edge_only() {
+    let time = ManualClock::new();
+    let layer = RateLimitLayer::http("api")
+        .quota(tenth(1))
+        .clock(time.clock());
+    let stack = ServiceBuilder::new()
+        .layer(RespondLayer::new())
+        .layer(layer.build().unwrap())
+        .service(service_fn(|_: Request<Empty<Bytes>>| {
+            ready(Ok::<_, BoxError>(Response::new(Empty::<Bytes>::new())))
+        }));
+    let _ = stack.clone().oneshot(request()).await.unwrap();
+    let refused = stack.oneshot(request()).await.unwrap();
+    assert_eq!(refused.headers()["retry-after"], "1", "and not 0");
+    let rejection: &Rejection = refused.extensions().get().expect("kept");
+    assert_eq!(rejection.retry_after(), Some(100 * MS));
+}
