@@ -35,6 +35,9 @@ pub mod cookbook {
     #[doc = include_str!("cookbook/bulkhead.md")]
     pub mod bulkhead {}
 
+    #[doc = include_str!("cookbook/rate-limit.md")]
+    pub mod rate_limit {}
+
     #[doc = include_str!("cookbook/retry.md")]
     pub mod retry {}
 

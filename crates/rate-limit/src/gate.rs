@@ -7,7 +7,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use seaworthy_core::gcra::{Line, Quota, Scarcity, TakenAll, Windows};
-use seaworthy_core::{InvalidConfig, Moment};
+use seaworthy_core::{InvalidConfig, Moment, show_settled};
 use seaworthy_kit::gate::Entry;
 use seaworthy_kit::quota::{Limited, QuotaState, Quotas};
 use seaworthy_kit::{
@@ -161,18 +161,20 @@ impl RateGate {
         change: impl FnOnce(&mut Line<Waker>, &Windows, &mut dyn FnMut(Waker)) -> R,
     ) -> R {
         let mut woken = Vec::new();
-        let (result, waiting) = {
+        let result = {
             let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
             let result = change(&mut line, &self.windows, &mut |waker| woken.push(waker));
             self.waiting.store(line.len(), Ordering::Relaxed);
-            (result, line.len())
+            result
         };
         for waker in woken {
             // The next one has a share that nobody else will tell it of; and this may be a `drop`, where a panic would abort.
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
-        if self.has_gauges && self.telemetry.instruments().are_heard() {
-            self.telemetry.instruments().set_queue_depth(waiting);
+        let instruments = self.telemetry.instruments();
+        if self.has_gauges && instruments.are_heard() {
+            let show = |waiting: &usize| instruments.set_queue_depth(*waiting);
+            show_settled(|| self.waiting(), show);
         }
         result
     }

@@ -1,4 +1,4 @@
-//! Reliability layers for tower: circuit breaker, bulkhead, retry, timeout, deadline and idempotency, on any axum, tonic, hyper or reqwest stack.
+//! Reliability layers for tower: circuit breaker, bulkhead, rate limit, retry, timeout, deadline and idempotency, on any axum, tonic, hyper or reqwest stack.
 //!
 //! Each layer is a crate of its own and a feature here; all of them are on by default.
 //!
@@ -40,6 +40,10 @@ pub use seaworthy_circuit_breaker as circuit_breaker;
 /// Bounds how many calls run at once.
 #[cfg(feature = "bulkhead")]
 pub use seaworthy_bulkhead as bulkhead;
+
+/// Bounds how often callers come.
+#[cfg(feature = "rate-limit")]
+pub use seaworthy_rate_limit as rate_limit;
 
 /// Tries a failed call again.
 #[cfg(feature = "retry")]
@@ -87,6 +91,8 @@ pub mod prelude {
     pub use seaworthy_http::RespondLayer;
     #[cfg(feature = "idempotency")]
     pub use seaworthy_idempotency::IdempotencyLayer;
+    #[cfg(feature = "rate-limit")]
+    pub use seaworthy_rate_limit::RateLimitLayer;
     #[cfg(feature = "retry")]
     pub use seaworthy_retry::RetryLayer;
     #[cfg(feature = "timeout")]
