@@ -47,6 +47,19 @@ fn one_that_refuses_refuses_for_all_and_nothing_is_taken() {
 }
 
 #[test]
+fn refusal_by_a_later_window_writes_nothing() {
+    let quotas = [Quota::per_second(10), Quota::per_hour(1)];
+    let windows = Windows::try_new(&quotas).expect("valid");
+    let _ = windows.try_take(at(0), 1).expect("there is enough");
+    let written = writes(|| {
+        for _ in 0..10 {
+            assert!(windows.try_take(at(0), 1).is_err());
+        }
+    });
+    assert_eq!(written, 0);
+}
+
+#[test]
 fn longest_wait_is_told_and_never_is_longer_than_any() {
     let windows = windows();
     let _ = windows.try_take(at(0), 2).expect("there is enough");
