@@ -210,11 +210,27 @@ impl Acceptance {
         })
     }
 
+    /// Whether a new machine would do what this one does: the dependency refused nothing in the window.
+    ///
+    /// `now` is asked for only if it did, or had when somebody last looked.
+    #[must_use]
+    pub fn is_at_rest(&self, now: impl FnOnce() -> Moment) -> bool {
+        let seen = self.trouble.load(Ordering::Acquire);
+        if seen & TROUBLED == 0 {
+            return true;
+        }
+        let is_over = is_over(&self.sum(now()));
+        if is_over {
+            self.calm_down(seen);
+        }
+        is_over
+    }
+
     #[cold]
     fn weigh(&self, class: Criticality, now: Moment, draw: impl FnOnce() -> u64) -> bool {
         let seen = self.trouble.load(Ordering::Acquire);
         let counts = self.sum(now);
-        if counts.iter().all(|counts| counts.refused() == 0) {
+        if is_over(&counts) {
             self.calm_down(seen);
             return true;
         }
@@ -263,6 +279,11 @@ impl Counts {
     pub const fn refused(self) -> u64 {
         self.requests - self.accepts - self.throttled
     }
+}
+
+/// Whether the dependency refused nothing.
+fn is_over(counts: &[Counts; CLASSES]) -> bool {
+    counts.iter().all(|counts| counts.refused() == 0)
 }
 
 /// A draw as a fraction: at least zero, below one.

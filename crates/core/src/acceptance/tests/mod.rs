@@ -216,6 +216,16 @@ fn trouble_is_over_when_the_window_has_forgotten_it() {
 }
 
 #[test]
+fn machine_is_at_rest_unless_a_refusal_is_in_the_window() {
+    let acceptance = each();
+    assert!(acceptance.is_at_rest(|| unreachable!("nobody needs the time")));
+    answers(&acceptance, Critical, 5, 1);
+    assert!(!acceptance.is_at_rest(|| START + 119 * SECOND));
+    assert!(acceptance.is_at_rest(|| START + 120 * SECOND));
+    assert!(!acceptance.is_troubled());
+}
+
+#[test]
 fn clock_that_steps_back_counts_on() {
     let acceptance = each();
     answers(&acceptance, Critical, 0, 4);
