@@ -27,6 +27,9 @@ pub use body::GuardedBody;
 mod classify;
 pub use classify::DefaultClassifier;
 
+mod overload;
+pub use overload::OverloadClassifier;
+
 mod traffic;
 pub use traffic::Http;
 
