@@ -122,6 +122,17 @@ pub struct Standing {
     pub probability: f64,
 }
 
+/// What became of a call that was weighed.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[non_exhaustive]
+#[must_use = "a call that is not admitted must not be made"]
+pub struct Weighed {
+    /// Whether to send it; if not, it has been counted.
+    pub admits: bool,
+    /// With which probability a call of each class was refused, the least important first.
+    pub probabilities: [f64; CLASSES],
+}
+
 /// How many classes there are.
 const CLASSES: usize = Criticality::ALL.len();
 /// How many counts a bucket has.
@@ -162,7 +173,7 @@ impl Acceptance {
         now: impl FnOnce() -> Moment,
         draw: impl FnOnce() -> u64,
     ) -> bool {
-        !self.is_troubled() || self.weigh(class, now(), draw)
+        !self.is_troubled() || self.weigh(class, now(), draw).admits
     }
 
     /// Whether calls have to be weighed at all: the dependency refused some in the window, or did when somebody last looked.
@@ -226,20 +237,28 @@ impl Acceptance {
         is_over
     }
 
+    /// As [`try_admit`](Self::try_admit) where calls [have to be weighed](Self::is_troubled), and says by what.
     #[cold]
-    fn weigh(&self, class: Criticality, now: Moment, draw: impl FnOnce() -> u64) -> bool {
+    pub fn weigh(&self, class: Criticality, now: Moment, draw: impl FnOnce() -> u64) -> Weighed {
         let seen = self.trouble.load(Ordering::Acquire);
         let counts = self.sum(now);
         if is_over(&counts) {
             self.calm_down(seen);
-            return true;
+            return Weighed {
+                admits: true,
+                probabilities: [0.0; CLASSES],
+            };
         }
-        let probability = weigh(&counts, &self.rules)[class.index()];
-        if probability == 0.0 || fraction(draw()) >= probability {
-            return true;
+        let probabilities = weigh(&counts, &self.rules);
+        let probability = probabilities[class.index()];
+        let admits = probability == 0.0 || fraction(draw()) >= probability;
+        if !admits {
+            self.count(class, THROTTLED, now);
         }
-        self.count(class, THROTTLED, now);
-        false
+        Weighed {
+            admits,
+            probabilities,
+        }
     }
 
     /// Takes the sign of trouble away, unless it was given again meanwhile.
