@@ -22,8 +22,8 @@
 
 pub use seaworthy_core as core;
 pub use seaworthy_kit::{
-    BoxError, Classify, Clock, Control, Event, InvalidConfig, Moment, Outcome, Plain, Rejection,
-    RejectionKind, Report, Subscription, Verdict,
+    BoxError, Classify, Clock, Control, Criticality, Event, InvalidConfig, Moment, Outcome, Plain,
+    Rejection, RejectionKind, Report, Subscription, Verdict,
 };
 
 /// What every layer is built from; for layers of your own.
@@ -44,6 +44,10 @@ pub use seaworthy_bulkhead as bulkhead;
 /// Bounds how often callers come.
 #[cfg(feature = "rate-limit")]
 pub use seaworthy_rate_limit as rate_limit;
+
+/// Finds out how much a dependency takes, and sends no more.
+#[cfg(feature = "adaptive")]
+pub use seaworthy_adaptive as adaptive;
 
 /// Tries a failed call again.
 #[cfg(feature = "retry")]
@@ -74,7 +78,7 @@ pub use presets::{client, server};
 
 /// What most programs need, to be imported whole.
 pub mod prelude {
-    pub use crate::{BoxError, InvalidConfig, Rejection, RejectionKind};
+    pub use crate::{BoxError, Criticality, InvalidConfig, Rejection, RejectionKind};
     #[cfg(all(
         feature = "bulkhead",
         feature = "circuit-breaker",
@@ -83,12 +87,16 @@ pub mod prelude {
     ))]
     pub use crate::{client, server};
 
+    #[cfg(feature = "adaptive")]
+    pub use seaworthy_adaptive::ThrottleLayer;
     #[cfg(feature = "bulkhead")]
     pub use seaworthy_bulkhead::BulkheadLayer;
     #[cfg(feature = "circuit-breaker")]
     pub use seaworthy_circuit_breaker::CircuitBreakerLayer;
     #[cfg(feature = "http")]
     pub use seaworthy_http::RespondLayer;
+    #[cfg(feature = "http")]
+    pub use seaworthy_http::criticality::{CriticalityLayer, PropagateCriticalityLayer};
     #[cfg(feature = "idempotency")]
     pub use seaworthy_idempotency::IdempotencyLayer;
     #[cfg(feature = "rate-limit")]
