@@ -10,6 +10,7 @@
 mod stack;
 
 mod axum_reqwest;
+mod classes;
 mod disconnect;
 mod drain;
 mod grpc;
