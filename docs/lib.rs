@@ -44,6 +44,12 @@ pub mod cookbook {
     #[doc = include_str!("cookbook/timeout.md")]
     pub mod timeout {}
 
+    #[doc = include_str!("cookbook/adaptive.md")]
+    pub mod adaptive {}
+
+    #[doc = include_str!("cookbook/criticality.md")]
+    pub mod criticality {}
+
     #[doc = include_str!("cookbook/idempotency.md")]
     pub mod idempotency {}
 
