@@ -19,6 +19,8 @@ use crate::{InvalidConfig, Moment, Ratio};
 /// While little is left, the calls that are left are spread over the time until there is more, each with a turn of its own; the next answer says how it goes on.
 /// Stop and spread go together: the turns begin when the stop is over.
 ///
+/// Where an answer loosens the pace, or all is [forgotten](Self::forget), the turns that were given are void: those who wait take new ones, in their order.
+///
 /// [`heed`](Self::heed) takes in an answer, [`next`](Self::next) says when a call could go, [`turn`](Self::turn) takes that moment for one call, [`give_back`](Self::give_back) returns it.
 /// Each is O(1), whatever time has passed; nothing that a server says lasts longer than [`TempoConfig::max_hint`] without being said again.
 #[derive(Clone, Debug)]
@@ -34,6 +36,8 @@ pub struct Tempo {
     last: Moment,
     /// The latest moment that was seen.
     seen: Moment,
+    /// Turns of an earlier one are void.
+    generation: u64,
 }
 
 /// How far a server is believed.
@@ -64,6 +68,7 @@ pub struct Turn {
     at: Moment,
     /// What was the latest turn before.
     before: Moment,
+    generation: u64,
 }
 
 // ===== impl Advice =====
@@ -164,6 +169,7 @@ impl Tempo {
             lasts: Moment::ORIGIN,
             last: Moment::ORIGIN,
             seen: Moment::ORIGIN,
+            generation: 0,
         }
     }
 
@@ -175,16 +181,17 @@ impl Tempo {
             self.stop = self.stop.max(now + stop.min(max));
         }
         if advice.has_quota {
-            if advice.every.is_zero() {
-                self.every = Duration::ZERO;
-            } else {
-                if !self.is_spread(now) {
-                    // Calls that are under way have not been counted yet: the first turn is not at once.
-                    self.last = now;
-                }
-                self.every = advice.every.min(max);
-                self.lasts = now + advice.lasts.min(max);
+            let every = advice.every.min(max);
+            let is_looser = self.is_spread(now) && every < self.every;
+            if is_looser {
+                self.generation += 1;
             }
+            if is_looser || !self.is_spread(now) {
+                // Calls that are under way have not been counted yet: the first turn is not at once.
+                self.last = now;
+            }
+            self.every = every;
+            self.lasts = now + advice.lasts.min(max);
         }
         self.invariants();
     }
@@ -216,20 +223,36 @@ impl Tempo {
             self.last = at;
         }
         self.invariants();
-        Turn { at, before }
+        Turn {
+            at,
+            before,
+            generation: self.generation,
+        }
     }
 
     /// Whether the call may go now, at its turn; a stop that came later holds it up.
     #[must_use]
     pub fn is_due(&mut self, turn: &Turn, now: Moment) -> bool {
         self.follow(now);
-        now >= turn.at && now >= self.stop
+        now >= turn.at && now >= self.stop && !self.is_void(turn)
+    }
+
+    /// Whether a new turn has to be taken in place of this one.
+    #[must_use]
+    pub const fn is_void(&self, turn: &Turn) -> bool {
+        turn.generation != self.generation
+    }
+
+    /// Which turns are valid: a change says that those who wait have to look.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// The call is not made. Its turn is free again, unless another was taken since.
     #[expect(clippy::needless_pass_by_value, reason = "it is given back once")]
     pub fn give_back(&mut self, turn: Turn) {
-        if self.last == turn.at {
+        if self.last == turn.at && !self.is_void(&turn) {
             self.last = turn.before.min(turn.at);
         }
         self.invariants();
@@ -237,7 +260,11 @@ impl Tempo {
 
     /// Forgets what servers have said.
     pub fn forget(&mut self) {
-        *self = Self::new(self.config);
+        let generation = self.generation + 1;
+        *self = Self {
+            generation,
+            ..Self::new(self.config)
+        };
     }
 
     /// Whether calls go as they come.

@@ -123,7 +123,7 @@ fn next_answer_says_how_it_goes_on() {
     tempo.heed(&left(1, 30, 100), at(0));
     assert_eq!(tempo.next(at(0)), at(30));
     tempo.heed(&left(10, 30, 100), at(1));
-    assert_eq!(tempo.next(at(1)), at(3), "from where the spread began");
+    assert_eq!(tempo.next(at(1)), at(4), "looser, from now on");
     tempo.heed(&left(80, 1, 100), at(2));
     assert!(tempo.is_free(at(2)));
     // An answer without a word changes nothing.
@@ -146,6 +146,39 @@ fn turn_that_was_given_back_is_the_next_ones_unless_another_was_taken_since() {
     assert_eq!(tempo.next(at(0)), at(6));
     tempo.give_back(second);
     assert_eq!(tempo.next(at(0)), at(4));
+}
+
+#[test]
+fn turns_are_void_when_the_pace_is_looser() {
+    let mut tempo = tempo();
+    tempo.heed(&left(5, 10, 100), at(0));
+    let turns: Vec<_> = (0..5).map(|_| tempo.turn(at(0))).collect();
+    tempo.heed(&left(5, 10, 100), at(1));
+    tempo.heed(&left(4, 10, 100), at(1));
+    assert!(
+        turns.iter().all(|turn| !tempo.is_void(turn)),
+        "it is not looser"
+    );
+    tempo.heed(&left(20, 10, 100), at(1));
+    assert!(turns.iter().all(|turn| tempo.is_void(turn)));
+    assert!(!tempo.clone().is_due(&turns[0], at(20)));
+    let again: Vec<_> = (0..4).map(|_| tempo.turn(at(1)).at()).collect();
+    assert_eq!(
+        again,
+        [500, 1000, 1500, 2000].map(|millis| at(1) + Duration::from_millis(millis))
+    );
+    for turn in turns {
+        tempo.give_back(turn);
+    }
+    assert_eq!(tempo.next(at(1)), at(3) + Duration::from_millis(500));
+
+    let turn = tempo.turn(at(1));
+    tempo.heed(&left(90, 10, 100), at(1));
+    assert!(tempo.is_void(&turn) && tempo.is_free(at(1)));
+    tempo.heed(&left(5, 10, 100), at(2));
+    let turn = tempo.turn(at(2));
+    tempo.forget();
+    assert!(tempo.is_void(&turn) && tempo.is_free(at(2)));
 }
 
 #[test]
@@ -263,9 +296,17 @@ proptest! {
                     if remaining == 0 {
                         model.stops.push(now + reset.min(MAX));
                     }
-                    model.spread = if (1..=20).contains(&remaining) && millis > 0 {
+                    let mut every = Duration::ZERO;
+                    if (1..=20).contains(&remaining) {
                         let nanos = u64::try_from(reset.as_nanos()).unwrap();
-                        let every = Duration::from_nanos(nanos.div_ceil(remaining)).min(MAX);
+                        every = Duration::from_nanos(nanos.div_ceil(remaining)).min(MAX);
+                    }
+                    if model.every(now).is_some_and(|before| every < before) {
+                        // Looser: all turns are void.
+                        model.spread = None;
+                        turns.clear();
+                    }
+                    model.spread = if (1..=20).contains(&remaining) && millis > 0 {
                         let began = match (model.every(now), model.spread) {
                             (Some(_), Some((.., began))) => began,
                             _ => {
