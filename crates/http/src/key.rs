@@ -1,4 +1,4 @@
-//! What a limit is counted for: the value of a header, a route, a tenant; and see [`forwarded`](crate::forwarded) for the caller's address.
+//! What a limit is counted for: the value of a header, a route, a tenant, the host of a client's request; and see [`forwarded`](crate::forwarded) for the caller's address.
 //!
 //! The functions here go into a keyed layer as they are; of two keys a closure makes a pair.
 //!
@@ -60,6 +60,36 @@ where
         let method = known(request.method());
         let path = matched(request).unwrap_or_default();
         Key::joined([method.as_bytes(), b" ", path.as_bytes()])
+    }
+}
+
+/// By the host of a client's request and its port: what its URI says, or else its `Host` field; in lower case, as hosts are compared.
+///
+/// `http://a`, `http://a:80` and `https://a` are three servers.
+#[must_use]
+pub fn host<B>(request: &Request<B>) -> Key {
+    let uri = request.uri();
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let host = match uri.authority() {
+        // Without whatever stands before an `@`.
+        Some(authority) => authority.as_str().rsplit('@').next().map(str::as_bytes),
+        None => crate::field::single(request.headers(), &http::header::HOST),
+    };
+    match host {
+        Some(host) => Key::joined([scheme.as_bytes(), b"://", &host.to_ascii_lowercase()]),
+        None => Key::ABSENT,
+    }
+}
+
+/// The same for a request of reqwest's.
+#[cfg(feature = "reqwest")]
+#[must_use]
+pub fn reqwest_host(request: &reqwest::Request) -> Key {
+    let url = request.url();
+    match (url.host_str(), url.port()) {
+        (Some(host), Some(port)) => Key::new(format!("{}://{host}:{port}", url.scheme())),
+        (Some(host), None) => Key::new(format!("{}://{host}", url.scheme())),
+        (None, _) => Key::ABSENT,
     }
 }
 
@@ -219,6 +249,34 @@ mod tests {
         assert_eq!(by(&request), Key::ABSENT);
         request.extensions_mut().insert("acme");
         assert_eq!(by(&request), Key::new("acme"));
+    }
+
+    #[test]
+    fn host_is_that_of_the_uri_or_else_of_the_field() {
+        let by = |uri: &str, field: Option<&str>| {
+            let mut request = Request::get(uri);
+            if let Some(field) = field {
+                request = request.header("host", field);
+            }
+            host(&request.body(()).unwrap())
+        };
+        assert_eq!(by("http://a.example/x", None), by("http://u:p@A.Example/y?z", Some("b")));
+        assert_eq!(by("http://a.example:81/", None), Key::new("http://a.example:81"));
+        assert_ne!(by("http://a/", None), by("https://a/", None));
+        assert_eq!(by("/x", Some("A.example:81")), Key::new("://a.example:81"));
+        assert_eq!(by("/x", None), Key::ABSENT);
+    }
+
+    #[cfg(feature = "reqwest")]
+    #[test]
+    fn host_of_a_reqwest_is_that_of_its_url() {
+        let by = |url: &str| {
+            let get = reqwest::Method::GET;
+            reqwest_host(&reqwest::Request::new(get, url.parse().unwrap()))
+        };
+        assert_eq!(by("http://u:p@A.example:80/x"), Key::new("http://a.example"));
+        assert_eq!(by("http://a.example:81/y"), Key::new("http://a.example:81"));
+        assert_eq!(by("http://[::1]:81/"), Key::new("http://[::1]:81"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::body::GuardedBody;
 use crate::classify::DefaultClassifier;
 use crate::replay::{DEFAULT_CAP, ReplayHandle, replayable};
 use crate::retry;
-use crate::traffic::{classify_head, tell_quotas};
+use crate::traffic::{classify_head, show_head};
 
 /// `reqwest::Client` and its own responses: what [`XLayer::reqwest`](seaworthy_kit::Traffic) puts into a layer.
 ///
@@ -82,10 +82,10 @@ where
 {
     type Response<G: Settle> = Response;
 
-    fn finish<G: Settle>(&self, response: Response, guard: G) -> Response {
+    fn finish<G: Settle>(&self, response: Response, mut guard: G) -> Response {
         let url = response.url().clone();
         let (mut head, body) = http::Response::<Body>::from(response).into_parts();
-        tell_quotas(&mut head.extensions, &guard);
+        show_head(&mut head, &mut guard);
         let verdict = classify_head(&self.classifier, &head);
         let body = GuardedBody::new(body, guard, self.classifier.clone(), verdict);
         head.extensions.extend(carrier(url));

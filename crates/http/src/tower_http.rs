@@ -15,7 +15,7 @@ use seaworthy_kit::{BoxError, Classify, ErrorsAsFailures, Settle, Traffic, Verdi
 use crate::body::GuardedBody;
 use crate::classify::hinted;
 use crate::grpc;
-use crate::traffic::tell_quotas;
+use crate::traffic::show_head;
 
 mod make;
 pub use make::{Classified, ClassifyLayer, ResponseFuture};
@@ -73,7 +73,7 @@ where
 {
     type Response<G: Settle> = Response<GuardedBody<B, G, Rest<C::ClassifyEos>>>;
 
-    fn finish<G: Settle>(&self, response: Response<B>, guard: G) -> Self::Response<G> {
+    fn finish<G: Settle>(&self, response: Response<B>, mut guard: G) -> Self::Response<G> {
         let refused = response.extensions().get().map(classify_rejection);
         let (verdict, eos) = match refused {
             Some(verdict) => (verdict, None),
@@ -88,7 +88,7 @@ where
             }
         };
         let (mut head, body) = response.into_parts();
-        tell_quotas(&mut head.extensions, &guard);
+        show_head(&mut head, &mut guard);
         // What a refusal says is not the dependency's word.
         let verdict = if refused.is_some() {
             verdict

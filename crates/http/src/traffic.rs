@@ -59,11 +59,12 @@ where
     }
 }
 
-/// Puts what is left of the caller's quotas where the layer that writes the fields finds it: behind what limits further in have put there.
+/// Shows the guard the head, and puts what is left of the caller's quotas where the layer that writes the fields finds it: behind what limits further in have put there.
 #[inline]
-pub(crate) fn tell_quotas(extensions: &mut Extensions, guard: &impl Settle) {
+pub(crate) fn show_head(head: &mut Parts, guard: &mut impl Settle) {
+    guard.heed(head);
     if let Some(quotas) = guard.quotas() {
-        add_quotas(extensions, quotas);
+        add_quotas(&mut head.extensions, quotas);
     }
 }
 
@@ -83,9 +84,9 @@ where
 {
     type Response<G: Settle> = Response<GuardedBody<B, G, C>>;
 
-    fn finish<G: Settle>(&self, response: Response<B>, guard: G) -> Self::Response<G> {
+    fn finish<G: Settle>(&self, response: Response<B>, mut guard: G) -> Self::Response<G> {
         let (mut head, body) = response.into_parts();
-        tell_quotas(&mut head.extensions, &guard);
+        show_head(&mut head, &mut guard);
         let verdict = classify_head(&self.classifier, &head);
         let body = GuardedBody::new(body, guard, self.classifier.clone(), verdict);
         Response::from_parts(head, body)
@@ -93,5 +94,50 @@ where
 
     fn failed(&self, error: &BoxError) -> Verdict {
         classify_error(&self.classifier, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::any::Any;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Notes of each head the status, and whether the call was over by then.
+    #[derive(Clone, Default)]
+    struct Guard(Arc<Mutex<(Vec<u16>, bool)>>);
+
+    impl Settle for Guard {
+        fn settle(self, _: Verdict) {
+            self.0.lock().unwrap().1 = true;
+        }
+
+        fn heed(&mut self, head: &dyn Any) {
+            let mut seen = self.0.lock().unwrap();
+            assert!(!seen.1, "a call that is over has been shown its head");
+            let head: &Parts = head.downcast_ref().expect("the head of HTTP");
+            seen.0.push(head.status.as_u16());
+        }
+    }
+
+    fn shown<R>(finish: impl FnOnce(Response<String>, Guard) -> R) -> Vec<u16> {
+        let guard = Guard::default();
+        let mut response = Response::new(String::new());
+        *response.status_mut() = http::StatusCode::TOO_MANY_REQUESTS;
+        drop(finish(response, guard.clone()));
+        guard.0.lock().unwrap().0.clone()
+    }
+
+    #[test]
+    fn guard_is_shown_the_head_once() {
+        assert_eq!(shown(|response, guard| Http::new().finish(response, guard)), [429]);
+        #[cfg(feature = "reqwest")]
+        {
+            let finish = |response: Response<String>, guard| {
+                crate::Reqwest::new().finish(response.into(), guard)
+            };
+            assert_eq!(shown(finish), [429]);
+        }
     }
 }

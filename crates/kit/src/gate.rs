@@ -1,5 +1,6 @@
 //! What a counting layer must be able to do, and the guard that settles each of its calls exactly once.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -58,6 +59,14 @@ pub trait Gate: Sized + Send + Sync + 'static {
     /// The call was given up before the inner service was called. Must not panic either.
     fn withdraw(&self, admission: Self::Admission) {
         self.settle(admission, Verdict::ABANDONED);
+    }
+
+    /// Shown the head of a response as soon as it is there, for a gate that reads more in it than a verdict; see [`Settle::heed`].
+    ///
+    /// There is no admission where the call was let through although it had been refused.
+    #[inline(always)]
+    fn heed(&self, admission: Option<&mut Self::Admission>, head: &dyn Any) {
+        let _ = (admission, head);
     }
 
     /// Where the gate reports to.
@@ -250,6 +259,11 @@ impl<G: Gate> Settle for Guard<G> {
             held.telemetry().ended(verdict.settled());
         }
         held.release();
+    }
+
+    #[inline(always)]
+    fn heed(&mut self, head: &dyn Any) {
+        self.held.heed(self.admission.as_mut(), head);
     }
 
     fn quotas(&self) -> Option<Quotas> {

@@ -1,5 +1,6 @@
 //! When a call is over and how it ended: the trait that lets one layer serve plain services, HTTP and gRPC.
 
+use std::any::Any;
 use std::task::{Context, Poll};
 
 use crate::BoxError;
@@ -23,6 +24,11 @@ pub trait Settle: Send + Sync + Unpin + 'static {
 
     /// Told each time that a part of the response arrived.
     fn progress(&mut self) {}
+
+    /// Shown the head of the response as soon as it is there, in the type of its traffic: of HTTP `http::response::Parts`.
+    fn heed(&mut self, head: &dyn Any) {
+        let _ = head;
+    }
 
     /// What is left of the caller's quotas, for a response that can carry it.
     fn quotas(&self) -> Option<Quotas> {
