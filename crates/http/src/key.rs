@@ -260,8 +260,14 @@ mod tests {
             }
             host(&request.body(()).unwrap())
         };
-        assert_eq!(by("http://a.example/x", None), by("http://u:p@A.Example/y?z", Some("b")));
-        assert_eq!(by("http://a.example:81/", None), Key::new("http://a.example:81"));
+        assert_eq!(
+            by("http://a.example/x", None),
+            by("http://u:p@A.Example/y?z", Some("b"))
+        );
+        assert_eq!(
+            by("http://a.example:81/", None),
+            Key::new("http://a.example:81")
+        );
         assert_ne!(by("http://a/", None), by("https://a/", None));
         assert_eq!(by("/x", Some("A.example:81")), Key::new("://a.example:81"));
         assert_eq!(by("/x", None), Key::ABSENT);
@@ -271,10 +277,13 @@ mod tests {
     #[test]
     fn host_of_a_reqwest_is_that_of_its_url() {
         let by = |url: &str| {
-            let get = reqwest::Method::GET;
+            let get = Method::GET;
             reqwest_host(&reqwest::Request::new(get, url.parse().unwrap()))
         };
-        assert_eq!(by("http://u:p@A.example:80/x"), Key::new("http://a.example"));
+        assert_eq!(
+            by("http://u:p@A.example:80/x"),
+            Key::new("http://a.example")
+        );
         assert_eq!(by("http://a.example:81/y"), Key::new("http://a.example:81"));
         assert_eq!(by("http://[::1]:81/"), Key::new("http://[::1]:81"));
     }

@@ -26,6 +26,9 @@
 
 use http::header::HeaderName;
 
+mod advise;
+pub use advise::advise;
+
 mod read;
 pub use read::{Quota, read};
 

@@ -131,7 +131,10 @@ mod tests {
 
     #[test]
     fn guard_is_shown_the_head_once() {
-        assert_eq!(shown(|response, guard| Http::new().finish(response, guard)), [429]);
+        assert_eq!(
+            shown(|response, guard| Http::new().finish(response, guard)),
+            [429]
+        );
         #[cfg(feature = "reqwest")]
         {
             let finish = |response: Response<String>, guard| {

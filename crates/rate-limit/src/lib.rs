@@ -145,6 +145,9 @@ pub use layer::{Alike, KeyedRateLimitLayer, RateLimitLayer};
 mod limits;
 pub use limits::Limits;
 
+pub mod pace;
+pub use pace::{Pace, PaceHandle, PaceLayer};
+
 mod rules;
 pub use rules::{Cost, Count, Exempt, Mode, Nobody, One, Priced, Rules, Says};
 
