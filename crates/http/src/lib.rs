@@ -30,6 +30,9 @@ pub use classify::DefaultClassifier;
 mod overload;
 pub use overload::OverloadClassifier;
 
+mod load;
+pub use load::LoadClassifier;
+
 mod traffic;
 pub use traffic::Http;
 

@@ -21,6 +21,10 @@ pub mod names {
     pub const IN_FLIGHT: &str = "seaworthy_in_flight";
     /// Gauge `{layer, name}`: slots there are.
     pub const LIMIT: &str = "seaworthy_limit";
+    /// Counter `{layer, name, cause}`: changes of a limit that is found.
+    pub const LIMIT_CHANGES: &str = "seaworthy_limit_changes_total";
+    /// Gauge in seconds `{layer, name}`: what calls take without a queue, as far as an adaptive limit knows.
+    pub const BASELINE: &str = "seaworthy_baseline_seconds";
     /// Gauge `{layer, name}`: calls that wait for a slot.
     pub const QUEUE_DEPTH: &str = "seaworthy_queue_depth";
     /// Histogram in seconds `{layer, name, admitted}`: how long calls waited for a slot.
@@ -47,6 +51,8 @@ pub mod names {
         CIRCUIT_TRANSITIONS,
         IN_FLIGHT,
         LIMIT,
+        LIMIT_CHANGES,
+        BASELINE,
         QUEUE_DEPTH,
         QUEUE_WAIT,
         RETRIES,

@@ -72,6 +72,11 @@ pub trait Lined: Gate<Wait = Wait<Self>> {
 
     /// What a call is admitted with that has waited for this slot.
     fn seated(&self, slot: Slot) -> Self::Admission;
+
+    /// The refusal of a call behind so many others.
+    fn refusal(&self, kind: RejectionKind, waiting: usize) -> Refusal {
+        self.line().refusal(kind, waiting)
+    }
 }
 
 // ===== impl Line =====
@@ -151,6 +156,7 @@ impl Line {
     }
 
     /// The queue, locked: to look at it. What changes it goes through the other methods.
+    #[must_use]
     pub fn lock(&self) -> MutexGuard<'_, Queue<Waker>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -193,7 +199,7 @@ impl Line {
         if held.control().enforced_percent() > 0 && !line.is_full(waiting) {
             Entry::Waiting(Wait::new(held.again(), class))
         } else {
-            Entry::Refused(line.refusal(G::FULL, waiting))
+            Entry::Refused(held.refusal(G::FULL, waiting))
         }
     }
 

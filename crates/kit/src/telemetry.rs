@@ -60,6 +60,15 @@ pub enum Event {
         /// The new limit.
         limit: usize,
     },
+    /// A limit that is found has changed.
+    LimitAdapted {
+        /// The limit before.
+        from: usize,
+        /// The limit from now on.
+        to: usize,
+        /// Why: one of the causes that `docs/metrics.md` lists.
+        cause: &'static str,
+    },
     /// A failed attempt will be made again.
     Retrying {
         /// The number of the attempt that failed, counted from one.
@@ -115,6 +124,7 @@ impl Event {
             Self::Queued { .. } => "queued",
             Self::Dequeued { .. } => "dequeued",
             Self::LimitChanged { .. } => "limit_changed",
+            Self::LimitAdapted { .. } => "limit_adapted",
             Self::Retrying { .. } => "retrying",
             Self::GaveUp { .. } => "gave_up",
             Self::TimedOut { .. } => "timed_out",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use seaworthy_core::Outcome;
 
-use crate::{BoxError, Rejection};
+use crate::{BoxError, Rejection, RejectionKind};
 
 /// What an answer, or its end, says about the dependency.
 ///
@@ -13,6 +13,7 @@ use crate::{BoxError, Rejection};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Verdict {
     outcome: Option<Outcome>,
+    overload: bool,
     retry_after: Option<Duration>,
     is_refusal: bool,
 }
@@ -31,6 +32,7 @@ impl Verdict {
     /// Where a response has no body, this counts as a success.
     pub const LATER: Self = Self {
         outcome: None,
+        overload: false,
         retry_after: None,
         is_refusal: false,
     };
@@ -45,6 +47,7 @@ impl Verdict {
     pub const fn of(outcome: Outcome) -> Self {
         Self {
             outcome: Some(outcome),
+            overload: false,
             retry_after: None,
             is_refusal: false,
         }
@@ -55,6 +58,21 @@ impl Verdict {
     pub const fn with_retry_after(mut self, retry_after: Option<Duration>) -> Self {
         self.retry_after = retry_after;
         self
+    }
+
+    /// And the reason is that there was too much to do: it timed out, or was turned away for that.
+    ///
+    /// Whatever the outcome, an adaptive limit takes it for a sign to let fewer calls through.
+    #[must_use]
+    pub const fn overloaded(mut self) -> Self {
+        self.overload = true;
+        self
+    }
+
+    /// Whether there was too much to do; see [`overloaded`](Self::overloaded).
+    #[must_use]
+    pub const fn is_overload(self) -> bool {
+        self.overload
     }
 
     /// The outcome; `None` for [`LATER`](Self::LATER).
@@ -131,10 +149,14 @@ where
 /// The verdict on a rejection by a layer further in.
 #[must_use]
 pub const fn classify_rejection(rejection: &Rejection) -> Verdict {
-    if rejection.reached_inner() {
-        Verdict::FAILURE
-    } else {
-        Verdict::REFUSED
+    match rejection.kind() {
+        RejectionKind::TimedOut => Verdict::FAILURE.overloaded(),
+        // Not a caller's quota: that others still have theirs.
+        RejectionKind::BulkheadFull | RejectionKind::QueueTimeout | RejectionKind::Shed => {
+            Verdict::REFUSED.overloaded()
+        }
+        _ if rejection.reached_inner() => Verdict::FAILURE,
+        _ => Verdict::REFUSED,
     }
 }
 
@@ -189,7 +211,6 @@ impl<F> fmt::Debug for ClassifyFn<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::RejectionKind;
 
     fn judge(kind: RejectionKind) -> Verdict {
         let error: BoxError = Box::new(Rejection::new(kind, "x".into()));
@@ -202,7 +223,22 @@ mod tests {
         assert_eq!(Verdict::REFUSED.settled(), Outcome::Ignored);
         assert!(Verdict::REFUSED.is_refusal() && !Verdict::IGNORED.is_refusal());
         assert_eq!(judge(RejectionKind::DeadlineExceeded), Verdict::REFUSED);
-        assert_eq!(judge(RejectionKind::TimedOut), Verdict::FAILURE);
+        let late = judge(RejectionKind::TimedOut);
+        assert_eq!(late, Verdict::FAILURE.overloaded());
+    }
+
+    #[test]
+    fn too_much_to_do_further_in_is_told_and_a_quota_is_not_that() {
+        for kind in RejectionKind::ALL {
+            let overload = matches!(
+                kind,
+                RejectionKind::TimedOut
+                    | RejectionKind::BulkheadFull
+                    | RejectionKind::QueueTimeout
+                    | RejectionKind::Shed
+            );
+            assert_eq!(judge(kind).is_overload(), overload, "{kind}");
+        }
     }
 
     #[test]

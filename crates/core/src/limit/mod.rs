@@ -66,6 +66,8 @@ pub struct Limit {
     probed_from: Option<f64>,
     /// How many windows in a row were slow although the limit is the lowest there is.
     at_floor: u32,
+    /// What calls took in the last window that had enough of them.
+    recent: Option<Duration>,
     learns: bool,
     cause: Cause,
 }
@@ -114,6 +116,7 @@ impl Limit {
             baseline: Baseline::default(),
             probed_from: None,
             at_floor: 0,
+            recent: None,
             learns: true,
             cause: Cause::Initial,
             config,
@@ -137,6 +140,12 @@ impl Limit {
     #[must_use]
     pub fn baseline(&self) -> Option<Duration> {
         self.baseline.get().map(Duration::from_nanos)
+    }
+
+    /// What calls took in the last window, on average.
+    #[must_use]
+    pub const fn recent(&self) -> Option<Duration> {
+        self.recent
     }
 
     /// Why the limit is what it is.
@@ -201,6 +210,9 @@ impl Limit {
         draw: impl FnOnce() -> u64,
     ) -> Option<Change> {
         let before = self.get();
+        if window.calls > 0 {
+            self.recent = Some(window.mean);
+        }
         if self.learns {
             self.cause = self.decide(window, now, draw);
             self.value = self.clamp(self.value);

@@ -183,8 +183,11 @@ fn body_that_is_cut_fails_once_and_has_nothing_more() {
 fn rejection_in_the_body_is_judged_as_one_and_other_errors_by_the_classifier() {
     let rejected = |kind| BoxError::from(Rejection::new(kind, "further in".into()));
     for (error, expected) in [
-        (rejected(RejectionKind::TimedOut), Verdict::FAILURE),
-        (rejected(RejectionKind::Shed), Verdict::REFUSED),
+        (
+            rejected(RejectionKind::TimedOut),
+            Verdict::FAILURE.overloaded(),
+        ),
+        (rejected(RejectionKind::Shed), Verdict::REFUSED.overloaded()),
         ("reset".into(), Verdict::FAILURE),
     ] {
         let log = Log::default();
@@ -218,7 +221,7 @@ fn verdict_of_the_head_keeps_its_hint_to_the_end() {
 fn answer_of_the_edge_further_in_is_its_rejection() {
     for (kind, expected) in [
         (RejectionKind::CircuitOpen, Verdict::REFUSED),
-        (RejectionKind::TimedOut, Verdict::FAILURE),
+        (RejectionKind::TimedOut, Verdict::FAILURE.overloaded()),
     ] {
         let log = Log::default();
         let rejection = Rejection::new(kind, "further in".into());

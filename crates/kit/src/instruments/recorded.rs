@@ -21,6 +21,7 @@ pub struct Instruments {
     circuit_state: Remembered,
     in_flight: Remembered,
     limit: Remembered,
+    baseline: Remembered,
     queue_depth: Remembered,
     retries: Handle<Counter>,
     store_available: Remembered,
@@ -53,6 +54,7 @@ impl Instruments {
             circuit_state: Remembered::new(key(names::CIRCUIT_STATE, &[])),
             in_flight: Remembered::new(key(names::IN_FLIGHT, &[])),
             limit: Remembered::new(key(names::LIMIT, &[])),
+            baseline: Remembered::new(key(names::BASELINE, &[])),
             queue_depth: Remembered::new(key(names::QUEUE_DEPTH, &[])),
             retries: Handle::new(key(names::RETRIES, &[])),
             store_available: Remembered::new(key(names::STORE_AVAILABLE, &[])),
@@ -124,6 +126,18 @@ impl Instruments {
         self.limit.set(limit as f64);
     }
 
+    /// Sets the gauge of what calls take without a queue.
+    pub fn set_baseline(&self, baseline: Duration) {
+        self.baseline.set(baseline.as_secs_f64());
+    }
+
+    /// Registers the counters of changes of a limit that is found, for each cause.
+    pub fn publish_limit_changes(&self, causes: &[&'static str]) {
+        for cause in causes {
+            self.count(names::LIMIT_CHANGES, &[("cause", cause)], 0);
+        }
+    }
+
     /// Sets the gauge of calls that wait.
     pub fn set_queue_depth(&self, waiting: usize) {
         self.queue_depth.set(waiting as f64);
@@ -175,6 +189,9 @@ impl Instruments {
                 with_recorder(|recorder| self.retries.add(recorder, 1));
             }
             Event::GaveUp { reason, .. } => self.add(names::GAVE_UP, &[("reason", reason)]),
+            Event::LimitAdapted { cause, .. } => {
+                self.add(names::LIMIT_CHANGES, &[("cause", cause)]);
+            }
             Event::TimedOut { limit } => self.add(names::TIMEOUTS, &[("limit", limit)]),
             Event::Keyed { result, .. } => self.count_keyed(result, 1),
             Event::DecidedAlone { admitted } => {
@@ -261,6 +278,7 @@ impl Instruments {
             &self.circuit_state,
             &self.in_flight,
             &self.limit,
+            &self.baseline,
             &self.queue_depth,
             &self.store_available,
         ] {
@@ -293,6 +311,10 @@ fn describe(recorder: &dyn Recorder) {
         ),
         (names::TIMEOUTS, "Calls cut short, by limit."),
         (
+            names::LIMIT_CHANGES,
+            "Changes of a limit that is found, by cause.",
+        ),
+        (
             names::KEYED,
             "What became of calls with an idempotency key, by result.",
         ),
@@ -320,6 +342,8 @@ fn describe(recorder: &dyn Recorder) {
     for (name, text) in gauge {
         recorder.describe_gauge(name.into(), Some(Unit::Count), text.into());
     }
+    let text = "What calls take without a queue.";
+    recorder.describe_gauge(names::BASELINE.into(), Some(Unit::Seconds), text.into());
     let text = "How long calls waited for a slot.";
     recorder.describe_histogram(names::QUEUE_WAIT.into(), Some(Unit::Seconds), text.into());
 }

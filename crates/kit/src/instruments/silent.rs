@@ -48,6 +48,12 @@ impl Instruments {
     pub const fn set_limit(&self, _: usize) {}
 
     /// Does nothing.
+    pub const fn set_baseline(&self, _: std::time::Duration) {}
+
+    /// Does nothing.
+    pub const fn publish_limit_changes(&self, _: &[&'static str]) {}
+
+    /// Does nothing.
     pub const fn set_queue_depth(&self, _: usize) {}
 
     /// Does nothing.

@@ -235,8 +235,8 @@ impl<G: Lined> Place<G> {
     }
 
     fn refusal(&self, kind: RejectionKind) -> Refusal {
-        let line = self.held.line();
-        line.refusal(kind, line.occupancy().waiting)
+        let waiting = self.held.line().occupancy().waiting;
+        self.held.refusal(kind, waiting)
     }
 
     fn left(&self, wait: Terms, admitted: bool) {

@@ -94,6 +94,9 @@ impl Telemetry {
             Event::LimitChanged { limit } => {
                 tracing::info!(target: "seaworthy", layer, name, key, limit, "limit_changed");
             }
+            Event::LimitAdapted { from, to, cause } => {
+                tracing::debug!(target: "seaworthy", layer, name, key, from, to, cause, "limit_adapted");
+            }
             Event::Keyed {
                 result,
                 alarming,
