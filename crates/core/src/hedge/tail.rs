@@ -136,7 +136,8 @@ impl Tail {
         }
         self.present.late += 1;
         let late = self.before.late + self.present.late;
-        let offered = offered_total.saturating_sub(self.before.offered);
+        // Calls that are late may have been offered before the window began.
+        let offered = offered_total.saturating_sub(self.before.offered).max(late);
         offered < self.least_calls
             || u128::from(late) * 1_000_000 <= u128::from(self.most) * u128::from(offered)
     }

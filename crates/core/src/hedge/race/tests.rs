@@ -132,30 +132,30 @@ fn step() -> impl Strategy<Value = Step> {
 struct Model {
     hedges: u32,
     delay: Option<u64>,
-    sent: Vec<u64>,
-    put_off: Vec<u64>,
+    /// How many attempts were sent.
+    sent: usize,
+    /// When one was sent or put off, and how long to pause at least after that.
+    moments: Vec<(u64, u64)>,
     failures: Vec<Failure>,
     stopped: bool,
 }
 
 impl Model {
     fn running(&self) -> usize {
-        self.sent.len() - self.failures.len()
+        self.sent - self.failures.len()
     }
 
     fn has_left(&self) -> bool {
         let hopeless = self.stopped || self.failures.iter().any(|it| !it.again);
-        !hopeless && self.sent.len() <= self.hedges as usize
+        !hopeless && self.sent <= self.hedges as usize
     }
 
     fn is_due(&self, now: u64) -> bool {
         let Some(delay) = self.delay else {
             return false;
         };
-        let sent = self.sent.iter().map(|sent| sent + delay);
-        let put_off = self.put_off.iter().map(|put_off| put_off + delay.max(1));
-        // Nothing is sent or put off out of turn, so the latest is what counts.
-        let due = sent.chain(put_off).max().expect("the first was sent");
+        let (at, least) = self.moments.last().expect("the first was sent");
+        let due = at + delay.max(*least);
         self.has_left() && self.running() > 0 && now >= due
     }
 
@@ -178,7 +178,7 @@ proptest! {
         let mut now = 0;
         let mut race = Race::begin(hedges, delay.map(Duration::from_millis), at(now));
         let mut model = Model {
-            hedges, delay, sent: vec![0], put_off: vec![], failures: vec![], stopped: false,
+            hedges, delay, sent: 1, moments: vec![(0, 0)], failures: vec![], stopped: false,
         };
         for step in steps {
             match step {
@@ -192,10 +192,11 @@ proptest! {
                     prop_assert_eq!(due, model.is_due(now));
                     if due && put_off {
                         race.put_off(at(now));
-                        model.put_off.push(now);
+                        model.moments.push((now, 1));
                     } else if due {
                         race.sent(at(now));
-                        model.sent.push(now);
+                        model.sent += 1;
+                        model.moments.push((now, 0));
                     }
                 }
                 Step::Fail(failure) => {
@@ -215,12 +216,13 @@ proptest! {
                     prop_assert_eq!(failed.then, then);
                     if then == Then::Again {
                         race.sent(at(now));
-                        model.sent.push(now);
+                        model.sent += 1;
+                        model.moments.push((now, 0));
                     }
                 }
             }
             prop_assert_eq!(race.is_over(), model.running() == 0);
-            prop_assert_eq!(race.begun() as usize, model.sent.len());
+            prop_assert_eq!(race.begun() as usize, model.sent);
         }
     }
 }

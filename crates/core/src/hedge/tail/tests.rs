@@ -34,6 +34,13 @@ fn nothing_is_said_of_few_calls() {
 }
 
 #[test]
+fn late_calls_that_were_offered_before_the_window_count() {
+    let mut tail = tail(TailConfig::default().least_calls(20));
+    let verdicts: [bool; 30] = core::array::from_fn(|n| tail.late(at(n as u64), 1_000));
+    assert_eq!(verdicts.iter().filter(|&&tail| tail).count(), 19);
+}
+
+#[test]
 fn late_calls_are_forgotten_after_the_window() {
     let mut tail = tail(TailConfig::default());
     let last = (1..=101).map(|n| tail.late(at(n), n)).last();
@@ -99,7 +106,7 @@ proptest! {
             }
             late.push(number);
             let counted = late.iter().filter(|&&it| it >= window_from).count() as u64;
-            let offered = number - window_from + 1;
+            let offered = (number - window_from + 1).max(counted);
             let expected =
                 offered < u64::from(least_calls) || counted * 10 <= u64::from(most) * offered;
             prop_assert_eq!(tail.late(at(now as u64), number), expected);
