@@ -33,6 +33,12 @@ pub mod names {
     pub const RETRIES: &str = "seaworthy_retries_total";
     /// Counter `{layer, name, reason}`: failed calls that were not tried again.
     pub const GAVE_UP: &str = "seaworthy_retry_gave_up_total";
+    /// Counter `{layer, name, cause}`: attempts sent beside one that was not over, or after one that failed early.
+    pub const HEDGES: &str = "seaworthy_hedges_total";
+    /// Counter `{layer, name}`: hedges that were the first to succeed.
+    pub const HEDGES_WON: &str = "seaworthy_hedges_won_total";
+    /// Counter `{layer, name, reason}`: hedges that were due and were not sent.
+    pub const HEDGES_WITHHELD: &str = "seaworthy_hedges_withheld_total";
     /// Counter `{layer, name, limit}`: calls that were cut short.
     pub const TIMEOUTS: &str = "seaworthy_timeouts_total";
     /// Counter `{layer, name, result}`: what became of calls with an idempotency key.
@@ -44,7 +50,7 @@ pub mod names {
     pub const DECIDED_ALONE: &str = "seaworthy_decided_alone_total";
 
     /// Every name above.
-    pub const ALL: [&str; 14] = [
+    pub const ALL: [&str; 17] = [
         CALLS,
         REFUSED,
         CIRCUIT_STATE,
@@ -57,6 +63,9 @@ pub mod names {
         QUEUE_WAIT,
         RETRIES,
         GAVE_UP,
+        HEDGES,
+        HEDGES_WON,
+        HEDGES_WITHHELD,
         TIMEOUTS,
         KEYED,
         STORE_AVAILABLE,

@@ -85,6 +85,23 @@ pub enum Event {
         /// Why there is no further one.
         reason: &'static str,
     },
+    /// Another attempt of a call was sent while the call is not over.
+    Hedged {
+        /// The number of the attempt that was sent, counted from one: 2 is the first hedge.
+        attempt: u32,
+        /// Whether it was sent because an earlier one had failed, and not because the call was slow.
+        early: bool,
+    },
+    /// A hedge was the first to succeed.
+    HedgeWon {
+        /// The number of the attempt.
+        attempt: u32,
+    },
+    /// A hedge was due and was not sent.
+    HedgeWithheld {
+        /// Why.
+        reason: &'static str,
+    },
     /// A call was cut short because it took too long.
     TimedOut {
         /// Which limit it met.
@@ -127,6 +144,9 @@ impl Event {
             Self::LimitAdapted { .. } => "limit_adapted",
             Self::Retrying { .. } => "retrying",
             Self::GaveUp { .. } => "gave_up",
+            Self::Hedged { .. } => "hedged",
+            Self::HedgeWon { .. } => "hedge_won",
+            Self::HedgeWithheld { .. } => "hedge_withheld",
             Self::TimedOut { .. } => "timed_out",
             Self::Keyed { .. } => "keyed",
             Self::StoreChanged { .. } => "store_changed",
@@ -139,7 +159,7 @@ impl Event {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Report<'a> {
-    /// What kind of layer: `circuit_breaker`, `bulkhead`, `retry`, `timeout`.
+    /// What kind of layer: `circuit_breaker`, `bulkhead`, `retry`, `hedge`, `timeout`.
     pub layer: &'static str,
     /// The name that the user gave the layer.
     pub name: &'a str,

@@ -80,6 +80,17 @@ impl Instruments {
         }
     }
 
+    /// Registers the counters of a layer that hedges: those sent, those that won, and those withheld, for each reason.
+    pub fn publish_hedges(&self, reasons: &[&'static str]) {
+        for early in [false, true] {
+            self.count(names::HEDGES, &[("cause", hedge_cause(early))], 0);
+        }
+        self.count(names::HEDGES_WON, &[], 0);
+        for reason in reasons {
+            self.count(names::HEDGES_WITHHELD, &[("reason", reason)], 0);
+        }
+    }
+
     /// Registers the counters of calls that are cut short, for a layer with those limits.
     pub fn publish_timeouts(&self, limits: &[&'static str]) {
         for limit in limits {
@@ -192,6 +203,13 @@ impl Instruments {
             Event::LimitAdapted { cause, .. } => {
                 self.add(names::LIMIT_CHANGES, &[("cause", cause)]);
             }
+            Event::Hedged { early, .. } => {
+                self.add(names::HEDGES, &[("cause", hedge_cause(*early))]);
+            }
+            Event::HedgeWon { .. } => self.add(names::HEDGES_WON, &[]),
+            Event::HedgeWithheld { reason } => {
+                self.add(names::HEDGES_WITHHELD, &[("reason", reason)]);
+            }
             Event::TimedOut { limit } => self.add(names::TIMEOUTS, &[("limit", limit)]),
             Event::Keyed { result, .. } => self.count_keyed(result, 1),
             Event::DecidedAlone { admitted } => {
@@ -296,6 +314,10 @@ fn key(name: &'static str, labels: &[Label], more: &[(&'static str, &'static str
     Key::from_parts(name, labels)
 }
 
+const fn hedge_cause(early: bool) -> &'static str {
+    if early { "failed" } else { "slow" }
+}
+
 fn describe(recorder: &dyn Recorder) {
     let count = [
         (names::CALLS, "Admitted calls that are over, by outcome."),
@@ -308,6 +330,12 @@ fn describe(recorder: &dyn Recorder) {
         (
             names::GAVE_UP,
             "Failed calls that were not tried again, by reason.",
+        ),
+        (names::HEDGES, "Hedges sent, by cause."),
+        (names::HEDGES_WON, "Hedges that were the first to succeed."),
+        (
+            names::HEDGES_WITHHELD,
+            "Hedges that were due and not sent, by reason.",
         ),
         (names::TIMEOUTS, "Calls cut short, by limit."),
         (

@@ -24,6 +24,9 @@ impl Instruments {
     pub const fn publish_retries(&self) {}
 
     /// Does nothing.
+    pub const fn publish_hedges(&self, _: &[&'static str]) {}
+
+    /// Does nothing.
     pub const fn publish_timeouts(&self, _: &[&'static str]) {}
 
     /// Does nothing.

@@ -238,6 +238,12 @@ fn page_of_the_metrics_has_every_word_of_the_kit() {
             attempts: 1,
             reason: "budget",
         },
+        Event::Hedged {
+            attempt: 2,
+            early: true,
+        },
+        Event::HedgeWon { attempt: 2 },
+        Event::HedgeWithheld { reason: "budget" },
     ];
     for event in events {
         assert!(listed(event.name()), "{}", event.name());

@@ -88,6 +88,15 @@ impl Telemetry {
             Event::GaveUp { attempts, reason } => {
                 tracing::debug!(target: "seaworthy", layer, name, key, attempts, reason, "gave_up");
             }
+            Event::Hedged { attempt, early } => {
+                tracing::debug!(target: "seaworthy", layer, name, key, attempt, early, "hedged");
+            }
+            Event::HedgeWon { attempt } => {
+                tracing::debug!(target: "seaworthy", layer, name, key, attempt, "hedge_won");
+            }
+            Event::HedgeWithheld { reason } => {
+                tracing::debug!(target: "seaworthy", layer, name, key, reason, "hedge_withheld");
+            }
             Event::TimedOut { limit } => {
                 tracing::debug!(target: "seaworthy", layer, name, key, limit, "timed_out");
             }

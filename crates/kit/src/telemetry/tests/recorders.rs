@@ -305,6 +305,12 @@ fn rare_events_have_their_metrics() {
                 attempts: 3,
                 reason: "attempts",
             },
+            Event::Hedged {
+                attempt: 2,
+                early: true,
+            },
+            Event::HedgeWon { attempt: 2 },
+            Event::HedgeWithheld { reason: "budget" },
             Event::TimedOut { limit: "head" },
         ] {
             telemetry.report(&event);
@@ -319,6 +325,9 @@ fn rare_events_have_their_metrics() {
         (names::QUEUE_WAIT, ",admitted=true", 1.5),
         (names::RETRIES, "", 1.0),
         (names::GAVE_UP, ",reason=attempts", 1.0),
+        (names::HEDGES, ",cause=failed", 1.0),
+        (names::HEDGES_WON, "", 1.0),
+        (names::HEDGES_WITHHELD, ",reason=budget", 1.0),
         (names::TIMEOUTS, ",limit=head", 1.0),
     ];
     for (name, labels, value) in expected {
@@ -373,6 +382,9 @@ fn names_are_pinned() {
             "seaworthy_queue_wait_seconds",
             "seaworthy_retries_total",
             "seaworthy_retry_gave_up_total",
+            "seaworthy_hedges_total",
+            "seaworthy_hedges_won_total",
+            "seaworthy_hedges_withheld_total",
             "seaworthy_timeouts_total",
             "seaworthy_keyed_total",
             "seaworthy_store_available",
