@@ -1,0 +1,86 @@
+//! The layer: holds what all its services share.
+
+use std::fmt;
+
+use seaworthy_kit::{Plain, Rules, Share};
+use tower_layer::Layer;
+
+use crate::gate::{Counters, HedgeGate};
+use crate::{Builder, Hedge, HedgeHandle};
+
+/// Sends slow calls a second time. See the crate docs.
+#[derive(Clone)]
+pub struct HedgeLayer<T, A, P = Rules> {
+    traffic: T,
+    replay: A,
+    rules: P,
+    share: Share<HedgeGate>,
+    counters: Counters,
+}
+
+impl HedgeLayer<(), ()> {
+    /// For services whose response is all there when their future is ready; every request may be sent twice, every answer is a success and every error worth another try.
+    pub fn plain(name: impl Into<String>) -> Builder<Plain, Plain> {
+        Builder::new(name.into(), Plain::new(), Plain::new())
+    }
+
+    /// For HTTP and gRPC: a call is over when its response body is.
+    #[cfg(feature = "http")]
+    pub fn http(
+        name: impl Into<String>,
+    ) -> Builder<seaworthy_http::Http, seaworthy_http::HttpReplay> {
+        // A hedge of somebody's second attempt is the third.
+        let replay = seaworthy_http::HttpReplay::new().heed_attempts(true);
+        Builder::new(name.into(), seaworthy_http::Http::new(), replay)
+    }
+
+    /// For `reqwest::Client`, with its own request and response.
+    #[cfg(feature = "reqwest")]
+    pub fn reqwest(
+        name: impl Into<String>,
+    ) -> Builder<seaworthy_http::Reqwest, seaworthy_http::ReqwestReplay> {
+        let replay = seaworthy_http::ReqwestReplay::new().heed_attempts(true);
+        Builder::new(name.into(), seaworthy_http::Reqwest::new(), replay)
+    }
+}
+
+impl<T, A, P> HedgeLayer<T, A, P> {
+    pub(crate) fn new(traffic: T, replay: A, rules: P, gate: HedgeGate) -> Self {
+        Self {
+            traffic,
+            replay,
+            rules,
+            counters: gate.counters(),
+            share: Share::new(gate),
+        }
+    }
+
+    /// A view of the hedges, and the switch that turns them off.
+    #[must_use]
+    pub fn handle(&self) -> HedgeHandle {
+        HedgeHandle::new(self.share.clone())
+    }
+}
+
+impl<S, T: Clone, A: Clone, P: Clone> Layer<S> for HedgeLayer<T, A, P> {
+    type Service = Hedge<S, T, A, P>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Hedge::new(
+            inner,
+            self.traffic.clone(),
+            self.replay.clone(),
+            self.rules.clone(),
+            self.share.clone(),
+            self.counters.clone(),
+        )
+    }
+}
+
+impl<T, A, P> fmt::Debug for HedgeLayer<T, A, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HedgeLayer")
+            .field("share", &self.share)
+            .finish_non_exhaustive()
+    }
+}

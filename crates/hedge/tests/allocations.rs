@@ -1,0 +1,146 @@
+//! What a call that is answered before its delay allocates: nothing, where its request is cloned without; over HTTP its copy.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use seaworthy_hedge::{HedgeLayer, Percentile};
+use seaworthy_kit::BoxError;
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// Answers in the second poll, as what has to wait does, or in the first.
+#[derive(Clone)]
+struct Bare {
+    waits: bool,
+}
+
+/// The answer of [`Bare`].
+struct Answer<Res>(bool, Option<Res>);
+
+impl<Res: Unpin> Future for Answer<Res> {
+    type Output = Result<Res, BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        if std::mem::take(&mut self.0) {
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(self.1.take().expect("polled once")))
+    }
+}
+
+impl Service<u64> for Bare {
+    type Response = u64;
+    type Error = BoxError;
+    type Future = Answer<u64>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: u64) -> Self::Future {
+        Answer(self.waits, Some(request))
+    }
+}
+
+/// Makes one call, in two polls if it takes as many.
+fn call<S, Req>(service: &mut S, request: Req)
+where
+    S: Service<Req>,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut cx).is_ready());
+    let mut future = pin!(service.call(request));
+    let is_ready = future.as_mut().poll(&mut cx).is_ready() || future.poll(&mut cx).is_ready();
+    assert!(is_ready);
+}
+
+/// How often such a call of a long-lived service allocates.
+fn allocations<S, Req>(mut service: S, request: impl Fn() -> Req) -> u64
+where
+    S: Service<Req>,
+{
+    // The second call makes the service's own counter.
+    (0..3).for_each(|_| call(&mut service, request()));
+    let requests: Vec<_> = (0..100).map(|_| request()).collect();
+    let counted = allocation_counter::measure(|| {
+        for request in requests {
+            call(&mut service, request);
+        }
+    });
+    assert_eq!(counted.count_total % 100, 0, "each call allocates the same");
+    counted.count_total / 100
+}
+
+#[test]
+fn call_answered_at_once_allocates_nothing() {
+    let live = HedgeLayer::plain("stock").build().expect("valid");
+    assert_eq!(allocations(live.layer(Bare { waits: false }), || 7), 0);
+    let fixed = HedgeLayer::plain("stock").delay(Duration::from_secs(1));
+    let fixed = fixed.build().expect("valid");
+    assert_eq!(allocations(fixed.layer(Bare { waits: false }), || 7), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_answered_before_its_delay_allocates_nothing() {
+    let live = HedgeLayer::plain("stock").delay(Percentile::new(0.95).min_samples(1));
+    let live = live.build().expect("valid");
+    assert_eq!(allocations(live.layer(Bare { waits: true }), || 7), 0);
+    assert!(live.handle().snapshot().delay.is_some(), "it was armed");
+    let fixed = HedgeLayer::plain("stock").delay(Duration::from_secs(1));
+    let fixed = fixed.build().expect("valid");
+    assert_eq!(allocations(fixed.layer(Bare { waits: true }), || 7), 0);
+}
+
+#[test]
+fn call_of_a_fresh_clone_allocates_nothing() {
+    let layer = HedgeLayer::plain("stock").build().expect("valid");
+    let service = layer.layer(Bare { waits: false });
+    let counted = allocation_counter::measure(|| call(&mut service.clone(), 7));
+    assert_eq!(counted.count_total, 0);
+}
+
+#[cfg(feature = "http")]
+mod over_http {
+    use std::future::{Ready, ready};
+
+    use bytes::Bytes;
+    use http::{Method, Request, Response};
+    use http_body_util::{Empty, Full};
+
+    use super::*;
+
+    /// Answers at once, with 200.
+    #[derive(Clone)]
+    struct Server;
+
+    impl<Req> Service<Req> for Server {
+        type Response = Response<Empty<Bytes>>;
+        type Error = BoxError;
+        type Future = Ready<Result<Self::Response, BoxError>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Req) -> Self::Future {
+            ready(Ok(Response::new(Empty::new())))
+        }
+    }
+
+    fn request(method: Method) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::from("amount=99"));
+        *request.method_mut() = method;
+        request
+    }
+
+    #[test]
+    fn request_that_may_be_hedged_has_a_place_for_its_body_and_others_have_none() {
+        let layer = HedgeLayer::http("gateway").build().expect("valid");
+        let put = allocations(layer.layer(Server), || request(Method::PUT));
+        assert_eq!(put, 1);
+        let post = allocations(layer.layer(Server), || request(Method::POST));
+        assert_eq!(post, 0);
+    }
+}
