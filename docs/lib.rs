@@ -41,6 +41,9 @@ pub mod cookbook {
     #[doc = include_str!("cookbook/retry.md")]
     pub mod retry {}
 
+    #[doc = include_str!("cookbook/hedge.md")]
+    pub mod hedge {}
+
     #[doc = include_str!("cookbook/timeout.md")]
     pub mod timeout {}
 

@@ -35,6 +35,9 @@ where
         Ok(response) => {
             let (response, transient) = failures.judge_response(judge, rule, response);
             if transient.is_none() && !judge.is_failure(&response) {
+                if judge.is_echo(&response) {
+                    return echo(response);
+                }
                 return Weighed::Success(response);
             }
             let arrived = judge.tagged(&response) == Some(Tag::MaybeProcessed);
@@ -68,6 +71,18 @@ where
         result,
         failure,
         withheld: (hint != Hint::None).then_some(Withheld::ServerSaysNo),
+    }
+}
+
+/// A conflict: with the attempt that is still under way, as like as not. Where there is none, it is the answer.
+const fn echo<Res>(response: Res) -> Weighed<Res> {
+    Weighed::Failure {
+        result: Ok(response),
+        failure: Failure {
+            says: Says::Echo,
+            again: false,
+        },
+        withheld: None,
     }
 }
 

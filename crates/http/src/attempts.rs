@@ -194,6 +194,10 @@ impl<B, W> Judge<Response<B>> for HttpReplay<W> {
         retry::is_failure(response.status(), response.headers())
     }
 
+    fn is_echo(&self, response: &Response<B>) -> bool {
+        retry::is_echo(response.status())
+    }
+
     fn was_never_sent(&self, error: &BoxError) -> bool {
         retry::was_never_sent(error)
     }

@@ -236,6 +236,10 @@ impl Judge<Response> for ReqwestReplay {
         })
     }
 
+    fn is_echo(&self, response: &Response) -> bool {
+        retry::is_echo(response.status())
+    }
+
     fn was_never_sent(&self, error: &BoxError) -> bool {
         retry::was_never_sent(error) || find(&**error).is_some_and(::reqwest::Error::is_connect)
     }

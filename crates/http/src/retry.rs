@@ -68,6 +68,17 @@ pub fn is_failure(status: StatusCode, headers: &HeaderMap) -> bool {
     status.is_server_error() || is_transient(status, headers)
 }
 
+/// Whether an answer may come of another attempt of the same call, which the server is at work on or has done.
+///
+/// 409, as to a request whose `Idempotency-Key` is that of one in progress; 412, as to one whose `If-Match` was true until its twin came in.
+#[must_use]
+pub fn is_echo(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED
+    )
+}
+
 /// Whether an error proves that the server has not seen the request.
 ///
 /// That is a refused connection, and with the feature `h2` an HTTP/2 stream that the server refused, or did not get to before it closed the connection.

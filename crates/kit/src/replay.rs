@@ -69,6 +69,14 @@ pub trait Judge<Res> {
         self.is_transient(response)
     }
 
+    /// Whether the response may come of another attempt of the same call, which the server is at work on or has done: it is no answer while that one is still to come.
+    ///
+    /// Asked of two attempts at a time, as a hedging layer makes them.
+    fn is_echo(&self, response: &Res) -> bool {
+        let _ = response;
+        false
+    }
+
     /// Whether the call may go better next time; never asked about a [`Rejection`].
     fn is_transient_error(&self, error: &BoxError) -> bool {
         let _ = error;

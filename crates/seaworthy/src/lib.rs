@@ -1,4 +1,4 @@
-//! Reliability layers for tower: circuit breaker, bulkhead, rate limit, retry, timeout, deadline and idempotency, on any axum, tonic, hyper or reqwest stack.
+//! Reliability layers for tower: circuit breaker, bulkhead, rate limit, retry, hedging, timeout, deadline and idempotency, on any axum, tonic, hyper or reqwest stack.
 //!
 //! Each layer is a crate of its own and a feature here; all of them are on by default.
 //!
@@ -53,6 +53,10 @@ pub use seaworthy_adaptive as adaptive;
 #[cfg(feature = "retry")]
 pub use seaworthy_retry as retry;
 
+/// Sends a slow call a second time.
+#[cfg(feature = "hedge")]
+pub use seaworthy_hedge as hedge;
+
 /// Ends calls that take too long.
 #[cfg(feature = "timeout")]
 pub use seaworthy_timeout as timeout;
@@ -93,6 +97,8 @@ pub mod prelude {
     pub use seaworthy_bulkhead::BulkheadLayer;
     #[cfg(feature = "circuit-breaker")]
     pub use seaworthy_circuit_breaker::CircuitBreakerLayer;
+    #[cfg(feature = "hedge")]
+    pub use seaworthy_hedge::HedgeLayer;
     #[cfg(feature = "http")]
     pub use seaworthy_http::RespondLayer;
     #[cfg(feature = "http")]

@@ -76,6 +76,8 @@ pub enum Next {
 pub enum Says {
     /// That nothing was sent: a layer further in refused it, or nobody was there.
     Nothing,
+    /// That another attempt of the same call is at work, or has done it: the answer is that one's.
+    Echo,
     /// That something went wrong on the way; the server may have seen the request.
     Trouble,
     /// The server's "not now".

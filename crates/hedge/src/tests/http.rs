@@ -259,6 +259,53 @@ async fn best_failure_is_the_last_word_before_a_not_now() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn conflict_with_its_own_first_attempt_does_not_win() {
+    for status in [409, 412] {
+        let mut rig = HttpRig::new(http());
+        let mut call = rig.call(keyed());
+        assert_pending!(call.poll());
+        let mut first = rig.remote.next_call().unwrap();
+        read(&mut first).await;
+        tokio::time::advance(DELAY).await;
+        assert_pending!(call.poll());
+        // "The request with this key is in progress": it is, and it is this one.
+        let second = rig.remote.next_call().expect("the hedge");
+        second.answer(answer(status, &[]));
+        assert_pending!(call.poll());
+        first.answer(answer(201, &[]));
+        assert_eq!(assert_ready!(call.poll()).unwrap().status(), 201);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn conflict_is_the_answer_where_there_is_no_other() {
+    // Alone, at once or late.
+    for late in [false, true] {
+        let mut rig =
+            HttpRig::new(http().budget(crate::BudgetConfig::default().share(0.01).floor(0)));
+        let mut call = rig.call(keyed());
+        assert_pending!(call.poll());
+        let first = rig.remote.next_call().unwrap();
+        if late {
+            tokio::time::advance(DELAY).await;
+            assert_pending!(call.poll());
+        }
+        first.answer(answer(409, &[]));
+        assert_eq!(assert_ready!(call.poll()).unwrap().status(), 409);
+    }
+    // After a first that failed, it is that failure's: a retry further out may try again.
+    let mut rig = HttpRig::new(http());
+    let mut call = rig.call(keyed());
+    assert_pending!(call.poll());
+    let mut first = rig.remote.next_call().unwrap();
+    read(&mut first).await;
+    first.answer(answer(503, &[]));
+    assert_pending!(call.poll());
+    rig.remote.next_call().unwrap().answer(answer(409, &[]));
+    assert_eq!(assert_ready!(call.poll()).unwrap().status(), 503);
+}
+
+#[tokio::test(start_paused = true)]
 async fn response_that_an_edge_made_of_a_refusal_brings_no_hedge() {
     let mut rig = HttpRig::new(http());
     let mut call = rig.call(request(Method::GET));

@@ -119,7 +119,13 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let says = prop::sample::select(vec![Says::Nothing, Says::Trouble, Says::NotNow, Says::No]);
+    let says = prop::sample::select(vec![
+        Says::Nothing,
+        Says::Echo,
+        Says::Trouble,
+        Says::NotNow,
+        Says::No,
+    ]);
     prop_oneof![
         (0..40_u64).prop_map(Step::Pass),
         any::<bool>().prop_map(|put_off| Step::Ask { put_off }),
