@@ -50,7 +50,7 @@ pub mod names {
     pub const DECIDED_ALONE: &str = "seaworthy_decided_alone_total";
 
     /// Every name above.
-    pub const ALL: [&str; 17] = [
+    pub const ALL: [&str; 19] = [
         CALLS,
         REFUSED,
         CIRCUIT_STATE,
