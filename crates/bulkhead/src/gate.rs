@@ -113,6 +113,10 @@ impl Gate for BulkheadGate {
         self.line.release(slot, &self.telemetry);
     }
 
+    fn show(&self) {
+        self.line.show(&self.telemetry);
+    }
+
     #[inline]
     fn telemetry(&self) -> &Telemetry {
         &self.telemetry

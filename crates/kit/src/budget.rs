@@ -76,6 +76,15 @@ impl Budget {
     /// Reads the clock at every 32nd call.
     #[inline]
     pub fn offer(&self, counter: &mut Counter, now: impl FnOnce() -> Moment) {
+        if !matches!(counter.calls, Calls::Own) {
+            self.settle_in(counter);
+        }
+        self.offer_shared(counter, now);
+    }
+
+    /// The first two calls of a clone.
+    #[cold]
+    fn settle_in(&self, counter: &mut Counter) {
         match counter.calls {
             Calls::None => counter.calls = Calls::One,
             Calls::One => {
@@ -84,7 +93,6 @@ impl Budget {
             }
             Calls::Own => {}
         }
-        self.offer_shared(counter, now);
     }
 
     /// Counts one call where the counter counts, for callers that have no clone of their own to remember calls in.

@@ -11,7 +11,7 @@ use crate::share::{Held, Share};
 use crate::telemetry::Telemetry;
 use crate::traffic::Settle;
 use crate::verdict::Verdict;
-use crate::{BoxError, Control, RejectionKind};
+use crate::{BoxError, Control, RejectionKind, Seldom};
 
 /// The decisions of one counting layer: a machine, its clock and its telemetry.
 ///
@@ -55,6 +55,9 @@ pub trait Gate: Sized + Send + Sync + 'static {
 
     /// The call is over. Must not panic: it runs in `drop`.
     fn settle(&self, admission: Self::Admission, verdict: Verdict);
+
+    /// Sets the gauges that the end of a call changes; called after [`settle`](Self::settle), where a recorder or a listener hears.
+    fn show(&self) {}
 
     /// The call was given up before the inner service was called. Must not panic either.
     fn withdraw(&self, admission: Self::Admission) {
@@ -150,19 +153,33 @@ impl<G: Gate> Share<G> {
 ///
 /// Settles exactly once: by [`Settle::settle`], or when it is dropped, as abandoned, or as failed if the thread is panicking.
 #[must_use]
-pub struct Guard<G: Gate> {
+pub struct Guard<G: Gate>(
+    /// `None` once it is over.
+    Seldom<Admitted<G>>,
+);
+
+struct Admitted<G: Gate> {
     held: Held<G>,
-    /// `None` once settled, and from the start for a call that was let through although the gate had refused it.
+    /// `None` for a call that was let through although the gate had refused it.
     admission: Option<G::Admission>,
 }
 
+/// The contract of [`Guard`].
+const IS_ADMITTED: &str = "a guard has its admission until it is over";
+
 impl<G: Gate> Guard<G> {
     /// The guard of an admission.
+    #[inline(always)]
     pub const fn new(held: Held<G>, admission: G::Admission) -> Self {
-        Self {
+        Self(Seldom::new(Some(Admitted {
             held,
             admission: Some(admission),
-        }
+        })))
+    }
+
+    #[inline(always)]
+    fn held(&self) -> &Held<G> {
+        &self.0.as_ref().expect(IS_ADMITTED).held
     }
 
     /// Asks the gate for one call, and turns its refusal into a [`Rejection`](crate::Rejection), unless refusals are only observed.
@@ -180,22 +197,24 @@ impl<G: Gate> Guard<G> {
 
     /// The gate that admitted the call.
     pub fn gate(&self) -> &G {
-        &self.held
+        self.held()
     }
 
     /// The call is given up before the inner service was called.
     pub(crate) fn withdraw(mut self) {
-        let Some(admission) = self.admission.take() else {
-            return;
-        };
-        let verdict = Verdict::ABANDONED;
-        self.held.withdraw(admission);
-        self.held.telemetry().ended(verdict.settled());
+        if let Some(Admitted {
+            held,
+            admission: Some(admission),
+        }) = self.0.take()
+        {
+            held.withdraw(admission);
+            Admitted::<G>::tell_end(&held, Verdict::ABANDONED);
+        }
     }
 
     /// The switches of the layer that admitted the call.
     pub fn control(&self) -> &Control {
-        self.held.control()
+        self.held().control()
     }
 
     /// Refuses because of a drain, where there is one.
@@ -223,59 +242,72 @@ impl<G: Gate> Guard<G> {
             return Err(held.reject(refusal));
         }
         held.telemetry().let_through(refusal);
-        Ok(Self {
+        Ok(Self(Seldom::new(Some(Admitted {
             held,
             admission: None,
-        })
+        }))))
+    }
+}
+
+impl<G: Gate> Admitted<G> {
+    #[inline(always)]
+    fn end(self, verdict: Verdict) {
+        let Self { held, admission } = self;
+        if let Some(admission) = admission {
+            held.settle(admission, verdict);
+            // One look for all who may hear: the end of a call for nobody is a few loads.
+            if held.telemetry().is_heard() {
+                Self::tell_end(&held, verdict);
+            }
+        }
+        held.release();
+    }
+
+    #[cold]
+    fn tell_end(gate: &G, verdict: Verdict) {
+        gate.show();
+        gate.telemetry().ended(verdict.settled());
     }
 
     /// A panic of the inner service unwinds through here and is its failure; anything else that drops a call gave it up.
     ///
-    /// Takes its arguments by value: a guard whose address is given away, be it on the way of a panic only, must lie in memory while the inner service is called.
+    /// Takes the call by value: a guard whose address is given away, be it on the way of a panic only, must lie in memory while the inner service is called.
     #[cold]
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "the call is over with its settlement"
-    )]
-    fn finish_unsettled(held: Held<G>, admission: G::Admission) {
-        let verdict = if std::thread::panicking() {
+    fn end_unsettled(self) {
+        self.end(if std::thread::panicking() {
             Verdict::FAILURE
         } else {
             Verdict::ABANDONED
-        };
-        held.settle(admission, verdict);
-        held.telemetry().ended(verdict.settled());
+        });
     }
 }
 
 impl<G: Gate> Settle for Guard<G> {
     #[inline(always)]
     fn settle(self, verdict: Verdict) {
-        // As if it were dropped here, but without the question whether it is settled, and in line.
+        // What is left of it has nothing to drop.
         let mut this = ManuallyDrop::new(self);
-        let held = this.held.take();
-        if let Some(admission) = this.admission.take() {
-            held.settle(admission, verdict);
-            held.telemetry().ended(verdict.settled());
+        if let Some(admitted) = this.0.take() {
+            admitted.end(verdict);
         }
-        held.release();
     }
 
     #[inline(always)]
     fn heed(&mut self, head: &dyn Any) {
-        self.held.heed(self.admission.as_mut(), head);
+        let Admitted { held, admission } = self.0.as_mut().expect(IS_ADMITTED);
+        held.heed(admission.as_mut(), head);
     }
 
     fn quotas(&self) -> Option<Quotas> {
-        self.held.quotas()
+        self.held().quotas()
     }
 }
 
 impl<G: Gate> Drop for Guard<G> {
     #[inline(always)]
     fn drop(&mut self) {
-        if let Some(admission) = self.admission.take() {
-            Self::finish_unsettled(self.held.take(), admission);
+        if let Some(admitted) = self.0.take() {
+            admitted.end_unsettled();
         }
     }
 }
@@ -283,8 +315,11 @@ impl<G: Gate> Drop for Guard<G> {
 impl<G: Gate> fmt::Debug for Guard<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guard")
-            .field("layer", &self.held.telemetry().name())
-            .field("admitted", &self.admission.is_some())
+            .field("layer", &self.gate().telemetry().name())
+            .field(
+                "admitted",
+                &self.0.as_ref().is_some_and(|it| it.admission.is_some()),
+            )
             .finish()
     }
 }

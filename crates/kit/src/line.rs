@@ -176,11 +176,12 @@ impl Line {
     }
 
     /// Gives a slot back, to whoever waits for it if anybody does.
+    ///
+    /// The gauges are left to [`Gate::show`], which is called where somebody hears.
     #[inline(always)]
     pub fn release(&self, slot: Slot, telemetry: &Telemetry) {
-        match self.slots.release(slot) {
-            Ok(()) => self.show(telemetry),
-            Err(slot) => self.hand_on(slot, telemetry),
+        if let Err(slot) = self.slots.release(slot) {
+            self.hand_on(slot, telemetry);
         }
     }
 

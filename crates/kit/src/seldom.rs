@@ -1,7 +1,8 @@
 //! Something that is seldom there when its owner is dropped.
 
 use std::fmt;
-use std::mem::{self, ManuallyDrop};
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
 
 /// An `Option` of little, whose drop is a look at whether there is anything.
 ///
@@ -16,27 +17,42 @@ impl<T> Seldom<T> {
         Self(ManuallyDrop::new(value))
     }
 
-    /// Takes it out.
-    #[must_use]
+    /// Drops it, if it is there.
     #[inline(always)]
-    pub fn take(&mut self) -> Option<T> {
-        self.0.take()
-    }
-}
-
-impl<T> Drop for Seldom<T> {
-    #[inline(always)]
-    fn drop(&mut self) {
+    pub fn clear(&mut self) {
         if self.0.is_some() {
             drop_value(&mut self.0);
         }
     }
 }
 
+impl<T> Deref for Seldom<T> {
+    type Target = Option<T>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Option<T> {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Seldom<T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Option<T> {
+        &mut self.0
+    }
+}
+
+impl<T> Drop for Seldom<T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Where it lies: moving it out would copy it first.
 #[inline(never)]
-fn drop_value<T>(place: &mut ManuallyDrop<Option<T>>) {
-    let value = mem::replace(place, ManuallyDrop::new(None));
-    drop(ManuallyDrop::into_inner(value));
+fn drop_value<T>(place: &mut Option<T>) {
+    *place = None;
 }
 
 impl<T> fmt::Debug for Seldom<T> {

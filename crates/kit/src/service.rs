@@ -11,7 +11,6 @@ use tower_service::Service;
 use crate::gate::{Gate, Guard, Refusal};
 use crate::share::Share;
 use crate::traffic::{Settle, Traffic};
-use crate::unwind::DropOnPanic;
 use crate::{BoxError, Seldom};
 
 /// An inner service behind a [`Gate`] that decides at once.
@@ -85,7 +84,8 @@ where
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         // What `poll_ready` saw.
-        if let Some(refusal) = self.kept.take() {
+        if let Some(refusal) = self.kept {
+            self.kept = None;
             return ResponseFuture::refused(self.share.reject(refusal));
         }
         // The guard exists before the inner call: a panic in there must not lose the admission.
@@ -133,10 +133,11 @@ pin_project! {
             // Dropped before the guard settles, so that what the inner service holds is free when the slot is.
             #[pin]
             future: F,
-            call: Option<(Guard<G>, T)>,
+            guard: Seldom<Guard<G>>,
+            traffic: T,
         },
-        Refused {
-            // In its box from the start: a future is moved with each layer around it.
+        // A call that was refused has its error here, in its box from the start: a future is moved with each layer around it.
+        Over {
             error: Seldom<BoxError>,
         },
     }
@@ -148,7 +149,8 @@ impl<F, T, G: Gate> ResponseFuture<F, T, G> {
         Self {
             state: State::Running {
                 future,
-                call: Some((guard, traffic)),
+                guard: Seldom::new(Some(guard)),
+                traffic,
             },
         }
     }
@@ -156,7 +158,7 @@ impl<F, T, G: Gate> ResponseFuture<F, T, G> {
     #[inline(always)]
     const fn refused(error: BoxError) -> Self {
         Self {
-            state: State::Refused {
+            state: State::Over {
                 error: Seldom::new(Some(error)),
             },
         }
@@ -175,15 +177,17 @@ where
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            Project::Running { future, call } => {
-                assert!(call.is_some(), "polled after it was ready");
-                let mut panicked = DropOnPanic::new(call);
-                let result = future.poll(cx);
-                let call = panicked.disarm();
-                let Poll::Ready(result) = result else {
+            Project::Running {
+                future,
+                guard: place,
+                traffic,
+            } => {
+                // On the stack while foreign code runs: a panic settles it as failed.
+                let guard = place.take().expect("polled after it was ready");
+                let Poll::Ready(result) = future.poll(cx) else {
+                    **place = Some(guard);
                     return Poll::Pending;
                 };
-                let (guard, traffic) = call.take().expect("checked above");
                 Poll::Ready(match result {
                     Ok(response) => Ok(traffic.finish(response, guard)),
                     Err(error) => {
@@ -193,7 +197,7 @@ where
                     }
                 })
             }
-            Project::Refused { error } => {
+            Project::Over { error } => {
                 Poll::Ready(Err(error.take().expect("polled after it was ready")))
             }
         }
@@ -202,9 +206,9 @@ where
 
 impl<F, T, G: Gate> fmt::Debug for ResponseFuture<F, T, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let refused = matches!(self.state, State::Refused { .. });
+        let over = matches!(self.state, State::Over { .. });
         f.debug_struct("ResponseFuture")
-            .field("refused", &refused)
+            .field("over", &over)
             .finish_non_exhaustive()
     }
 }

@@ -9,7 +9,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -34,7 +33,14 @@ enum Calls {
 }
 
 /// Keeps one call's state alive; dropped when the call is over.
-pub struct Held<T>(Option<Arc<Local<T>>>);
+pub struct Held<T> {
+    local: Arc<Local<T>>,
+    // After the counter, which drops first.
+    _end: End,
+}
+
+/// The end of a call: dropped once the call is no longer counted, it wakes the drains that wait.
+struct End;
 
 /// What the clones of a service hold: one count on a [`Local`], so that whatever else counts there is a call.
 struct Anchor<T> {
@@ -203,11 +209,24 @@ impl<T: fmt::Debug> fmt::Debug for Share<T> {
 // ===== impl Held =====
 
 impl<T> Held<T> {
+    #[inline(always)]
+    const fn new(local: Arc<Local<T>>) -> Self {
+        Self { local, _end: End }
+    }
+
+    /// Lets go, in line; dropping does the same.
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn release(self) {
+        let Self { local, _end } = self;
+        drop(local);
+    }
+
     /// The same state for one more call.
     #[must_use]
     #[inline]
     pub fn again(&self) -> Self {
-        let held = Self(Some(self.local().clone()));
+        let held = Self::new(self.local.clone());
         // Pairs with the `Release` in `Core::in_flight`: either that count sees this call, or this call sees the drain.
         fence(Ordering::Acquire);
         held
@@ -217,35 +236,7 @@ impl<T> Held<T> {
     #[must_use]
     #[inline]
     pub fn control(&self) -> &Control {
-        &self.local().core.control
-    }
-
-    /// Takes the state out of a guard that is over, and leaves something that may only be dropped.
-    #[doc(hidden)]
-    #[must_use]
-    #[inline]
-    pub const fn take(&mut self) -> Self {
-        Self(self.0.take())
-    }
-
-    /// Lets go, in line; dropping does the same.
-    #[doc(hidden)]
-    #[inline(always)]
-    pub fn release(self) {
-        let mut this = ManuallyDrop::new(self);
-        drop(this.0.take());
-        // Pairs with the `Release` in `Core::in_flight`: either that count misses this call, or this call sees that a drain waits.
-        fence(Ordering::Acquire);
-        if DRAINS.load(Ordering::Relaxed) != 0 {
-            wake_drains();
-        }
-    }
-
-    #[inline]
-    fn local(&self) -> &Arc<Local<T>> {
-        self.0
-            .as_ref()
-            .expect("a held state is there until it is dropped")
+        &self.local.core.control
     }
 }
 
@@ -254,23 +245,19 @@ impl<T> Deref for Held<T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        &self.local().core.value
+        &self.local.core.value
     }
 }
 
-impl<T> Drop for Held<T> {
+impl Drop for End {
     #[inline(always)]
     fn drop(&mut self) {
-        if self.0.is_some() {
-            let_go(self.take());
+        // Pairs with the `Release` in `Core::in_flight`: either that count misses this call, or this call sees that a drain waits.
+        fence(Ordering::Acquire);
+        if DRAINS.load(Ordering::Relaxed) != 0 {
+            wake_drains();
         }
     }
-}
-
-/// Out of line: what a future does when it is dropped must be small enough to be compiled into its owner, where most of it turns out to have been done.
-#[inline(never)]
-fn let_go<T>(held: Held<T>) {
-    held.release();
 }
 
 #[cold]
@@ -291,7 +278,7 @@ impl<T> Core<T> {
         let local = Arc::new(Local { core: core.clone() });
         let weak = Arc::downgrade(&local);
         let anchor = Arc::new(Anchor {
-            held: Held(Some(local)),
+            held: Held::new(local),
             core: core.clone(),
         });
         let mut locals = core.locals.lock().unwrap_or_else(PoisonError::into_inner);
@@ -320,7 +307,7 @@ impl<T> Entry<T> {
         // A call that begins after it sees everything before it, above all the drain; one that began before it is in the count below.
         drop(self.local.upgrade());
         match self.anchor.upgrade() {
-            Some(anchor) => Arc::strong_count(anchor.held.local()) - 1,
+            Some(anchor) => Arc::strong_count(&anchor.held.local) - 1,
             None => self.local.strong_count(),
         }
     }

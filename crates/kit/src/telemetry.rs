@@ -282,17 +282,27 @@ impl Telemetry {
     }
 
     /// Reports the end of an admitted call.
-    #[inline]
+    #[inline(always)]
     pub fn ended(&self, outcome: Outcome) {
-        self.instruments.ended(outcome);
-        if self.listeners.any() {
-            self.emit_ended(outcome);
+        // One look for all who may hear: the end of a call for nobody is a few loads.
+        if self.is_heard() {
+            self.tell_ended(outcome);
         }
     }
 
+    /// Whether a recorder or a listener hears: what is worked out only to be told, need not be before.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_heard(&self) -> bool {
+        self.instruments.are_heard() || self.listeners.any()
+    }
+
     #[cold]
-    fn emit_ended(&self, outcome: Outcome) {
-        self.emit(&Event::Ended { outcome });
+    fn tell_ended(&self, outcome: Outcome) {
+        self.instruments.ended(outcome);
+        if self.listeners.any() {
+            self.emit(&Event::Ended { outcome });
+        }
     }
 
     /// Reports an event that is not part of every call: to listeners, `tracing` and metrics.
@@ -307,7 +317,7 @@ impl Telemetry {
         if trace::is_on() {
             self.trace_refused(refusal, enforced);
         }
-        if self.listeners.any() || self.instruments.are_heard() {
+        if self.is_heard() {
             self.tell_refused(refusal, enforced);
         }
     }

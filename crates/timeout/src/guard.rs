@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 
 use seaworthy_kit::deadline::{self, Deadline};
 use seaworthy_kit::{
-    BoxError, Event, Held, Moment, Outcome, Refusal, RejectionKind, Settle, Telemetry, Verdict,
-    clock,
+    BoxError, Event, Held, Moment, Outcome, Refusal, RejectionKind, Seldom, Settle, Telemetry,
+    Verdict, clock,
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -56,22 +56,31 @@ pub struct Guard<L> {
     /// Which limit ends the wait that is under way; `None` while there is nothing to wait for.
     waiting: Option<Limit>,
     /// Boxed, because the body that it is moved into must stay `Unpin`; and only once a body had to wait.
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Seldom<Pin<Box<Sleep>>>,
 }
 
 /// The part of a guard that reports the end.
 ///
 /// A value of its own, because it is one word: while the inner service is called only this must be in memory, for its drop, and the rest of the guard need not be.
-struct Begun<L>(Held<Shared<L>>);
+struct Begun<L>(
+    /// `None` once it is over.
+    Option<Held<Shared<L>>>,
+);
 
 impl<L> Begun<L> {
     #[inline(always)]
     fn end(self, outcome: Outcome) {
-        // As if it were dropped here, but with this outcome, and in line.
+        // What is left of it has nothing to drop.
         let mut this = ManuallyDrop::new(self);
-        let held = this.0.take();
-        held.telemetry.ended(outcome);
-        held.release();
+        if let Some(held) = this.0.take() {
+            held.telemetry.ended(outcome);
+            held.release();
+        }
+    }
+
+    #[inline]
+    fn shared(&self) -> &Shared<L> {
+        self.0.as_ref().expect("there until the call is over")
     }
 }
 
@@ -123,13 +132,13 @@ impl<L> Guard<L> {
     #[inline(always)]
     pub(crate) const fn new(held: Held<Shared<L>>, terms: Terms) -> Self {
         Self {
-            begun: Begun(held),
+            begun: Begun(Some(held)),
             terms,
             enforced: true,
             opens_scope: false,
             started: Moment::NEVER,
             waiting: None,
-            timer: None,
+            timer: Seldom::new(None),
         }
     }
 
@@ -214,7 +223,7 @@ impl<L> Guard<L> {
     /// The time is up: the error that ends the call, or `None` where limits are only observed.
     #[cold]
     pub(crate) fn cut(&mut self) -> Option<BoxError> {
-        let shared = &*self.begun.0;
+        let shared = self.begun.shared();
         if !self.enforced {
             let refusal = Refusal::new(RejectionKind::TimedOut, None);
             shared.telemetry.let_through(refusal);
@@ -241,18 +250,18 @@ impl<L: Send + Sync + 'static> Settle for Guard<L> {
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
         if !self.is_waiting() {
-            match (self.wait(Limit::Idle), &mut self.timer) {
+            match (self.wait(Limit::Idle), &mut *self.timer) {
                 (None, timer) => *timer = None,
                 (Some(at), Some(timer)) if timer.deadline() == at => {}
                 (Some(at), Some(timer)) => timer.as_mut().reset(at),
                 (Some(at), timer) => *timer = Some(Box::pin(sleep_until(at))),
             }
         }
-        let Some(timer) = &mut self.timer else {
+        let Some(timer) = &mut *self.timer else {
             return Poll::Pending;
         };
         ready!(timer.as_mut().poll(cx));
-        self.timer = None;
+        self.timer.clear();
         match self.cut() {
             Some(error) => Poll::Ready(error),
             None => Poll::Pending,
@@ -272,22 +281,29 @@ impl<L: Send + Sync + 'static> Settle for Guard<L> {
 }
 
 impl<L> Drop for Begun<L> {
-    /// Only one that was not ended is dropped.
+    #[inline(always)]
     fn drop(&mut self) {
-        // A panic of the inner service unwinds through here and is its failure; anything else that drops a call gave it up.
-        let outcome = if std::thread::panicking() {
-            Outcome::Failure
-        } else {
-            Outcome::Abandoned
-        };
-        self.0.telemetry.ended(outcome);
+        if let Some(held) = self.0.take() {
+            end_unsettled(held);
+        }
     }
+}
+
+/// A panic of the inner service unwinds through here and is its failure; anything else that drops a call gave it up.
+#[cold]
+#[expect(clippy::needless_pass_by_value, reason = "the call is over")]
+fn end_unsettled<L>(held: Held<Shared<L>>) {
+    held.telemetry.ended(if std::thread::panicking() {
+        Outcome::Failure
+    } else {
+        Outcome::Abandoned
+    });
 }
 
 impl<L> fmt::Debug for Guard<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guard")
-            .field("layer", &self.begun.0.telemetry.name())
+            .field("layer", &self.begun.shared().telemetry.name())
             .field("terms", &self.terms)
             .finish_non_exhaustive()
     }

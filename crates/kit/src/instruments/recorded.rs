@@ -117,7 +117,7 @@ impl Instruments {
 
     /// Whether a recorder hears: what a layer works out only for its gauges, it need not before.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn are_heard(&self) -> bool {
         metrics::with_recorder(is_real)
     }
@@ -159,15 +159,7 @@ impl Instruments {
         self.store_available.set(f64::from(u8::from(available)));
     }
 
-    #[inline]
     pub(crate) fn ended(&self, outcome: Outcome) {
-        if self.are_heard() {
-            self.count_ended(outcome);
-        }
-    }
-
-    #[inline(never)]
-    fn count_ended(&self, outcome: Outcome) {
         let ended = match outcome {
             Outcome::Success => &self.ended[0],
             Outcome::Failure => &self.ended[1],

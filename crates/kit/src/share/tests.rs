@@ -24,11 +24,11 @@ fn second_call_of_a_clone_leaves_the_shared_counter() {
     let share = Share::new(());
     let mut clone = share.clone();
     let first = clone.hold();
-    assert!(Arc::ptr_eq(first.local(), share.anchor.held.local()));
+    assert!(Arc::ptr_eq(&first.local, &share.anchor.held.local));
     let second = clone.hold();
-    assert!(!Arc::ptr_eq(second.local(), share.anchor.held.local()));
+    assert!(!Arc::ptr_eq(&second.local, &share.anchor.held.local));
     let third = clone.hold();
-    assert!(Arc::ptr_eq(second.local(), third.local()));
+    assert!(Arc::ptr_eq(&second.local, &third.local));
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn counters_of_two_clones_lie_on_lines_of_their_own() {
             drop(clone.hold());
             let own = clone.hold();
             // The counts of an `Arc` lie in front of its value.
-            let line = Arc::as_ptr(own.local()).addr() / 64;
+            let line = Arc::as_ptr(&own.local).addr() / 64;
             held.push(own);
             line
         })
