@@ -7,7 +7,9 @@ use std::time::Duration;
 use seaworthy_kit::budget::Withdrawn;
 use seaworthy_kit::failures::Seen;
 use seaworthy_kit::readiness::poll_unconstrained;
-use seaworthy_kit::{Ask, Attempt, Attempts, BoxError, Guard, Judge, Replay, Settle, Tag, Traffic};
+use seaworthy_kit::{
+    Ask, Attempt, Attempts, BoxError, Guard, Judge, Replay, Seldom, Settle, Tag, Traffic,
+};
 use tokio::time::Sleep;
 use tower_service::Service;
 
@@ -46,6 +48,12 @@ pub(crate) enum Reach {
 pub(crate) struct Repeat<S, Req, K> {
     service: S,
     kept: K,
+    /// Nothing while the first attempt runs: most calls end with it.
+    failed: Seldom<Failed<Req>>,
+}
+
+/// What there is once an attempt has failed.
+struct Failed<Req> {
     next: Option<Req>,
     /// The next attempt counts as none.
     is_free: bool,
@@ -114,9 +122,10 @@ impl<T, A, R> Call<'_, T, A, R> {
         let mut unseen = self.can_resend(repeat, transient.map(|it| it.seen));
         if unseen && let Some(repeat) = repeat {
             // A connection that broke may still hold on to the body: then it is an attempt like others.
-            repeat.is_free = true;
-            repeat.next = self.again(repeat);
-            unseen = repeat.next.is_some();
+            repeat.failed().is_free = true;
+            let next = self.again(repeat);
+            unseen = next.is_some();
+            repeat.failed().next = next;
         }
         let gate = self.guard.gate();
         if !unseen {
@@ -140,22 +149,23 @@ impl<T, A, R> Call<'_, T, A, R> {
         if self.parts.progress.is_observed(self.guard.control()) {
             return self.give_up(Reason::Observed, result);
         }
-        repeat.is_free = next.is_free;
+        repeat.failed().is_free = next.is_free;
         if !next.is_free {
-            repeat.next = self.again(repeat);
+            let next = self.again(repeat);
+            repeat.failed().next = next;
         }
         // Where there is a response to return, the request must be there before that is given away.
         // An error keeps: a connection that broke may hold on to the body for a moment.
         let hopeless = result.is_ok() || self.parts.replay.is_spent(&repeat.kept);
-        if repeat.next.is_none() && hopeless {
+        if repeat.failed().next.is_none() && hopeless {
             return self.give_up(Reason::Body, result);
         }
         let error = result.as_ref().err();
         gate.retrying(&mut self.parts.progress, transient.seen, &next, error);
         let delay = next.delay;
-        repeat.withdrawn = next.withdrawn;
+        repeat.failed().withdrawn = next.withdrawn;
         // Dropped here, before the wait: a response that nobody reads keeps its connection busy.
-        repeat.last = Some(match result {
+        repeat.failed().last = Some(match result {
             Ok(response) => self.parts.replay.describe(&response),
             Err(error) => error,
         });
@@ -174,17 +184,18 @@ impl<T, A, R> Call<'_, T, A, R> {
         S: Service<A::Request>,
         S::Error: Into<BoxError>,
     {
-        if repeat.next.is_none() {
-            repeat.next = self.again(repeat);
+        if repeat.failed().next.is_none() {
+            let next = self.again(repeat);
+            repeat.failed().next = next;
         }
-        if repeat.next.is_none() {
+        if repeat.failed().next.is_none() {
             return Poll::Ready(Err(self.give_up_late(Reason::Body, repeat)));
         }
         let gate = self.guard.gate();
         match poll_unconstrained(&mut repeat.service, cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(error)) => {
-                repeat.last = Some(error.into());
+                repeat.failed().last = Some(error.into());
                 return Poll::Ready(Err(self.give_up_late(Reason::NotReady, repeat)));
             }
             // A stack that is not ready has enough to do; retries must not queue up in front of it.
@@ -195,14 +206,14 @@ impl<T, A, R> Call<'_, T, A, R> {
                 }
             },
         }
-        if let Some(withdrawn) = repeat.withdrawn.take() {
+        if let Some(withdrawn) = repeat.failed().withdrawn.take() {
             withdrawn.spend();
         }
-        repeat.last = None;
-        if !repeat.is_free {
+        repeat.failed().last = None;
+        if !repeat.failed().is_free {
             self.parts.progress.attempts += 1;
         }
-        let request = repeat.next.take().expect("made above");
+        let request = repeat.failed().next.take().expect("made above");
         Poll::Ready(Ok(repeat.service.call(request)))
     }
 
@@ -215,7 +226,7 @@ impl<T, A, R> Call<'_, T, A, R> {
             .progress
             .before
             .saturating_add(self.parts.progress.attempts);
-        let number = made.saturating_add(u32::from(!repeat.is_free));
+        let number = made.saturating_add(u32::from(!repeat.failed().is_free));
         self.parts
             .replay
             .again(&mut repeat.kept, Attempt::new(number))
@@ -251,7 +262,7 @@ impl<T, A, R> Call<'_, T, A, R> {
     }
 
     fn give_up_late<S, Req, K>(&self, reason: Reason, repeat: &mut Repeat<S, Req, K>) -> BoxError {
-        let last = repeat.last.take().expect("kept during the wait");
+        let last = repeat.failed().last.take().expect("kept during the wait");
         self.guard
             .gate()
             .give_up_late(&self.parts.progress, reason, last)
@@ -303,10 +314,16 @@ impl<S, Req, K> Repeat<S, Req, K> {
         Self {
             service,
             kept,
+            failed: Seldom::new(None),
+        }
+    }
+
+    fn failed(&mut self) -> &mut Failed<Req> {
+        self.failed.get_or_insert_with(|| Failed {
             next: None,
             is_free: false,
             last: None,
             withdrawn: None,
-        }
+        })
     }
 }

@@ -6,8 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
-use seaworthy_kit::unwind::DropOnPanic;
-use seaworthy_kit::{Ask, BoxError, Guard, Judge, Replay, Traffic};
+use seaworthy_kit::{Ask, BoxError, Guard, Judge, Replay, Seldom, Traffic};
 use tokio::time::Sleep;
 use tower_service::Service;
 
@@ -30,13 +29,26 @@ pin_project! {
         S: Service<A::Request>,
     {
         #[pin]
-        state: State<S::Future>,
-        // The limit of an attempt, or the wait before the next one.
-        #[pin]
-        timer: Option<Sleep>,
-        guard: Option<Guard<RetryGate>>,
-        parts: Option<Parts<T, A, R>>,
-        repeat: Option<Repeat<S, A::Request, A::Kept>>,
+        stage: Stage<S::Future, S, A::Request, A::Kept, T, A, R>,
+    }
+}
+
+pin_project! {
+    // One look at this tells that nothing is left of a call that is over.
+    #[project = OnStage]
+    enum Stage<F, S, Again, K, T, A, R> {
+        Running {
+            #[pin]
+            state: State<F>,
+            // The limit of an attempt, or the wait before the next one.
+            #[pin]
+            timer: Option<Sleep>,
+            guard: Seldom<Guard<RetryGate>>,
+            parts: Parts<T, A, R>,
+            repeat: Option<Repeat<S, Again, K>>,
+        },
+        // With the error of a call that was refused.
+        Over { error: Seldom<BoxError> },
     }
 }
 
@@ -44,15 +56,19 @@ pin_project! {
     #[project = Project]
     enum State<F> {
         Attempt { #[pin] future: F },
-        Waiting,
-        Readying,
-        Over,
-        Refused { error: Option<BoxError> },
+        // One look tells an attempt from all else.
+        Between { phase: Phase },
     }
 }
 
-/// The contract of [`ResponseFuture::running`].
-const HAS_PARTS: &str = "a call that was not refused has its parts";
+/// Where a call is between two attempts.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Waiting,
+    Readying,
+    /// No attempt is to come.
+    Last,
+}
 
 // ===== impl ResponseFuture =====
 
@@ -69,22 +85,22 @@ where
         repeat: Option<Repeat<S, A::Request, A::Kept>>,
     ) -> Self {
         Self {
-            state: State::Attempt { future },
-            timer: None,
-            guard: Some(guard),
-            parts: Some(parts),
-            repeat,
+            stage: Stage::Running {
+                state: State::Attempt { future },
+                timer: None,
+                guard: Seldom::new(Some(guard)),
+                parts,
+                repeat,
+            },
         }
     }
 
     #[inline(always)]
     pub(crate) const fn refused(error: BoxError) -> Self {
         Self {
-            state: State::Refused { error: Some(error) },
-            timer: None,
-            guard: None,
-            parts: None,
-            repeat: None,
+            stage: Stage::Over {
+                error: Seldom::new(Some(error)),
+            },
         }
     }
 }
@@ -101,95 +117,104 @@ where
 
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
+        let (mut state, mut timer, place, parts, repeat) = match self.project().stage.project() {
+            OnStage::Running {
+                state,
+                timer,
+                guard,
+                parts,
+                repeat,
+            } => (state, timer, guard, parts, repeat),
+            OnStage::Over { error } => {
+                return Poll::Ready(Err(error.take().expect("polled after it was ready")));
+            }
+        };
+        // On the stack whenever foreign code runs: a panic settles it as failed.
+        let mut guard = place.take().expect("polled after it was ready");
         loop {
-            match this.state.as_mut().project() {
+            match state.as_mut().project() {
                 Project::Attempt { future } => {
-                    // Stays in its place while the attempt runs, which is all that most calls do.
-                    let polled = {
-                        let mut panicked = DropOnPanic::new(&mut *this.guard);
-                        let polled = future.poll(cx);
-                        panicked.disarm();
-                        polled
-                    };
-                    let parts = this.parts.as_mut().expect(HAS_PARTS);
-                    let guard = this.guard.as_ref().expect("kept while the attempt runs");
-                    let result = match polled {
-                        // Only the guard is taken: a copy of the whole would wait for what was just written.
+                    let result = match future.poll(cx) {
                         Poll::Ready(Ok(response)) if parts.is_final(guard.gate(), &response) => {
-                            let guard = this.guard.take().expect("seen above");
-                            this.state.set(State::Over);
-                            *this.repeat = None;
+                            state.set(Phase::Last.into());
+                            *repeat = None;
                             return Poll::Ready(Ok(parts.traffic.finish(response, guard)));
                         }
                         Poll::Ready(result) => result.map_err(Into::into),
                         Poll::Pending => {
                             let (gate, control) = (guard.gate(), guard.control());
-                            let timer = this.timer.as_mut();
-                            match gate.poll_limit(control, timer, &mut parts.progress, cx) {
+                            match gate.poll_limit(control, timer.as_mut(), &mut parts.progress, cx)
+                            {
                                 Poll::Ready(error) => Err(error),
-                                Poll::Pending => return Poll::Pending,
+                                Poll::Pending => {
+                                    **place = Some(guard);
+                                    return Poll::Pending;
+                                }
                             }
                         }
                     };
-                    // From here on the guard is on the stack whenever foreign code runs: a panic settles it as failed.
-                    let guard = this.guard.take().expect("kept while the attempt runs");
-                    let mut call = Call { guard, parts };
                     // What the attempt still holds, as a connection, must be free before anybody waits.
-                    this.state.set(State::Over);
-                    this.timer.set(None);
-                    match call.conclude(result, this.repeat) {
+                    state.set(Phase::Last.into());
+                    timer.set(None);
+                    let mut call = Call { guard, parts };
+                    match call.conclude(result, repeat) {
                         Step::Done(result) => {
-                            *this.repeat = None;
+                            *repeat = None;
                             return Poll::Ready(call.finish(result));
                         }
                         Step::Again(delay) => {
                             if delay.is_zero() {
-                                this.state.set(State::Readying);
+                                state.set(Phase::Readying.into());
                             } else {
-                                this.timer.set(Some(tokio::time::sleep(delay)));
-                                this.state.set(State::Waiting);
+                                timer.set(Some(tokio::time::sleep(delay)));
+                                state.set(Phase::Waiting.into());
                             }
-                            *this.guard = Some(call.guard);
+                            guard = call.guard;
                         }
                     }
                 }
-                Project::Waiting => {
-                    let timer = this.timer.as_mut().as_pin_mut();
-                    if timer.expect("armed before the wait").poll(cx).is_pending() {
+                Project::Between {
+                    phase: Phase::Waiting,
+                } => {
+                    let sleep = timer.as_mut().as_pin_mut();
+                    if sleep.expect("armed before the wait").poll(cx).is_pending() {
+                        **place = Some(guard);
                         return Poll::Pending;
                     }
-                    this.timer.set(None);
-                    this.state.set(State::Readying);
+                    timer.set(None);
+                    state.set(Phase::Readying.into());
                 }
-                Project::Readying => {
-                    let guard = this.guard.take().expect("kept during the wait");
-                    let parts = this.parts.as_mut().expect(HAS_PARTS);
+                Project::Between {
+                    phase: Phase::Readying,
+                } => {
                     let mut call = Call { guard, parts };
-                    let repeat = this.repeat.as_mut().expect("kept during the wait");
-                    match call.resume(repeat, this.timer.as_mut(), cx) {
+                    let again = repeat.as_mut().expect("kept during the wait");
+                    match call.resume(again, timer.as_mut(), cx) {
                         Poll::Pending => {
-                            *this.guard = Some(call.guard);
+                            **place = Some(call.guard);
                             return Poll::Pending;
                         }
                         Poll::Ready(Ok(future)) => {
-                            this.timer.set(None);
-                            this.state.set(State::Attempt { future });
-                            *this.guard = Some(call.guard);
+                            timer.set(None);
+                            state.set(State::Attempt { future });
+                            guard = call.guard;
                         }
                         Poll::Ready(Err(error)) => {
-                            this.state.set(State::Over);
-                            *this.repeat = None;
+                            *repeat = None;
                             return Poll::Ready(call.finish(Err(error)));
                         }
                     }
                 }
-                Project::Over => panic!("polled after it was ready"),
-                Project::Refused { error } => {
-                    return Poll::Ready(Err(error.take().expect("polled after it was ready")));
-                }
+                Project::Between { phase: Phase::Last } => unreachable!("nothing is polled there"),
             }
         }
+    }
+}
+
+impl<F> From<Phase> for State<F> {
+    #[inline(always)]
+    fn from(phase: Phase) -> Self {
+        Self::Between { phase }
     }
 }
 
@@ -199,12 +224,18 @@ where
     S: Service<A::Request>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.state {
-            State::Attempt { .. } => "attempt",
-            State::Waiting => "waiting",
-            State::Readying => "readying",
-            State::Over => "over",
-            State::Refused { .. } => "refused",
+        let state = match &self.stage {
+            Stage::Running { state, .. } => match state {
+                State::Attempt { .. } => "attempt",
+                State::Between {
+                    phase: Phase::Waiting,
+                } => "waiting",
+                State::Between {
+                    phase: Phase::Readying,
+                } => "readying",
+                State::Between { phase: Phase::Last } => "over",
+            },
+            Stage::Over { .. } => "over",
         };
         f.debug_struct("ResponseFuture")
             .field("state", &state)
