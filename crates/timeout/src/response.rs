@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use seaworthy_kit::unwind::DropOnPanic;
-use seaworthy_kit::{BoxError, Settle, Traffic};
+use seaworthy_kit::{BoxError, Seldom, Settle, Traffic};
 use tokio::time::{Sleep, sleep_until};
 
 use crate::guard::Guard;
@@ -32,12 +32,13 @@ pin_project! {
             // Armed on the first `Pending`: a call that is answered at once has no timer.
             #[pin]
             timer: Option<Sleep>,
-            call: Option<(Guard<L>, T)>,
+            guard: Seldom<Guard<L>>,
+            traffic: T,
         },
-        Refused {
-            error: Option<BoxError>,
+        // With the error of a call that was refused.
+        Over {
+            error: Seldom<BoxError>,
         },
-        Cut,
     }
 }
 
@@ -48,7 +49,8 @@ impl<F, T, L> ResponseFuture<F, T, L> {
             state: State::Running {
                 future,
                 timer: None,
-                call: Some((guard, traffic)),
+                guard: Seldom::new(Some(guard)),
+                traffic,
             },
         }
     }
@@ -56,7 +58,9 @@ impl<F, T, L> ResponseFuture<F, T, L> {
     #[inline(always)]
     pub(crate) const fn refused(error: BoxError) -> Self {
         Self {
-            state: State::Refused { error: Some(error) },
+            state: State::Over {
+                error: Seldom::new(Some(error)),
+            },
         }
     }
 }
@@ -73,22 +77,22 @@ where
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
-        let (future, mut timer, call) = match state.as_mut().project() {
+        let (future, mut timer, place, traffic) = match state.as_mut().project() {
             Project::Running {
                 future,
                 timer,
-                call,
-            } => (future, timer, call),
-            Project::Refused { error } => {
+                guard,
+                traffic,
+            } => (future, timer, guard, traffic),
+            Project::Over { error } => {
                 return Poll::Ready(Err(error.take().expect("polled after it was ready")));
             }
-            Project::Cut => panic!("polled after it was ready"),
         };
-        let (guard, _) = call.as_ref().expect("polled after it was ready");
+        let guard = place.as_ref().expect("polled after it was ready");
         let entered = guard.enter();
         let result = {
             // Dropped while a panic of the inner service unwinds, the guard settles as failed, even where a layer further out catches the panic.
-            let mut watch = DropOnPanic::new(&mut *call);
+            let mut watch = DropOnPanic::new(&mut *place);
             // The response before the timer: an answer that is there when the time is up is not thrown away.
             let result = future.poll(cx);
             watch.disarm();
@@ -99,15 +103,15 @@ where
             timer.set(None);
             return Poll::Ready(match result {
                 Ok(response) => {
-                    let (mut guard, traffic) = call.take().expect("checked above");
+                    let mut guard = place.take().expect("checked above");
                     // The wait for the head is over; the body's own begins when it first has nothing to give.
                     guard.progress();
                     Ok(traffic.finish(response, guard))
                 }
-                Err(error) => Err(failed::<Res, _, _, _>(call, error)),
+                Err(error) => Err(failed::<Res, _, _, _>(place, traffic, error)),
             });
         }
-        let (guard, _) = call.as_mut().expect("checked above");
+        let guard = place.as_mut().expect("checked above");
         if !guard.is_waiting() {
             timer.set(guard.wait(Limit::Head).map(sleep_until));
         }
@@ -119,9 +123,12 @@ where
         let Some(error) = guard.cut() else {
             return Poll::Pending;
         };
-        let (guard, traffic) = call.take().expect("checked above");
+        let guard = place.take().expect("checked above");
+        let traffic = traffic.clone();
         // Cancellation: the inner future is dropped here, at the cut, not when somebody drops this one.
-        state.set(State::Cut);
+        state.set(State::Over {
+            error: Seldom::new(None),
+        });
         guard.settle(traffic.failed(&error));
         Poll::Ready(Err(error))
     }
@@ -129,14 +136,14 @@ where
 
 /// Out of line, so that the guard of a call that succeeds need not be moved as a whole.
 #[cold]
-fn failed<Res, T, L, E>(call: &mut Option<(Guard<L>, T)>, error: E) -> BoxError
+fn failed<Res, T, L, E>(place: &mut Option<Guard<L>>, traffic: &T, error: E) -> BoxError
 where
     T: Traffic<Res>,
     L: Send + Sync + 'static,
     E: Into<BoxError>,
 {
     // On the stack before the error is turned into another, which is foreign code: a panic in there is the end of the call.
-    let (guard, traffic) = call.take().expect("there until the call is over");
+    let guard = place.take().expect("there until the call is over");
     let error = error.into();
     guard.settle(traffic.failed(&error));
     error
@@ -146,8 +153,7 @@ impl<F, T, L> fmt::Debug for ResponseFuture<F, T, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
             State::Running { .. } => "running",
-            State::Refused { .. } => "refused",
-            State::Cut => "cut",
+            State::Over { .. } => "over",
         };
         f.debug_struct("ResponseFuture")
             .field("state", &state)
