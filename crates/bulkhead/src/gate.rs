@@ -77,7 +77,7 @@ impl Gate for BulkheadGate {
 
     #[inline]
     fn check(&self) -> Result<(), Refusal> {
-        if self.line.occupancy().available() == 0 {
+        if self.line.slots().is_full() {
             Err(full())
         } else {
             Ok(())

@@ -259,13 +259,16 @@ impl Line {
     /// Sets the gauges that every call changes. Before there is a recorder nothing is lost: the next call sets them again.
     #[inline]
     pub fn show(&self, telemetry: &Telemetry) {
-        if self.gauges == Gauges::Own && telemetry.instruments().are_heard() {
+        if telemetry.instruments().are_heard() {
             self.show_running(telemetry);
         }
     }
 
-    #[inline(never)]
+    #[cold]
     fn show_running(&self, telemetry: &Telemetry) {
+        if self.gauges == Gauges::None {
+            return;
+        }
         let instruments = telemetry.instruments();
         show_settled(
             || self.occupancy(),

@@ -14,16 +14,14 @@ use crate::{Moment, Outcome};
 // ===== impl Circuit: the way back =====
 
 impl Circuit {
-    /// Whether a success of this admission, not a slow one, would change nothing: the healthy path of [`settle`](Self::settle), a few loads and nothing written.
+    /// Whether a success of this admission, not a slow one, would change nothing in a closed circuit: the healthy path of [`settle`](Self::settle), a few loads and nothing written.
     ///
     /// The admission may then be dropped. A caller may ask this first, and keep everything else out of line.
     #[inline]
     pub fn is_settled(&self, admission: &Admission) -> bool {
-        let word = self.word();
-        word.generation() == admission.generation()
-            && !admission.is_probe()
-            && word.kind() != Kind::Recovering
-            && self.rules.are_at_rest(word.generation())
+        let generation = admission.generation();
+        // One comparison: closed, and in the generation of the admission, which then is no probe's.
+        self.word() == Word::closed(generation) && self.rules.are_at_rest(generation)
     }
 
     /// Takes an admission back with how its call ended, and returns the transition that it caused.

@@ -101,6 +101,12 @@ impl Word {
         Self(kind as u64 | (trips as u64) << KIND_BITS | generation << GENERATION_SHIFT)
     }
 
+    /// That of a closed circuit: to close forgets the trips.
+    #[inline]
+    pub(super) const fn closed(generation: u64) -> Self {
+        Self::pack(Kind::Closed, 0, generation)
+    }
+
     pub(super) const fn bits(self) -> u64 {
         self.0
     }

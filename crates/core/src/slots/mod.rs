@@ -122,7 +122,7 @@ impl Slots {
     pub fn try_acquire(&self) -> Result<Slot, Full> {
         let mut word = self.word.load(Relaxed);
         loop {
-            if word & MASK >= word >> (2 * BITS) {
+            if is_full(word) {
                 let seen = Occupancy::unpack(word);
                 return Err(Full { seen });
             }
@@ -192,6 +192,13 @@ impl Slots {
     #[inline]
     pub fn occupancy(&self) -> Occupancy {
         Occupancy::unpack(self.word.load(Acquire))
+    }
+
+    /// Whether no slot is free.
+    #[must_use]
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        is_full(self.word.load(Acquire))
     }
 
     /// Puts `returned` slots back and hands out what is then free to the first of `waiting`; says to how many.
@@ -287,6 +294,10 @@ fn check_limit(max_concurrent: usize) -> Result<usize, InvalidConfig> {
         ));
     }
     Ok(max_concurrent)
+}
+
+const fn is_full(word: u64) -> bool {
+    word & MASK >= word >> (2 * BITS)
 }
 
 /// Three counts in 64 bits.

@@ -160,6 +160,9 @@ impl Instruments {
     }
 
     pub(crate) fn ended(&self, outcome: Outcome) {
+        if !self.are_heard() {
+            return;
+        }
         let ended = match outcome {
             Outcome::Success => &self.ended[0],
             Outcome::Failure => &self.ended[1],
