@@ -49,14 +49,22 @@ pub struct Guard<L> {
     terms: Terms,
     /// Whether the call is cut when its time is up, or only reported.
     enforced: bool,
-    /// Whether the call runs inside of its deadline, so that everything in it sees what is left.
-    opens_scope: bool,
     /// When the call first had to wait; limits count from there. [`Moment::NEVER`] until then.
     started: Moment,
     /// Which limit ends the wait that is under way; `None` while there is nothing to wait for.
     waiting: Option<Limit>,
     /// Boxed, because the body that it is moved into must stay `Unpin`; and only once a body had to wait.
     timer: Seldom<Pin<Box<Sleep>>>,
+}
+
+/// What the rules of a layer say about all of its calls.
+#[expect(
+    unnameable_types,
+    reason = "whoever names the guard need not name what its rules say"
+)]
+pub trait Scope: Send + Sync + 'static {
+    /// Whether a call runs inside of its deadline, so that everything in it sees what is left.
+    const OPENS: bool;
 }
 
 /// The part of a guard that reports the end.
@@ -84,7 +92,7 @@ impl<L> Begun<L> {
     }
 }
 
-impl<L> Guard<L> {
+impl<L: Scope> Guard<L> {
     /// Lets a call begin under the terms that it gets, or refuses it.
     #[inline(always)]
     pub(crate) fn admit(
@@ -122,20 +130,21 @@ impl<L> Guard<L> {
                 Terms::NONE
             }
         };
-        Ok(Self {
-            enforced,
-            ..Self::new(held, terms)
-        })
+        Ok(Self::begin(Begun(Some(held)), terms, enforced))
     }
 
     /// The guard of a call that begins.
     #[inline(always)]
     pub(crate) const fn new(held: Held<Shared<L>>, terms: Terms) -> Self {
+        Self::begin(Begun(Some(held)), terms, true)
+    }
+
+    #[inline(always)]
+    const fn begin(begun: Begun<L>, terms: Terms, enforced: bool) -> Self {
         Self {
-            begun: Begun(Some(held)),
+            begun,
             terms,
-            enforced: true,
-            opens_scope: false,
+            enforced,
             started: Moment::NEVER,
             waiting: None,
             timer: Seldom::new(None),
@@ -148,17 +157,10 @@ impl<L> Guard<L> {
         held.telemetry.refuse(refusal)
     }
 
-    /// The call runs inside of its deadline, if it has one; a call that is only observed is not told of it.
-    #[inline(always)]
-    pub(crate) const fn open_scope(mut self) -> Self {
-        self.opens_scope = self.enforced;
-        self
-    }
-
-    /// The deadline that the call runs inside of.
+    /// The deadline that the call runs inside of; a call that is only observed is not told of it.
     #[inline(always)]
     const fn scope(&self) -> Deadline {
-        if self.opens_scope {
+        if L::OPENS && self.enforced {
             self.terms.deadline
         } else {
             Deadline::NEVER
@@ -171,7 +173,7 @@ impl<L> Guard<L> {
         deadline::enter(self.scope())
     }
 
-    /// Makes the inner call; a panic in there does not lose the end of this one.
+    /// Makes the inner call of a guard that is new; a panic in there does not lose the end of this one.
     #[inline(always)]
     pub(crate) fn run<F, T>(self, call: impl FnOnce() -> F, traffic: T) -> ResponseFuture<F, T, L> {
         let entered = self.enter();
@@ -180,22 +182,11 @@ impl<L> Guard<L> {
             begun,
             terms,
             enforced,
-            opens_scope,
-            started,
-            waiting,
-            timer,
+            ..
         } = self;
         let future = call();
         drop(entered);
-        let guard = Self {
-            begun,
-            terms,
-            enforced,
-            opens_scope,
-            started,
-            waiting,
-            timer,
-        };
+        let guard = Self::begin(begun, terms, enforced);
         ResponseFuture::running(future, guard, traffic)
     }
 
@@ -240,7 +231,7 @@ impl<L> Guard<L> {
     }
 }
 
-impl<L: Send + Sync + 'static> Settle for Guard<L> {
+impl<L: Scope> Settle for Guard<L> {
     #[inline(always)]
     fn settle(self, verdict: Verdict) {
         let Self { begun, timer, .. } = self;

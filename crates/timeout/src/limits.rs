@@ -6,6 +6,7 @@ use std::time::Duration;
 use seaworthy_kit::deadline::{self, Carry, Deadline};
 use seaworthy_kit::{Moment, Refusal, RejectionKind, clock};
 
+use crate::guard::Scope;
 use crate::per_request::LimitFor;
 
 /// What a call meets that takes too long.
@@ -149,6 +150,11 @@ impl Terms {
 /// Whatever moment "never" is added to, it stays never.
 fn after(start: Moment, limit: u64) -> Moment {
     start + Duration::from_nanos(limit)
+}
+
+/// The callee is told of its time by the request, not by the task.
+impl Scope for Limits {
+    const OPENS: bool = false;
 }
 
 impl Limits {

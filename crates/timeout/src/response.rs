@@ -10,7 +10,7 @@ use seaworthy_kit::unwind::DropOnPanic;
 use seaworthy_kit::{BoxError, Seldom, Settle, Traffic};
 use tokio::time::{Sleep, sleep_until};
 
-use crate::guard::Guard;
+use crate::guard::{Guard, Scope};
 use crate::limits::Limit;
 
 pin_project! {
@@ -70,7 +70,7 @@ where
     F: Future<Output = Result<Res, E>>,
     E: Into<BoxError>,
     T: Traffic<Res>,
-    L: Send + Sync + 'static,
+    L: Scope,
 {
     type Output = Result<T::Response<Guard<L>>, BoxError>;
 
@@ -139,7 +139,7 @@ where
 fn failed<Res, T, L, E>(place: &mut Option<Guard<L>>, traffic: &T, error: E) -> BoxError
 where
     T: Traffic<Res>,
-    L: Send + Sync + 'static,
+    L: Scope,
     E: Into<BoxError>,
 {
     // On the stack before the error is turned into another, which is foreign code: a panic in there is the end of the call.

@@ -104,10 +104,9 @@ impl DeadlineHandle {
         Fut: Future<Output = Result<Res, E>>,
         E: Into<BoxError>,
     {
-        let guard = Guard::admit(self.share.hold_shared(), |rules| {
+        let mut guard = Guard::admit(self.share.hold_shared(), |rules| {
             rules.terms(&Plain::new(), &())
         })?;
-        let mut guard = guard.open_scope();
         let future = guard.around(function);
         ResponseFuture::running(future, guard, Plain::new()).await
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use seaworthy_kit::clock;
 use seaworthy_kit::deadline::{self, Carry, Deadline};
 
+use crate::guard::Scope;
 use crate::limits::{Span, Terms, is_never};
 
 /// The rules of a [`DeadlineLayer`](crate::DeadlineLayer), shared by the services it makes.
@@ -16,6 +17,10 @@ pub struct Rules {
     pub(crate) margin: Duration,
     /// Whether what callers say counts, where they can say something.
     pub(crate) hears_callers: bool,
+}
+
+impl Scope for Rules {
+    const OPENS: bool = true;
 }
 
 impl Rules {

@@ -79,10 +79,7 @@ where
             rules.terms(&self.carry, &request)
         });
         match guard {
-            Ok(guard) => {
-                let guard = guard.open_scope();
-                guard.run(|| self.inner.call(request), self.traffic.clone())
-            }
+            Ok(guard) => guard.run(|| self.inner.call(request), self.traffic.clone()),
             Err(error) => ResponseFuture::refused(error),
         }
     }
