@@ -115,7 +115,7 @@ impl<T, M> Builder<T, M> {
 
     /// Tells with each answer and each refusal how the quotas stand, as [`Quotas`](seaworthy_kit::quota::Quotas): in the extensions of an HTTP response, and with the error of a refusal. Default: no.
     ///
-    /// Servers that send the `RateLimit` fields need it.
+    /// The edge (`RespondLayer`) makes the fields `RateLimit` and `RateLimit-Policy` of them.
     /// It costs each call two allocations, which `http::Extensions` makes, and a look at the clock.
     pub const fn announce(mut self) -> Self {
         self.announce = true;

@@ -40,11 +40,20 @@ async fn quotas_are_told_with_answers_and_refusals() {
         .service(service_fn(|_: Request<Empty<Bytes>>| {
             ready(Ok::<_, BoxError>(Response::new(Empty::<Bytes>::new())))
         }));
-    let mut answers = Vec::new();
+    let (mut answers, mut fields) = (Vec::new(), Vec::new());
     for _ in 0..3 {
         let response = stack.clone().oneshot(request()).await.unwrap();
+        let policy = response.headers()["ratelimit-policy"].to_str().unwrap();
+        assert_eq!(
+            policy,
+            r#""api";q=10;w=1, "daily";q=24;w=86400, "api-3";q=24;w=3600"#
+        );
+        let left = response.headers()["ratelimit"].to_str().unwrap();
+        fields.push(left.split(',').next().unwrap().to_owned());
         answers.push((response.status(), told(&response)));
     }
+    let expected = [r#""api";r=1;t=1"#, r#""api";r=0;t=1"#, r#""api";r=0;t=1"#];
+    assert_eq!(fields, expected, "the edge writes the fields");
     let hour = Duration::from_secs(3600);
     let expected = |burst, long, reset| {
         vec![
