@@ -106,7 +106,7 @@ pub mod prelude {
     #[cfg(feature = "idempotency")]
     pub use seaworthy_idempotency::IdempotencyLayer;
     #[cfg(feature = "rate-limit")]
-    pub use seaworthy_rate_limit::RateLimitLayer;
+    pub use seaworthy_rate_limit::{PaceLayer, RateLimitLayer};
     #[cfg(feature = "retry")]
     pub use seaworthy_retry::RetryLayer;
     #[cfg(feature = "timeout")]
