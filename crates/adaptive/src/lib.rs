@@ -1,52 +1,159 @@
-//! Tower layers that find out by themselves how much a dependency takes, and send no more: [`throttle`], for clients.
+//! A tower layer that finds out by itself how many calls may run at once, counted to the end of the response body, and sheds the rest, the least important first.
 //!
 //! # When to use it / when not
-//! Where nobody knows the right number; the docs of each module say for what.
+//! Use it
+//! - in front of a handler of which nobody knows how much it bears, or where that changes: with the load of neighbours, the mix of requests, the next version;
+//! - to keep a service useful when it is asked for more than it can give: what it takes, it finishes in time;
+//! - on the client's side, in front of a dependency that says no by being slow.
+//!
+//! Do not use it
+//! - where the number is known, such as the connections of a pool: that is a bulkhead;
+//! - to limit how *often* one caller comes: that is a rate limit;
+//! - for calls of which some take a thousand times as long as others: give each kind a limit of its own, by [`keyed`](Builder::keyed).
 //!
 //! # Example
 //! ```
-//! use seaworthy_adaptive::ThrottleLayer;
+//! use seaworthy_adaptive::AdaptiveLayer;
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //!
-//! let throttle = ThrottleLayer::plain("search").build()?;
-//! assert_eq!(throttle.handle().probability(Default::default()), 0.0);
-//! # Ok::<(), seaworthy_kit::InvalidConfig>(())
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let adaptive = AdaptiveLayer::plain("reports").build()?;
+//! let handle = adaptive.handle();
+//! let reports = ServiceBuilder::new()
+//!     .layer(adaptive)
+//!     .service(service_fn(|year: u32| async move { Ok::<_, std::io::Error>(year + 1) }));
+//!
+//! assert_eq!(reports.oneshot(2025).await?, 2026);
+//! assert_eq!(handle.snapshot().limit, 20);
+//! # Ok(())
+//! # }
 //! ```
+//! For HTTP and gRPC begin with `AdaptiveLayer::http("reports")` (feature `http`): a call is then measured until the response body is over.
 //!
 //! # Example: customised
 //! ```
-//! use seaworthy_adaptive::ThrottleLayer;
+//! use std::time::Duration;
 //!
-//! let throttle = ThrottleLayer::plain("search").multiplier(1.5).min_requests(20).build()?;
-//! assert_eq!(throttle.handle().snapshot().name, "search");
-//! # Ok::<(), seaworthy_kit::InvalidConfig>(())
+//! use seaworthy_adaptive::{AdaptiveLayer, Algorithm, Vegas};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let adaptive = AdaptiveLayer::plain("database")
+//!     .algorithm(Algorithm::Vegas(Vegas::new()))
+//!     .initial(10)
+//!     .min(2)
+//!     .max(100)
+//!     .queue(200)
+//!     .build()?;
+//! let handle = adaptive.handle();
+//!
+//! // A layer also runs on a plain async function, without a service.
+//! let rows = handle.call(|| async { Ok::<_, std::io::Error>(3) }).await?;
+//! assert_eq!(rows, 3);
+//!
+//! // While calls run, none of which is hurt.
+//! handle.set_bounds(30, 60)?;
+//! assert_eq!(handle.snapshot().limit, 30);
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! # How it decides
-//! By what became of the calls so far; see [`throttle`].
+//! The machines are [`limit`](seaworthy_core::limit), whose docs have the laws, and [`slots`](seaworthy_core::slots), with the queue.
+//! A call takes a slot with one atomic write; its end counts what it took with a second, and gives the slot back with a third.
+//! There is no lock on the way of a call, but for the one that ends a window, a few times a second, and only if it is free.
+//!
+//! What counts:
+//! - A success is measured, from its slot to the end of its body; what it waited for the slot is no matter of the service.
+//! - A call that timed out further in, was turned away further in because of the load, or was given up by its caller at its deadline or later, was dropped: with too many of them the limit falls.
+//! - Errors come fast and say nothing of how long the work takes: they count for nothing. Nor do the caller's own mistakes, a quota further in, or a caller that left in time.
+//!
+//! A call of a class may run only while less than the [share](Builder::share) of its class is used: what nobody waits for gives way first.
+//! The rest of the limit is room for what matters, without which a burst of it would meet a full house.
+//!
+//! Without a slot, a call is refused at once, or with [`queue`](Builder::queue) waits for a moment: up to 100 ms, or 5 ms behind a queue that has been standing for 100 ms, and then last come first served.
+//! More important calls go first; in a full queue the least important give way.
+//! Classes that may not use the whole limit do not wait.
 //!
 //! # Where the state lives
-//! In the value of the layer: its clones, and all services that it makes, share it.
+//! In the [`AdaptiveLayer`] value: its clones, and all services that it makes, share one limit.
+//! [`keyed`](Builder::keyed) makes a limit for each key of a request.
 //!
 //! # Order
-//! See the docs of each module, and `docs/ordering.md`.
+//! Inside of the deadline, which it must see; outside of the timeout, whose cuts tell it of overload; see `docs/ordering.md`.
+//! On a client inside of retry and circuit breaker, as a bulkhead.
 //!
 //! # Readiness
-//! Always ready; the readiness of the inner service is driven in the response future.
+//! `poll_ready` reserves nothing: an idle clone holds no slot.
+//! Without a queue, the service is ready at once if no slot is free and keeps that refusal for the next `call`; otherwise it is ready when the inner service is.
+//! With a queue, or keyed, it is always ready, and drives a clone of the inner service in the response future.
 //!
 //! # Cancellation
-//! A dropped call counts for nothing.
+//! Dropping a service, ready or not, changes nothing.
+//! Dropping a response future leaves the queue, or frees the slot; a slot that had just been granted goes to the next in the queue.
+//! A call that is dropped before its deadline is not measured.
+//! Dropping a response body frees the slot.
 //!
 //! # Errors
-//! `Shed`: 503 or UNAVAILABLE at the edge. Errors of the inner service pass unchanged.
+//! `Shed` without a slot, and `QueueTimeout` after a wait in vain: 503 or UNAVAILABLE at the edge, with the time after which to come back where it is known, which is what calls took in the last window, or what those ahead in the queue will take.
+//! `DeadlineExceeded` where the caller's deadline ended the wait: 504 or DEADLINE_EXCEEDED.
+//! `Draining` after [`AdaptiveHandle::drain`].
+//! Errors of the inner service pass unchanged.
 //!
 //! # Defaults
-//! See the docs of each module.
+//! | option | default | reason |
+//! |---|---|---|
+//! | algorithm | Gradient2 | of the three the one that needs to know nothing of the service |
+//! | initial, min, max | 20, 1, 1000 | a service that bears three calls must be able to have three |
+//! | window | 200 ms, 10 calls | a limit that grows by four a second, and falls by two fifths |
+//! | drop rate | 1 % | the timeouts that every service has are no overload |
+//! | relearn | 30 s | half the limit for 200 ms of it costs less than one call in a hundred |
+//! | shares | 1, 1, 0.9, 0.8 | what nobody waits for gives way before there is a queue |
+//! | queue | none waits | a queue is a choice, with a bound |
+//! | delay of the queue | 5 ms, 100 ms | what Facebook found to need no tuning from service to service |
+//!
+//! What calls that do not end take is not known: while all slots are taken by calls that hang, nothing is learnt. A timeout inside ends them, and counts.
 //!
 //! # Events and metrics
-//! `refused`, `ended`; `seaworthy_calls_total`, `seaworthy_refused_total`.
+//! `refused`, `queued`, `dequeued`, `limit_adapted`, `ended`; `seaworthy_in_flight`, `seaworthy_limit`, `seaworthy_limit_changes_total`, `seaworthy_baseline_seconds`, `seaworthy_queue_depth`, `seaworthy_queue_wait_seconds` (with `admitted="false"` for those that waited in vain), `seaworthy_calls_total`, `seaworthy_refused_total`, with `layer="adaptive"`.
 //!
 //! # Prior art
-//! See the docs of each module.
+//! The laws are those of Netflix's concurrency-limits, Vegas is Brakmo and Peterson's, AIMD Chiu and Jain's; that a baseline is measured at a lowered limit is Envoy's.
+//! CoDel is Nichols and Jacobson's (RFC 8289), its variant for services and last come first served are Facebook's ("Fail at Scale", ACM Queue 2015); the classes are Google's.
 
-pub mod throttle;
-pub use throttle::{Throttle, ThrottleHandle, ThrottleLayer};
+pub use seaworthy_core::limit::{Aimd, Algorithm, Cause, Gradient2, Vegas};
+
+mod layer;
+pub use layer::{AdaptiveLayer, Builder, Queued, Shed};
+
+mod gate;
+pub use gate::{AdaptiveGate, Admission};
+
+/// The wait of one call for a slot.
+pub type Wait = seaworthy_kit::line::Wait<AdaptiveGate>;
+
+mod handle;
+pub use handle::{AdaptiveHandle, Snapshot};
+
+/// An inner service behind a limit that refuses at once. See the crate docs.
+pub type Adaptive<S, T> = seaworthy_kit::service::Gated<S, T, AdaptiveGate>;
+
+/// An inner service behind a limit with a queue. See the crate docs.
+pub type QueuedAdaptive<S, T> =
+    seaworthy_kit::deferred::Deferred<S, T, seaworthy_kit::Share<AdaptiveGate>>;
+
+/// The futures of this layer.
+pub mod future {
+    use crate::AdaptiveGate;
+
+    /// The response of a call that was decided at once.
+    pub type ResponseFuture<F, T> = seaworthy_kit::service::ResponseFuture<F, T, AdaptiveGate>;
+
+    /// The response of a call that may have waited.
+    pub type QueuedResponseFuture<S, Req, T> =
+        seaworthy_kit::deferred::ResponseFuture<S, Req, T, AdaptiveGate>;
+}
+
+#[cfg(test)]
+mod tests;

@@ -156,7 +156,6 @@ impl Line {
     }
 
     /// The queue, locked: to look at it. What changes it goes through the other methods.
-    #[must_use]
     pub fn lock(&self) -> MutexGuard<'_, Queue<Waker>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -194,6 +193,7 @@ impl Line {
     }
 
     /// The way in of a call for which no slot was free when so many waited.
+    #[must_use]
     pub fn enter<G: Lined>(held: &Held<G>, waiting: usize, class: Criticality) -> Entry<G> {
         // Where refusals are only observed, nobody is kept waiting for one either.
         let line = held.line();

@@ -378,6 +378,8 @@ fn names_are_pinned() {
             "seaworthy_circuit_transitions_total",
             "seaworthy_in_flight",
             "seaworthy_limit",
+            "seaworthy_limit_changes_total",
+            "seaworthy_baseline_seconds",
             "seaworthy_queue_depth",
             "seaworthy_queue_wait_seconds",
             "seaworthy_retries_total",
