@@ -155,3 +155,9 @@ impl From<Share<AdaptiveGate>> for AdaptiveHandle {
         Self { share }
     }
 }
+
+impl From<AdaptiveHandle> for Share<AdaptiveGate> {
+    fn from(handle: AdaptiveHandle) -> Self {
+        handle.share
+    }
+}

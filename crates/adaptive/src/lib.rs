@@ -1,4 +1,6 @@
-//! A tower layer that finds out by itself how many calls may run at once, counted to the end of the response body, and sheds the rest, the least important first.
+//! Tower layers that find out by themselves how much is too much: [`AdaptiveLayer`], on this page, for whoever does the work, and [`throttle`] for clients.
+//!
+//! The [`AdaptiveLayer`] finds out how many calls may run at once, counted to the end of the response body, and sheds the rest, the least important first.
 //!
 //! # When to use it / when not
 //! Use it
@@ -154,6 +156,9 @@ pub mod future {
     pub type QueuedResponseFuture<S, Req, T> =
         seaworthy_kit::deferred::ResponseFuture<S, Req, T, AdaptiveGate>;
 }
+
+pub mod throttle;
+pub use throttle::{Throttle, ThrottleHandle, ThrottleLayer};
 
 #[cfg(test)]
 mod tests;
