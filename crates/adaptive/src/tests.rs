@@ -37,7 +37,7 @@ fn meddle(handle: &AdaptiveHandle, draw: u64) {
         0 | 1 => handle.set_bounds(1, 1 + (draw / 7 % 8) as usize).unwrap(),
         2 => handle.set_bounds(8, 8).unwrap(),
         3 => handle.set_queue_limit((draw / 7 % 4) as usize).unwrap(),
-        4 => handle.set_learning(draw / 7 % 2 == 0),
+        4 => handle.set_learning((draw / 7).is_multiple_of(2)),
         5 => handle.control().enforce_percent((draw / 7 % 101) as u8),
         _ => handle.control().resume(),
     }

@@ -45,7 +45,7 @@ pub use seaworthy_bulkhead as bulkhead;
 #[cfg(feature = "rate-limit")]
 pub use seaworthy_rate_limit as rate_limit;
 
-/// Finds out how much a dependency takes, and sends no more.
+/// Finds out how much a service or a dependency takes, and lets no more through.
 #[cfg(feature = "adaptive")]
 pub use seaworthy_adaptive as adaptive;
 
@@ -92,7 +92,7 @@ pub mod prelude {
     pub use crate::{client, server};
 
     #[cfg(feature = "adaptive")]
-    pub use seaworthy_adaptive::ThrottleLayer;
+    pub use seaworthy_adaptive::{AdaptiveLayer, ThrottleLayer};
     #[cfg(feature = "bulkhead")]
     pub use seaworthy_bulkhead::BulkheadLayer;
     #[cfg(feature = "circuit-breaker")]

@@ -61,7 +61,7 @@ async fn time_in_the_queue_is_told_of_those_refused_as_well() {
     let _running = Call::start(&handle);
     let waiting = Call::start(&handle);
     advance(101 * MILLI).await;
-    drop(waiting.refusal());
+    let _ = waiting.refusal();
     let waited = recorder.events().into_iter().find_map(|event| match event {
         Event::Dequeued { waited, admitted } => Some((waited, admitted)),
         _ => None,
