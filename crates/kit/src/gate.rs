@@ -59,6 +59,14 @@ pub trait Gate: Sized + Send + Sync + 'static {
     /// Sets the gauges that the end of a call changes; called after [`settle`](Self::settle), where a recorder or a listener hears.
     fn show(&self) {}
 
+    /// The verdict on the head of a response, as soon as it is there; the call goes on for as long as its body.
+    ///
+    /// For a gate to which it matters that the call was taken on, and not how long it lasts. Must not panic.
+    #[inline(always)]
+    fn judged(&self, admission: &mut Self::Admission, verdict: Verdict) {
+        let _ = (admission, verdict);
+    }
+
     /// The call was given up before the inner service was called. Must not panic either.
     fn withdraw(&self, admission: Self::Admission) {
         self.settle(admission, Verdict::ABANDONED);
@@ -296,6 +304,14 @@ impl<G: Gate> Settle for Guard<G> {
     fn heed(&mut self, head: &dyn Any) {
         let Admitted { held, admission } = self.0.as_mut().expect(IS_ADMITTED);
         held.heed(admission.as_mut(), head);
+    }
+
+    #[inline(always)]
+    fn judged(&mut self, verdict: Verdict) {
+        let Admitted { held, admission } = self.0.as_mut().expect(IS_ADMITTED);
+        if let Some(admission) = admission {
+            held.judged(admission, verdict);
+        }
     }
 
     fn quotas(&self) -> Option<Quotas> {

@@ -14,6 +14,11 @@ pub trait Settle: Send + Sync + Unpin + 'static {
     /// The call is over.
     fn settle(self, verdict: Verdict);
 
+    /// Told the verdict on the head of the response, where there is a body to come.
+    fn judged(&mut self, verdict: Verdict) {
+        let _ = verdict;
+    }
+
     /// Asked each time the response has nothing to give yet: whether the call is to be cut short, and with which error.
     ///
     /// A guard that returns `Pending` here has registered the waker, or never cuts.
