@@ -49,8 +49,11 @@ pub mod names {
     /// Counter `{layer, name, admitted}`: calls that were decided without the shared store, which was away.
     pub const DECIDED_ALONE: &str = "seaworthy_decided_alone_total";
 
+    /// Gauge `{layer, name, class}`: with which probability a call of that class was refused when one was last weighed.
+    pub const THROTTLE_PROBABILITY: &str = "seaworthy_throttle_probability";
+
     /// Every name above.
-    pub const ALL: [&str; 19] = [
+    pub const ALL: [&str; 20] = [
         CALLS,
         REFUSED,
         CIRCUIT_STATE,
@@ -70,6 +73,7 @@ pub mod names {
         KEYED,
         STORE_AVAILABLE,
         DECIDED_ALONE,
+        THROTTLE_PROBABILITY,
     ];
 }
 

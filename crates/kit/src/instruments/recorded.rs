@@ -1,5 +1,6 @@
 //! With the feature `metrics`: what a layer says goes to the recorder.
 
+mod by_class;
 mod handle;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -7,9 +8,10 @@ use std::time::Duration;
 
 use metrics::{Counter, Key, Label, Level, Metadata, Recorder, Unit};
 
+use self::by_class::ByClass;
 use self::handle::{Handle, Remembered, is_real, with_recorder};
 use super::{Event, Outcome, names, outcome_name};
-use crate::{Reason, RejectionKind};
+use crate::{Criticality, Reason, RejectionKind};
 
 static METADATA: Metadata<'static> = Metadata::new("seaworthy", Level::INFO, Some(module_path!()));
 
@@ -25,6 +27,7 @@ pub struct Instruments {
     queue_depth: Remembered,
     retries: Handle<Counter>,
     store_available: Remembered,
+    throttled: ByClass,
     /// By whether the call was let through.
     decided_alone: [Handle<Counter>; 2],
     /// By result, each made when it first happens: calls with a key have one each, and most have the same few.
@@ -58,6 +61,7 @@ impl Instruments {
             queue_depth: Remembered::new(key(names::QUEUE_DEPTH, &[])),
             retries: Handle::new(key(names::RETRIES, &[])),
             store_available: Remembered::new(key(names::STORE_AVAILABLE, &[])),
+            throttled: ByClass::new(names::THROTTLE_PROBABILITY),
             decided_alone: ["false", "true"]
                 .map(|admitted| Handle::new(key(names::DECIDED_ALONE, &[("admitted", admitted)]))),
             keyed: RwLock::default(),
@@ -157,6 +161,11 @@ impl Instruments {
     /// Sets the gauge of the shared store.
     pub fn set_store_available(&self, available: bool) {
         self.store_available.set(f64::from(u8::from(available)));
+    }
+
+    /// Sets the gauges of the probabilities with which calls are refused, the least important class first.
+    pub fn set_throttled(&self, probabilities: &[f64; Criticality::ALL.len()]) {
+        self.throttled.set(&self.labels, probabilities);
     }
 
     pub(crate) fn ended(&self, outcome: Outcome) {
@@ -297,6 +306,7 @@ impl Instruments {
         ] {
             gauge.flush(recorder);
         }
+        self.throttled.flush(recorder);
     }
 }
 
@@ -360,6 +370,10 @@ fn describe(recorder: &dyn Recorder) {
         (
             names::STORE_AVAILABLE,
             "1 while the store that is shared with other processes is there, else 0.",
+        ),
+        (
+            names::THROTTLE_PROBABILITY,
+            "With which probability a call is refused, by class.",
         ),
     ];
     for (name, text) in gauge {

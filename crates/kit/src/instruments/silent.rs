@@ -6,7 +6,7 @@
 )]
 
 use super::{Event, Outcome};
-use crate::RejectionKind;
+use crate::{Criticality, RejectionKind};
 
 /// The instruments of one layer; without the feature `metrics` they do nothing.
 #[non_exhaustive]
@@ -61,6 +61,9 @@ impl Instruments {
 
     /// Does nothing.
     pub const fn set_store_available(&self, _: bool) {}
+
+    /// Does nothing.
+    pub const fn set_throttled(&self, _: &[f64; Criticality::ALL.len()]) {}
 
     pub(crate) const fn ended(&self, _: Outcome) {}
 

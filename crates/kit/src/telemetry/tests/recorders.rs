@@ -391,6 +391,7 @@ fn names_are_pinned() {
             "seaworthy_keyed_total",
             "seaworthy_store_available",
             "seaworthy_decided_alone_total",
+            "seaworthy_throttle_probability",
         ],
         "docs/metrics.md is a contract"
     );
