@@ -72,6 +72,8 @@
 //! Not accepted are 429, 502, 503, 504, UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED, a broken connection, and a timeout of a layer further in; see `seaworthy_http::OverloadClassifier`, and [`traffic`](Builder::traffic) for another.
 //! A call that its caller gave up, or that a layer further in refused, says nothing.
 //!
+//! The head of a response says it, and counts when it is there: a stream that lasts for hours was accepted at once, whatever its trailers say in the end.
+//!
 //! Each class of the task ([`criticality`](seaworthy_kit::criticality)) has its own account, and lower classes give way first, whether the dependency knows classes or not.
 //! So the upper classes keep what they need of K times the accepts; a K near 1 leaves more of that unrefused by a dependency that does not know classes.
 //!
@@ -89,7 +91,8 @@
 //!
 //! # Cancellation
 //! Dropping a service changes nothing.
-//! Dropping a response future or a response body abandons the call, which then counts for nothing; a response whose head already said "too much" counts as refused by the dependency.
+//! Dropping a response future abandons the call, which then counts for nothing.
+//! Dropping a response body changes nothing: what its head said has been counted; [`drain`](ThrottleHandle::drain) waits for the end of bodies.
 //!
 //! # Errors
 //! `Shed`: 503 or UNAVAILABLE at the edge.
@@ -108,8 +111,8 @@
 //! Absent on purpose: a delay in place of a refusal (a queue on the client hides the overload from whoever could do without the call), and a threshold on the success rate that leaves calls refused here out of account (Envoy's admission control): then the dependency is sent √(K × A × R) calls.
 //!
 //! # Events and metrics
-//! `refused`, `ended`; `seaworthy_calls_total`, `seaworthy_refused_total`, with `layer="throttle"`.
-//! In the first, `failure` is what the dependency did not accept.
+//! `refused`, `ended`; `seaworthy_calls_total`, `seaworthy_refused_total`, `seaworthy_throttle_probability`, with `layer="throttle"`.
+//! In the first, `failure` is what the dependency did not accept, or broke off.
 //!
 //! # Prior art
 //! *Site Reliability Engineering*, chapter 21, "Client-Side Throttling" and "Criticality"; the cap and the least number of calls are as in Envoy's admission control and Finagle's `NackAdmissionFilter`.
@@ -118,7 +121,7 @@ mod layer;
 pub use layer::{Builder, ThrottleLayer};
 
 mod gate;
-pub use gate::ThrottleGate;
+pub use gate::{Admission, ThrottleGate};
 
 mod handle;
 pub use handle::{Snapshot, ThrottleHandle};

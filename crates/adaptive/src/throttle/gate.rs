@@ -13,6 +13,8 @@ pub struct ThrottleGate {
     telemetry: Telemetry,
     /// Asked only while the dependency refuses calls; another one in tests.
     draw: fn() -> u64,
+    /// Whether the gauges of the probabilities are this account's alone.
+    has_gauges: bool,
 }
 
 impl ThrottleGate {
@@ -27,7 +29,16 @@ impl ThrottleGate {
             clock,
             telemetry,
             draw,
+            has_gauges: false,
         }
+    }
+
+    /// Shows the probabilities on the gauges from now on.
+    pub(super) fn with_gauges(mut self) -> Self {
+        self.has_gauges = true;
+        let none = [0.0; Criticality::ALL.len()];
+        self.telemetry.instruments().set_throttled(&none);
+        self
     }
 
     #[cfg(test)]
@@ -39,38 +50,72 @@ impl ThrottleGate {
         self.acceptance.standings(self.now())
     }
 
+    #[cold]
+    fn weigh(&self, class: Criticality) -> bool {
+        let weighed = self.acceptance.weigh(class, self.now(), self.draw);
+        if self.has_gauges {
+            let instruments = self.telemetry.instruments();
+            instruments.set_throttled(&weighed.probabilities);
+        }
+        weighed.admits
+    }
+
+    fn book(&self, admission: &mut Admission, outcome: Outcome) {
+        if admission.is_booked {
+            return;
+        }
+        match outcome {
+            Outcome::Success => self.acceptance.on_accepted(admission.class, self.now()),
+            Outcome::Failure => self.acceptance.on_refused(admission.class, self.now()),
+            // It says nothing about what the dependency takes.
+            Outcome::Ignored | Outcome::Abandoned => return,
+        }
+        admission.is_booked = true;
+    }
+
     fn now(&self) -> Moment {
         self.clock.now()
     }
 }
 
+/// The right to make one call.
+#[derive(Debug)]
+pub struct Admission {
+    /// In whose account the answer is booked.
+    class: Criticality,
+    /// Whether it was: with the head of the response, long before the end of its body.
+    is_booked: bool,
+}
+
 impl Gate for ThrottleGate {
-    /// The class of the call, which is booked in its account when it ends.
-    type Admission = Criticality;
-    type Wait = NoWait<Criticality>;
+    type Admission = Admission;
+    type Wait = NoWait<Admission>;
 
     /// Which call is refused is drawn when it is made, and a draw is not made twice.
     fn check(&self) -> Result<(), Refusal> {
         Ok(())
     }
 
-    fn try_admit(&self) -> Result<Criticality, Refusal> {
+    fn try_admit(&self) -> Result<Admission, Refusal> {
         let class = criticality::current().unwrap_or_default();
-        if self.acceptance.try_admit(class, || self.now(), self.draw) {
-            Ok(class)
-        } else {
+        if self.acceptance.is_troubled() && !self.weigh(class) {
             // No time to come back: the next call may pass.
-            Err(Refusal::new(RejectionKind::Shed, None))
+            return Err(Refusal::new(RejectionKind::Shed, None));
         }
+        Ok(Admission {
+            class,
+            is_booked: false,
+        })
     }
 
-    fn settle(&self, class: Criticality, verdict: Verdict) {
-        match verdict.settled() {
-            Outcome::Success => self.acceptance.on_accepted(class, self.now()),
-            Outcome::Failure => self.acceptance.on_refused(class, self.now()),
-            // It says nothing about what the dependency takes.
-            Outcome::Ignored | Outcome::Abandoned => {}
-        }
+    /// The head tells whether a call was taken on, and what comes after it how it went: a stream that lasts for hours was accepted at once.
+    fn judged(&self, admission: &mut Admission, verdict: Verdict) {
+        // A head that leaves it open is the head of an answer: who turns a call away says so in it.
+        self.book(admission, verdict.settled());
+    }
+
+    fn settle(&self, mut admission: Admission, verdict: Verdict) {
+        self.book(&mut admission, verdict.settled());
     }
 
     fn telemetry(&self) -> &Telemetry {

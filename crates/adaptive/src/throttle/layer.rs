@@ -38,7 +38,7 @@ impl ThrottleLayer<()> {
         Builder::new(name.into(), Plain::new())
     }
 
-    /// For HTTP and gRPC, by [`OverloadClassifier`]: a call counts when its response body is over.
+    /// For HTTP and gRPC, by [`OverloadClassifier`]: a call counts when the head of its response is there.
     #[cfg(feature = "http")]
     pub fn http(name: impl Into<String>) -> Builder<seaworthy_http::Http<OverloadClassifier>> {
         let classifier = OverloadClassifier::new();
@@ -159,7 +159,7 @@ impl<T> Builder<T> {
         let gate = ThrottleGate::new(acceptance, self.clock, telemetry, self.draw);
         Ok(ThrottleLayer {
             traffic: self.traffic,
-            share: Share::new(gate),
+            share: Share::new(gate.with_gauges()),
         })
     }
 
@@ -209,7 +209,13 @@ impl<T> Builder<T> {
         Ok(KeyedLayer::new(traffic, max_keys, key, move |key| {
             let label = key.and_then(&label);
             let telemetry = telemetry.for_key(label.as_deref());
-            ThrottleGate::new(checked(config), clock.clone(), telemetry, draw)
+            let gate = ThrottleGate::new(checked(config), clock.clone(), telemetry, draw);
+            // Keys without a label share the layer's instruments, and one gauge cannot show many accounts.
+            if label.is_some() {
+                gate.with_gauges()
+            } else {
+                gate
+            }
         }))
     }
 }

@@ -55,27 +55,33 @@ async fn grpc_status_says_whether_a_call_was_accepted() {
     assert_eq!(counted(200, &cancelled).await, (0, 0, 0));
 }
 
+/// A stream of one frame and trailers that say "too much".
+fn stream() -> Response<impl http_body::Body<Data = Bytes, Error = BoxError>> {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", "8".parse().unwrap());
+    let frames = [
+        Ok::<_, BoxError>(http_body::Frame::data(Bytes::from_static(b"part"))),
+        Ok(http_body::Frame::trailers(trailers)),
+    ];
+    let body = StreamBody::new(tokio_stream::iter(frames));
+    let response = Response::builder().header("content-type", "application/grpc");
+    response.body(body).unwrap()
+}
+
 #[tokio::test(start_paused = true)]
-async fn stream_counts_when_it_ends() {
+async fn stream_counts_when_it_begins_and_is_held_until_it_ends() {
     let layer = web();
-    let service = layer.layer(service_fn(|_: Request<()>| async {
-        let mut trailers = HeaderMap::new();
-        trailers.insert("grpc-status", "8".parse().unwrap());
-        let frames = [
-            Ok::<_, BoxError>(http_body::Frame::data(Bytes::from_static(b"part"))),
-            Ok(http_body::Frame::trailers(trailers)),
-        ];
-        let body = StreamBody::new(tokio_stream::iter(frames));
-        let response = Response::builder().header("content-type", "application/grpc");
-        Ok::<_, BoxError>(response.body(body).unwrap())
-    }));
-    let response = service.oneshot(Request::new(())).await.unwrap();
+    let inner = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(stream()) });
+    let service = layer.layer(inner);
+    let response = service.clone().oneshot(Request::new(())).await.unwrap();
     let handle = layer.handle();
-    assert_eq!(counts(&handle, Critical), (0, 0, 0));
+    assert_eq!(counts(&handle, Critical), (1, 1, 0));
     assert_eq!(handle.snapshot().in_flight, 1);
     response.into_body().collect().await.unwrap();
-    assert_eq!(counts(&handle, Critical), (1, 0, 0));
+    assert_eq!(counts(&handle, Critical), (1, 1, 0), "once");
     assert_eq!(handle.snapshot().in_flight, 0);
+    drop(service.oneshot(Request::new(())).await.unwrap());
+    assert_eq!(counts(&handle, Critical), (2, 2, 0), "read or not");
 }
 
 #[tokio::test(start_paused = true)]

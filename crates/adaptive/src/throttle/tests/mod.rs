@@ -18,6 +18,8 @@ mod cost;
 #[cfg(feature = "http")]
 mod http;
 mod keyed;
+#[cfg(feature = "metrics")]
+mod metrics;
 
 thread_local! {
     static DRAW: Cell<u64> = const { Cell::new(u64::MAX) };
