@@ -92,6 +92,9 @@ fn only_labelled_keys_have_gauges() {
         for host in [1, 2, 1, 2] {
             let _ = service.clone().oneshot(host).await;
         }
-        assert_eq!(probabilities(snapshotter), shown("one ", [0.5, 0.0, 0.5, 0.5]));
+        assert_eq!(
+            probabilities(snapshotter),
+            shown("one ", [0.5, 0.0, 0.5, 0.5])
+        );
     });
 }
