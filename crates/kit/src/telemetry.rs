@@ -4,7 +4,6 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
-use std::time::Duration;
 
 use seaworthy_core::Outcome;
 
@@ -12,148 +11,10 @@ use crate::gate::Refusal;
 use crate::instruments::Instruments;
 use crate::{BoxError, Name, Rejection, RejectionKind};
 
+mod event;
+pub use event::Event;
+
 mod trace;
-
-/// Something that happened in a layer.
-#[derive(Clone, PartialEq, Debug)]
-#[non_exhaustive]
-pub enum Event {
-    /// A call was refused; or would have been, where refusals are only observed.
-    Refused {
-        /// Which pattern refused.
-        kind: RejectionKind,
-        /// When to come back, where that is known.
-        retry_after: Option<Duration>,
-        /// Whether the refusal was enforced.
-        enforced: bool,
-    },
-    /// An admitted call is over.
-    Ended {
-        /// How it ended.
-        outcome: Outcome,
-    },
-    /// A circuit changed its state.
-    CircuitChanged {
-        /// The state that it left.
-        from: &'static str,
-        /// The state that it is in.
-        to: &'static str,
-        /// Why.
-        cause: &'static str,
-        /// How long it stays open, where it opened.
-        open_for: Option<Duration>,
-    },
-    /// A call waits for a slot.
-    Queued {
-        /// How many wait now, itself included.
-        waiting: usize,
-    },
-    /// A call's wait for a slot is over.
-    Dequeued {
-        /// How long it waited.
-        waited: Duration,
-        /// Whether it got a slot.
-        admitted: bool,
-    },
-    /// The limit of a layer was changed.
-    LimitChanged {
-        /// The new limit.
-        limit: usize,
-    },
-    /// A limit that is found has changed.
-    LimitAdapted {
-        /// The limit before.
-        from: usize,
-        /// The limit from now on.
-        to: usize,
-        /// Why: one of the causes that `docs/metrics.md` lists.
-        cause: &'static str,
-    },
-    /// A failed attempt will be made again.
-    Retrying {
-        /// The number of the attempt that failed, counted from one.
-        attempt: u32,
-        /// How long the next one waits.
-        delay: Duration,
-        /// Whether the dependency asked for that delay.
-        hinted: bool,
-    },
-    /// A failed attempt will not be made again.
-    GaveUp {
-        /// How many attempts were made.
-        attempts: u32,
-        /// Why there is no further one.
-        reason: &'static str,
-    },
-    /// Another attempt of a call was sent while the call is not over.
-    Hedged {
-        /// The number of the attempt that was sent, counted from one: 2 is the first hedge.
-        attempt: u32,
-        /// Whether it was sent because an earlier one had failed, and not because the call was slow.
-        early: bool,
-    },
-    /// A hedge was the first to succeed.
-    HedgeWon {
-        /// The number of the attempt.
-        attempt: u32,
-    },
-    /// A hedge was due and was not sent.
-    HedgeWithheld {
-        /// Why.
-        reason: &'static str,
-    },
-    /// A call was cut short because it took too long.
-    TimedOut {
-        /// Which limit it met.
-        limit: &'static str,
-    },
-    /// What became of a call with an idempotency key.
-    Keyed {
-        /// One of the results that `docs/metrics.md` lists.
-        result: &'static str,
-        /// Whether somebody should look at it.
-        alarming: bool,
-        /// What kind of failure it was, where it was one of the store's.
-        cause: Option<&'static str>,
-    },
-    /// The store that a layer shares with other processes went away, or came back.
-    StoreChanged {
-        /// Whether it is there.
-        available: bool,
-        /// Why.
-        cause: &'static str,
-    },
-    /// A call was decided without the shared store, which is away.
-    DecidedAlone {
-        /// Whether it was let through.
-        admitted: bool,
-    },
-}
-
-impl Event {
-    /// The event's name, as `tracing` has it.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Refused { .. } => "refused",
-            Self::Ended { .. } => "ended",
-            Self::CircuitChanged { .. } => "circuit_changed",
-            Self::Queued { .. } => "queued",
-            Self::Dequeued { .. } => "dequeued",
-            Self::LimitChanged { .. } => "limit_changed",
-            Self::LimitAdapted { .. } => "limit_adapted",
-            Self::Retrying { .. } => "retrying",
-            Self::GaveUp { .. } => "gave_up",
-            Self::Hedged { .. } => "hedged",
-            Self::HedgeWon { .. } => "hedge_won",
-            Self::HedgeWithheld { .. } => "hedge_withheld",
-            Self::TimedOut { .. } => "timed_out",
-            Self::Keyed { .. } => "keyed",
-            Self::StoreChanged { .. } => "store_changed",
-            Self::DecidedAlone { .. } => "decided_alone",
-        }
-    }
-}
 
 /// An event and where it happened.
 #[derive(Clone, Copy, Debug)]
