@@ -9,7 +9,7 @@
 //! Do not use it
 //! - to limit how many calls run *at a time*: that is a bulkhead;
 //! - to protect a service that is slow today: what it can take is not known beforehand, and an adaptive limit finds it;
-//! - for a limit that many processes share: each process has its own count here.
+//! - for a limit that many processes share, as it is: each process has its own count here, unless they keep it on Redis (feature `redis`).
 //!
 //! # Example
 //! ```
@@ -150,6 +150,11 @@ pub use pace::{Pace, PaceHandle, PaceLayer};
 
 mod rules;
 pub use rules::{Cost, Count, Exempt, Mode, Nobody, One, Priced, Rules, Says};
+
+#[cfg(feature = "redis")]
+pub mod shared;
+#[cfg(feature = "redis")]
+pub use shared::SharedLimit;
 
 mod wait;
 pub use wait::Wait;

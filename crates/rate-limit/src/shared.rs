@@ -1,0 +1,232 @@
+//! A limit that many processes share, at a server: Redis or Valkey, from version 6.2.
+//!
+//! Each check is one round trip: one Lua script, which decides all quotas of a key at once by [GCRA](seaworthy_core::gcra), with the clock of the server.
+//! A call takes from all of them or from none.
+//!
+//! # Leases
+//! With [`lease`](Builder::lease) a process takes up to that fraction of the smallest burst at once, and decides from memory until it is spent.
+//! A key that is seen once takes what it costs; one that is seen again within [`hold`](Builder::hold) takes a lease.
+//! When that time is over, or the limit is dropped or [closed](SharedLimit::close), what is left goes back to the server, as far as time has not given it already.
+//!
+//! What the server gives never exceeds the limit, but a lease is spent later than it is given.
+//! So in any span of time at most
+//!
+//! ```text
+//! burst + units × span / window + processes × lease
+//! ```
+//!
+//! is admitted for a key: with ten processes and a lease of 0.02, up to a fifth of a burst more than the limit.
+//! In return a lease of n makes one check in n a round trip.
+//!
+//! A refusal is remembered, too: until there is enough, or for a tenth of a second where a whole lease comes within it.
+//! Others may have given something back by then: a call may be refused so much longer than the server would.
+//!
+//! # When the server is away
+//! A check waits for at most [`timeout`](Builder::timeout).
+//! After the first one that was not answered nobody waits any more: calls are decided [as the option says](WhenAway), and one of them has the server looked for, in the background, after [`look_after`](Builder::look_after).
+//! Once that is answered, the server decides again.
+//! What is left of a lease is spent all the same.
+//!
+//! # What the server sees
+//! Names of keys are the prefix and a digest, so that no address and no token of a caller lies about in Redis.
+//! Who can read there can still try whether a key that he thinks of is known, unless the digest has a [`secret`](Builder::secret).
+//! A key is one hash with a field for each quota, and is gone when all of them are full again.
+//! Where Redis forgets a key early (`maxmemory` with eviction, a failover, a restart), its quotas are full again.
+//! Where its clock is set back, a key waits for at most as long as its burst takes to come; where it is set ahead, that comes early.
+
+#![expect(
+    clippy::result_large_err,
+    reason = "a refusal tells how the quotas stand, as a pass does, and allocates for it no more than that"
+)]
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use seaworthy_kit::{Report, Subscription, clock};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::timeout_at;
+
+mod away;
+pub use away::WhenAway;
+
+mod builder;
+pub use builder::Builder;
+
+mod decision;
+pub use decision::{By, Pass, Refused, Why};
+
+mod inner;
+mod key;
+mod lease;
+mod local;
+mod script;
+mod terms;
+
+use self::away::Presently;
+use self::inner::{Inner, look_for, sweep, trip};
+use self::key::Key;
+use self::lease::Leases;
+
+/// A limit that many processes share; see the [module](self) for what is decided where.
+///
+/// Clones share everything: the connection, the leases, and what is known of the server.
+#[derive(Clone)]
+pub struct SharedLimit {
+    inner: Arc<Inner>,
+}
+
+// ===== impl SharedLimit =====
+
+impl SharedLimit {
+    /// Takes what a call of that key costs, if all quotas have it.
+    ///
+    /// A cost of zero takes nothing and tells how the quotas stand.
+    ///
+    /// # Errors
+    /// If a quota has less than that, or if the server is away and the call is not to pass without it.
+    ///
+    /// # Panics
+    /// If it is polled outside of tokio's runtime, and what is in hand does not suffice.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, it has what was taken for it given back.
+    pub async fn check(&self, key: impl AsRef<[u8]>, cost: u64) -> Result<Pass, Refused> {
+        let key = self.inner.digests.of(key.as_ref());
+        if let Some(decided) = self.decide_here(key, cost) {
+            return decided;
+        }
+        self.ask(key, cost).await
+    }
+
+    /// Takes what a call costs from what is in hand; `None` where the server is to be asked.
+    fn decide_here(&self, key: Key, cost: u64) -> Option<Result<Pass, Refused>> {
+        let inner = &self.inner;
+        if cost > inner.most {
+            return Some(Err(Refused::never()));
+        }
+        let now = inner.clock.now();
+        if let Some(decided) = inner.spend(key, cost, now) {
+            return Some(decided);
+        }
+        match inner.presence.presently(now) {
+            Presently::There => None,
+            Presently::Away { look } => {
+                if look {
+                    tokio::spawn(look_for(self.inner.clone()));
+                }
+                Some(inner.decide_away(key, cost, now))
+            }
+        }
+    }
+
+    async fn ask(&self, key: Key, cost: u64) -> Result<Pass, Refused> {
+        let inner = &self.inner;
+        let until = clock::instant(clock::now() + inner.timeout);
+        let turn = match inner.turn(key) {
+            None => None,
+            Some(turn) => match timeout_at(until, turn.lock_owned()).await {
+                Ok(turn) => {
+                    // Whoever had the turn before may have brought enough for both, or found nobody there.
+                    if let Some(decided) = self.decide_here(key, cost) {
+                        return decided;
+                    }
+                    self.sweep();
+                    Some(turn)
+                }
+                Err(_) => return inner.decide_away(key, cost, inner.clock.now()),
+            },
+        };
+        let (tell, told) = oneshot::channel();
+        // Not in this future: whoever is asked for must be put in hand, or given back, although the caller has left.
+        tokio::spawn(trip(self.inner.clone(), key, cost, until, turn, tell));
+        match told.await {
+            Ok(Some(decided)) => decided,
+            // The server has not said, or the runtime is shutting down.
+            Ok(None) | Err(_) => inner.decide_away(key, cost, inner.clock.now()),
+        }
+    }
+
+    /// Gives back what a call has taken and not used, because the service behind refused it.
+    ///
+    /// It goes into the lease where that has room, and else to the server, in the background.
+    /// What would have come back in the meantime anyway is not given twice.
+    pub fn give_back(&self, pass: Pass) {
+        let Some(unused) = pass.into_unused() else {
+            return;
+        };
+        let inner = &self.inner;
+        let leases = inner.leases.as_ref();
+        let now = inner.clock.now();
+        if leases.is_some_and(|leases| leases.put(unused.key, unused.units, now)) {
+            return;
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            let inner = inner.clone();
+            runtime.spawn(async move { inner.return_all(vec![unused]).await });
+        }
+    }
+
+    /// Gives back what is left of all leases, and is over when the server has it: before a process ends.
+    ///
+    /// The limit goes on working, with new leases.
+    ///
+    /// # Cancel safety
+    /// Dropped, some of that is left to time, which gives it back as well.
+    pub async fn close(&self) {
+        if let Some(leases) = &self.inner.leases {
+            self.inner.return_all(leases.all()).await;
+        }
+    }
+
+    /// Whether the server decides, as far as this process knows.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.inner.presence.era().is_some()
+    }
+
+    /// How much a lease is; one where there are no leases.
+    #[must_use]
+    pub fn lease(&self) -> u64 {
+        self.inner.leases.as_ref().map_or(1, Leases::size)
+    }
+
+    /// Registers the limit's metrics, so that a scrape shows them before anything has happened.
+    pub fn publish(&self) {
+        let instruments = self.inner.telemetry.instruments();
+        instruments.set_store_available(self.is_shared());
+        instruments.publish_store();
+    }
+
+    /// Calls the listener when the server goes away or comes back, and for each call that is decided without it.
+    pub fn subscribe(
+        &self,
+        listener: impl Fn(&Report<'_>) + Send + Sync + 'static,
+    ) -> Subscription {
+        self.inner.telemetry.subscribe(listener)
+    }
+
+    /// Has the leases looked after until there are none.
+    fn sweep(&self) {
+        if !self.inner.is_swept.swap(true, Ordering::AcqRel) {
+            tokio::spawn(sweep(Arc::downgrade(&self.inner)));
+        }
+    }
+}
+
+impl From<Arc<Inner>> for SharedLimit {
+    fn from(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+}
+
+impl fmt::Debug for SharedLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedLimit")
+            .field("name", &self.inner.telemetry.name())
+            .field("lease", &self.lease())
+            .field("is_shared", &self.is_shared())
+            .finish_non_exhaustive()
+    }
+}

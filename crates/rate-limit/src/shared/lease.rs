@@ -1,0 +1,340 @@
+//! Units that this process has taken ahead, by key, so that most checks need no round trip.
+//!
+//! ```text
+//!            first check: what it costs           another within the hold: a lease
+//! unknown ------------------------------> seen -----------------------------------> leased
+//!    ^                                     |                                          |
+//!    +-------------------------------------+------------------------------------------+
+//!                  the hold is over: what is left goes back to the server
+//! ```
+//!
+//! A process has at most one lease of a key in hand: one call at a time asks for more, and the others wait for it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use seaworthy_kit::Moment;
+use seaworthy_kit::quota::Quotas;
+
+use super::key::Key;
+use super::script::{Reply, Told, Verdict};
+use super::terms::Terms;
+
+/// The leases of all keys.
+#[derive(Debug)]
+pub(super) struct Leases {
+    /// Units in a lease.
+    size: u64,
+    /// How long they are kept in hand.
+    hold: Duration,
+    /// How long a refusal is remembered at least.
+    pause: Duration,
+    /// Keys for each shard.
+    room: usize,
+    shards: Box<[Mutex<HashMap<u128, Hand>>]>,
+}
+
+/// The turn of one call to ask for more; the others wait for it.
+pub(super) type Turn = Arc<tokio::sync::Mutex<()>>;
+
+/// What this process has of one key.
+#[derive(Debug)]
+struct Hand {
+    left: u64,
+    /// How the quotas stood when that was taken; `None` before anything was.
+    taken: Option<Told>,
+    /// When it is given back; until then another check shows that the key is in use.
+    until: Moment,
+    /// What the server said last, and when.
+    debts: Arc<[u64]>,
+    told: Moment,
+    /// How much is not to be had, and until when.
+    refused: Option<(u64, Moment)>,
+    /// Somebody asks, and has taken what was left along.
+    asking: bool,
+    turn: Turn,
+}
+
+/// What can be said without the server.
+#[derive(Debug)]
+pub(super) enum AtHand {
+    Taken { taken: Option<Told>, quotas: Quotas },
+    Refused { wait: Duration, quotas: Quotas },
+}
+
+/// What is asked for, once.
+#[derive(Debug)]
+#[must_use = "what was taken along is lost unless it is answered or failed"]
+pub(super) struct Ask {
+    pub(super) least: u64,
+    pub(super) most: u64,
+    along: u64,
+    /// How the quotas stood when that was taken.
+    since: Option<Told>,
+}
+
+/// What is to go back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Unused {
+    pub(super) key: Key,
+    pub(super) units: u64,
+    pub(super) taken: Told,
+}
+
+impl Leases {
+    pub(super) fn new(size: u64, hold: Duration, max_keys: usize, terms: &[Terms]) -> Self {
+        let slowest = terms.iter().map(|terms| terms.unit).max();
+        let lease = Duration::from_nanos(slowest.unwrap_or(0).saturating_mul(size));
+        Self {
+            size,
+            hold,
+            pause: lease.min(LONGEST_PAUSE),
+            room: max_keys.div_ceil(SHARDS),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    /// Takes from what is in hand, or refuses because the server has just refused.
+    pub(super) fn spend(
+        &self,
+        key: Key,
+        cost: u64,
+        now: Moment,
+        terms: &[Terms],
+    ) -> Option<AtHand> {
+        let mut shard = self.shard(key);
+        let hand = shard.get_mut(&key.number())?;
+        if hand.left >= cost && hand.is_held(now) {
+            hand.left -= cost;
+            return Some(AtHand::Taken {
+                taken: hand.taken.clone(),
+                quotas: hand.quotas(now, terms),
+            });
+        }
+        let (missing, until) = hand.refused?;
+        // To spend what is left and ask for the rest is what the server has refused.
+        if cost - hand.left.min(cost) < missing || now >= until {
+            return None;
+        }
+        Some(AtHand::Refused {
+            wait: until.since(now),
+            quotas: hand.quotas(now, terms),
+        })
+    }
+
+    /// The turn to ask for this key; `None` where there is no room for one more, which then has no lease.
+    pub(super) fn turn(&self, key: Key, now: Moment) -> Option<Turn> {
+        let mut shard = self.shard(key);
+        if let Some(hand) = shard.get(&key.number()) {
+            return Some(hand.turn.clone());
+        }
+        if shard.len() >= self.room {
+            return None;
+        }
+        let hand = Hand {
+            left: 0,
+            taken: None,
+            until: now,
+            debts: Arc::default(),
+            told: now,
+            refused: None,
+            asking: false,
+            turn: Turn::default(),
+        };
+        let turn = hand.turn.clone();
+        shard.insert(key.number(), hand);
+        Some(turn)
+    }
+
+    /// Takes what is in hand along, and tells what to ask for. Only by whoever has the turn.
+    pub(super) fn ask(&self, key: Key, cost: u64, now: Moment) -> Ask {
+        let mut shard = self.shard(key);
+        let Some(hand) = shard.get_mut(&key.number()) else {
+            return Ask::only(cost);
+        };
+        hand.asking = true;
+        let is_held = hand.is_held(now);
+        // What is over belongs to the sweep, which asks the server to take it back.
+        let along = match is_held {
+            true => hand.left.min(cost),
+            false => 0,
+        };
+        hand.left -= along;
+        let most = match is_held && cost > 0 {
+            true => cost.max(self.size),
+            false => cost,
+        };
+        Ask {
+            least: cost - along,
+            most: most - along,
+            along,
+            since: hand.taken.clone().filter(|_| along > 0),
+        }
+    }
+
+    /// The server has answered.
+    ///
+    /// Where it has given more than may be in hand, the rest is to go back.
+    pub(super) fn answered(
+        &self,
+        key: Key,
+        ask: &Ask,
+        reply: &Reply,
+        now: Moment,
+    ) -> Option<Unused> {
+        let mut shard = self.shard(key);
+        let hand = shard.get_mut(&key.number())?;
+        hand.asking = false;
+        hand.debts = reply.told.debts.clone();
+        hand.told = now;
+        match reply.verdict {
+            Verdict::Taken(given) => {
+                // What was in hand before and has ended meanwhile.
+                let unused = hand.unused(key);
+                hand.left = given.saturating_sub(ask.least);
+                hand.taken = Some(reply.told.clone());
+                hand.until = now + self.hold;
+                hand.refused = None;
+                unused
+            }
+            Verdict::Refused(wait) => {
+                hand.left += ask.along;
+                let wait = Duration::from_nanos(wait).max(self.pause);
+                // Not for longer: others may give something back.
+                hand.refused = Some((ask.least, now + wait.min(self.hold)));
+                None
+            }
+        }
+    }
+
+    /// The server has not answered.
+    pub(super) fn failed(&self, key: Key, ask: &Ask) {
+        if let Some(hand) = self.shard(key).get_mut(&key.number()) {
+            hand.asking = false;
+            hand.left += ask.along;
+        }
+    }
+
+    /// Puts back what was spent here and not used; whether it had room.
+    pub(super) fn put(&self, key: Key, units: u64, now: Moment) -> bool {
+        let mut shard = self.shard(key);
+        let Some(hand) = shard.get_mut(&key.number()) else {
+            return false;
+        };
+        // Whoever asks may come back with a whole lease.
+        let has_room = !hand.asking && hand.is_held(now) && hand.left + units <= self.size;
+        if has_room {
+            hand.left += units;
+        }
+        has_room
+    }
+
+    /// Forgets what is over, and tells what of it goes back.
+    pub(super) fn ended(&self, now: Moment) -> Vec<Unused> {
+        self.forget(|hand| hand.is_over(now))
+    }
+
+    /// Forgets everything.
+    pub(super) fn all(&self) -> Vec<Unused> {
+        self.forget(|_| true)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.shards.iter().all(|shard| lock(shard).is_empty())
+    }
+
+    pub(super) const fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(super) const fn hold(&self) -> Duration {
+        self.hold
+    }
+
+    fn forget(&self, is_over: impl Fn(&Hand) -> bool) -> Vec<Unused> {
+        let mut unused = Vec::new();
+        for shard in &self.shards {
+            lock(shard).retain(|&number, hand| {
+                let is_over = is_over(hand);
+                if is_over {
+                    unused.extend(hand.unused(Key::from_number(number)));
+                }
+                !is_over
+            });
+        }
+        unused
+    }
+
+    fn shard(&self, key: Key) -> MutexGuard<'_, HashMap<u128, Hand>> {
+        lock(&self.shards[(key.number() % SHARDS as u128) as usize])
+    }
+}
+
+impl Unused {
+    pub(super) const fn new(key: Key, units: u64, taken: Told) -> Self {
+        Self { key, units, taken }
+    }
+}
+
+impl Ask {
+    /// For a key without a lease.
+    pub(super) const fn only(cost: u64) -> Self {
+        Self {
+            least: cost,
+            most: cost,
+            along: 0,
+            since: None,
+        }
+    }
+
+    /// How the quotas stood when what it spends was taken, where that was answered.
+    pub(super) fn taken(&self, answered: &Told) -> Told {
+        self.since.as_ref().unwrap_or(answered).clone()
+    }
+}
+
+impl Hand {
+    fn is_held(&self, now: Moment) -> bool {
+        now < self.until
+    }
+
+    /// Whether nothing is kept here any more, and nobody is about to ask.
+    fn is_over(&self, now: Moment) -> bool {
+        let remembers = self.refused.is_some_and(|(_, until)| now < until);
+        !self.is_held(now) && !remembers && !self.asking && Arc::strong_count(&self.turn) == 1
+    }
+
+    fn unused(&self, key: Key) -> Option<Unused> {
+        Some(Unused {
+            key,
+            units: self.left,
+            taken: self.taken.clone().filter(|_| self.left > 0)?,
+        })
+    }
+
+    fn quotas(&self, now: Moment, terms: &[Terms]) -> Quotas {
+        let since = now.since(self.told);
+        let mut quotas = Quotas::new();
+        quotas.extend(
+            terms
+                .iter()
+                .zip(&*self.debts)
+                .map(|(terms, &debt)| terms.state(debt, since, self.left)),
+        );
+        quotas
+    }
+}
+
+fn lock(shard: &Mutex<HashMap<u128, Hand>>) -> MutexGuard<'_, HashMap<u128, Hand>> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Enough that threads seldom meet.
+const SHARDS: usize = 16;
+
+/// A whole lease comes at once rather than unit by unit, where nobody notices how long that took.
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,13 @@
+//! Shared limits on real servers, which each test starts for itself.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which fail where they cannot go on"
+)]
+
+mod away;
+mod exact;
+mod fixtures;
+mod given_back;
+mod lease;
+mod schedule;
