@@ -148,6 +148,16 @@ where
     }
 }
 
+impl<G, K, F> Keyed<G, K, F> {
+    /// A view of the gates.
+    #[must_use]
+    pub fn handle(&self) -> KeyedHandle<G, K> {
+        KeyedHandle {
+            map: self.map.clone(),
+        }
+    }
+}
+
 impl<G, K, F: Clone> Clone for Keyed<G, K, F> {
     fn clone(&self) -> Self {
         Self {

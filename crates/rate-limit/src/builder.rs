@@ -193,4 +193,4 @@ impl<T, M> Builder<T, M> {
 }
 
 /// The kind of layer, in metrics and events.
-const LAYER: &str = "rate_limit";
+pub(crate) const LAYER: &str = "rate_limit";

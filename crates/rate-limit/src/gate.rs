@@ -15,6 +15,7 @@ use seaworthy_kit::{
 };
 
 use crate::limits::Limits;
+use crate::rules::Counting;
 use crate::wait::Wait;
 
 /// A rate limit as the layer holds it.
@@ -83,26 +84,6 @@ impl RateGate {
 
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
-    }
-
-    /// Admits a call of that cost, refuses it, or lets it wait.
-    pub(crate) fn enter_counted(held: &Held<Self>, cost: u64) -> Entry<Self> {
-        if cost == 0 {
-            return Entry::Admitted(Spent(None));
-        }
-        let options = &held.options;
-        // Where refusals are only observed, nobody is kept waiting for one either.
-        let waits = options.max_queue > 0
-            && !options.max_wait.is_zero()
-            && held.control().enforced_percent() > 0;
-        match held.spend(cost) {
-            Ok(spent) => Entry::Admitted(spent),
-            Err(refusal) if !waits || refusal.kind() == RejectionKind::CostTooHigh => {
-                Entry::Refused(refusal)
-            }
-            Err(refusal) if held.waiting() >= options.max_queue => Entry::Refused(refusal),
-            Err(_) => Entry::Waiting(Wait::new(held.again(), cost)),
-        }
     }
 
     /// Takes the cost, but not past those who wait.
@@ -271,14 +252,7 @@ impl Gate for RateGate {
     }
 
     fn reject(&self, refusal: Refusal) -> BoxError {
-        let error = self.telemetry.refuse(refusal);
-        let Some(quotas) = self.quotas() else {
-            return error;
-        };
-        match error.downcast() {
-            Ok(rejection) => Box::new(Limited::new(*rejection, quotas)),
-            Err(error) => error,
-        }
+        reject(&self.telemetry, refusal, self.quotas())
     }
 
     #[inline]
@@ -293,6 +267,39 @@ impl Gate for RateGate {
     /// Only one that a new one would be no different from.
     fn is_forgettable(&self) -> bool {
         !self.is_changed.load(Ordering::Relaxed) && self.windows.is_full(self.now())
+    }
+}
+
+impl Counting for RateGate {
+    fn enter_counted(held: &Held<Self>, cost: u64) -> Entry<Self> {
+        if cost == 0 {
+            return Entry::Admitted(Spent(None));
+        }
+        let options = &held.options;
+        // Where refusals are only observed, nobody is kept waiting for one either.
+        let waits = options.max_queue > 0
+            && !options.max_wait.is_zero()
+            && held.control().enforced_percent() > 0;
+        match held.spend(cost) {
+            Ok(spent) => Entry::Admitted(spent),
+            Err(refusal) if !waits || refusal.kind() == RejectionKind::CostTooHigh => {
+                Entry::Refused(refusal)
+            }
+            Err(refusal) if held.waiting() >= options.max_queue => Entry::Refused(refusal),
+            Err(_) => Entry::Waiting(Wait::new(held.again(), cost)),
+        }
+    }
+}
+
+/// The error of a refusal, with the quotas where they are told.
+pub(crate) fn reject(telemetry: &Telemetry, refusal: Refusal, quotas: Option<Quotas>) -> BoxError {
+    let error = telemetry.refuse(refusal);
+    let Some(quotas) = quotas else {
+        return error;
+    };
+    match error.downcast() {
+        Ok(rejection) => Box::new(Limited::new(*rejection, quotas)),
+        Err(error) => error,
     }
 }
 

@@ -149,7 +149,7 @@ pub mod pace;
 pub use pace::{Pace, PaceHandle, PaceLayer};
 
 mod rules;
-pub use rules::{Cost, Count, Exempt, Mode, Nobody, One, Priced, Rules, Says};
+pub use rules::{Cost, Count, Counting, Exempt, Mode, Nobody, One, Priced, Rules, Says};
 
 #[cfg(feature = "redis")]
 pub mod shared;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use seaworthy_kit::deferred::Source;
 use seaworthy_kit::gate::Entry;
-use seaworthy_kit::{Held, Share};
+use seaworthy_kit::{Gate, Held, Share};
 
 use crate::gate::RateGate;
 use crate::layer::Alike;
@@ -59,12 +59,19 @@ pub trait Count<Req> {
     fn count(&self, request: &Req) -> Option<u64>;
 }
 
+/// A gate that is told what a call costs.
+pub trait Counting: Gate {
+    /// Admits a call of that cost, refuses it, or lets it wait. What costs nothing is admitted.
+    #[must_use]
+    fn enter_counted(held: &Held<Self>, cost: u64) -> Entry<Self>;
+}
+
 /// A source of quotas, and the rules by which requests are counted against them.
-#[derive(Clone, Debug)]
-pub struct Priced<C, M> {
+#[derive(Debug)]
+pub struct Priced<C, M, G = RateGate> {
     source: C,
     /// What an exempt request holds: no key is remembered for it.
-    exempt: Share<RateGate>,
+    exempt: Share<G>,
     rules: M,
     /// Between `hold` and `enter`, which are asked one after the other.
     counted: Option<u64>,
@@ -137,8 +144,8 @@ impl<F> fmt::Debug for Says<F> {
 
 // ===== impl Priced =====
 
-impl<C, M> Priced<C, M> {
-    pub(crate) const fn new(source: C, exempt: Share<RateGate>, rules: M) -> Self {
+impl<C, M, G> Priced<C, M, G> {
+    pub(crate) const fn new(source: C, exempt: Share<G>, rules: M) -> Self {
         Self {
             source,
             exempt,
@@ -148,14 +155,15 @@ impl<C, M> Priced<C, M> {
     }
 }
 
-impl<Req, C, M> Source<Req> for Priced<C, M>
+impl<Req, C, M, G> Source<Req> for Priced<C, M, G>
 where
-    C: Source<Req, Gate = RateGate>,
+    C: Source<Req, Gate = G>,
     M: Count<Req>,
+    G: Counting,
 {
-    type Gate = RateGate;
+    type Gate = G;
 
-    fn hold(&mut self, request: &Req) -> Held<RateGate> {
+    fn hold(&mut self, request: &Req) -> Held<G> {
         self.counted = self.rules.count(request);
         match self.counted {
             Some(_) => self.source.hold(request),
@@ -163,7 +171,18 @@ where
         }
     }
 
-    fn enter(&mut self, held: &Held<RateGate>, _: &Req) -> Entry<RateGate> {
-        RateGate::enter_counted(held, self.counted.unwrap_or(0))
+    fn enter(&mut self, held: &Held<G>, _: &Req) -> Entry<G> {
+        G::enter_counted(held, self.counted.unwrap_or(0))
+    }
+}
+
+impl<C: Clone, M: Clone, G> Clone for Priced<C, M, G> {
+    fn clone(&self) -> Self {
+        Self {
+            source: self.source.clone(),
+            exempt: self.exempt.clone(),
+            rules: self.rules.clone(),
+            counted: self.counted,
+        }
     }
 }

@@ -57,15 +57,23 @@ pub use builder::Builder;
 mod decision;
 pub use decision::{By, Pass, Refused, Why};
 
+mod gate;
+pub use gate::{SharedGate, SharedSpent, SharedWait};
+
 mod inner;
 mod key;
+
+mod layer;
+pub use layer::{SharedBuilder, SharedRateLimit, SharedRateLimitHandle, SharedRateLimitLayer};
+
 mod lease;
 mod local;
 mod script;
 mod terms;
 
 use self::away::Presently;
-use self::inner::{Inner, look_for, sweep, trip};
+use self::decision::Paid;
+use self::inner::{Away, Inner, look_for, sweep, trip};
 use self::key::Key;
 use self::lease::Leases;
 
@@ -93,11 +101,15 @@ impl SharedLimit {
     /// # Cancel safety
     /// Dropped before it is ready, it has what was taken for it given back.
     pub async fn check(&self, key: impl AsRef<[u8]>, cost: u64) -> Result<Pass, Refused> {
-        let key = self.inner.digests.of(key.as_ref());
+        let key = self.key(key.as_ref());
         if let Some(decided) = self.decide_here(key, cost) {
             return decided;
         }
         self.ask(key, cost).await
+    }
+
+    fn key(&self, key: &[u8]) -> Key {
+        self.inner.digests.of(key)
     }
 
     /// Takes what a call costs from what is in hand; `None` where the server is to be asked.
@@ -153,13 +165,27 @@ impl SharedLimit {
     /// It goes into the lease where that has room, and else to the server, in the background.
     /// What would have come back in the meantime anyway is not given twice.
     pub fn give_back(&self, pass: Pass) {
-        let Some(unused) = pass.into_unused() else {
-            return;
-        };
+        if let Some(paid) = pass.into_paid() {
+            self.return_paid(paid);
+        }
+    }
+
+    fn return_paid(&self, paid: Paid) {
         let inner = &self.inner;
-        let leases = inner.leases.as_ref();
         let now = inner.clock.now();
-        if leases.is_some_and(|leases| leases.put(unused.key, unused.units, now)) {
+        let unused = match paid {
+            Paid::Shared(unused) => unused,
+            Paid::Alone(key, taken) => {
+                if let Away::Share(local) = &inner.away {
+                    local.give_back(key, taken, now);
+                }
+                return;
+            }
+        };
+        let leases = inner.leases.as_ref();
+        if unused.units == 0
+            || leases.is_some_and(|leases| leases.put(unused.key, unused.units, now))
+        {
             return;
         }
         if let Ok(runtime) = Handle::try_current() {
@@ -230,3 +256,6 @@ impl fmt::Debug for SharedLimit {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ use super::lease::Leases;
 use super::local::Local;
 use super::script::Server;
 use super::terms::Terms;
+use crate::builder::LAYER;
 
 /// What a [`SharedLimit`] is built from.
 #[derive(Clone)]
@@ -193,7 +194,7 @@ impl Builder {
                 is_swept: AtomicBool::new(false),
                 presence: Presence::new(self.look_after),
                 away,
-                telemetry: Telemetry::new("rate_limit", &self.name),
+                telemetry: Telemetry::new(LAYER, &self.name),
                 most,
             }),
         })

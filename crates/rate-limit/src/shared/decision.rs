@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use seaworthy_core::gcra::TakenAll;
 use seaworthy_kit::quota::Quotas;
 use seaworthy_kit::{Refusal, RejectionKind};
 
+use super::key::Key;
 use super::lease::Unused;
 
 /// Who has decided.
@@ -27,8 +29,17 @@ pub enum By {
 #[derive(Clone, Debug)]
 pub struct Pass {
     by: By,
-    unused: Option<Unused>,
+    paid: Option<Paid>,
     quotas: Quotas,
+}
+
+/// Where what a call has taken goes back to.
+#[derive(Clone, Debug)]
+pub(super) enum Paid {
+    /// Into the lease, or to the server.
+    Shared(Unused),
+    /// To the share of this process.
+    Alone(Key, TakenAll),
 }
 
 /// Why a call is refused.
@@ -55,8 +66,8 @@ pub struct Refused {
 // ===== impl Pass =====
 
 impl Pass {
-    pub(super) const fn new(by: By, unused: Option<Unused>, quotas: Quotas) -> Self {
-        Self { by, unused, quotas }
+    pub(super) const fn new(by: By, paid: Option<Paid>, quotas: Quotas) -> Self {
+        Self { by, paid, quotas }
     }
 
     /// Who has decided.
@@ -73,9 +84,9 @@ impl Pass {
         &self.quotas
     }
 
-    /// What can go back to the server.
-    pub(super) fn into_unused(self) -> Option<Unused> {
-        self.unused.filter(|unused| unused.units > 0)
+    /// What can be given back.
+    pub(super) fn into_paid(self) -> Option<Paid> {
+        self.paid
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::SharedLimit;
 use super::away::{Era, LOOK, Presence};
-use super::decision::{By, Pass, Refused};
+use super::decision::{By, Paid, Pass, Refused};
 use super::key::{Digests, Key};
 use super::lease::{Ask, AtHand, Leases, Turn, Unused};
 use super::local::Local;
@@ -50,8 +50,8 @@ impl Inner {
         let at_hand = (self.leases.as_ref()?).spend(key, cost, now, self.server.terms())?;
         Some(match at_hand {
             AtHand::Taken { taken, quotas } => {
-                let unused = taken.map(|taken| Unused::new(key, cost, taken));
-                Ok(Pass::new(By::Lease, unused, quotas))
+                let paid = taken.map(|taken| Paid::Shared(Unused::new(key, cost, taken)));
+                Ok(Pass::new(By::Lease, paid, quotas))
             }
             AtHand::Refused { wait, quotas } => Err(Refused::spent(By::Lease, wait, quotas)),
         })
@@ -78,7 +78,7 @@ impl Inner {
         match reply.verdict {
             Verdict::Taken(_) => {
                 let unused = Unused::new(key, cost, ask.taken(&reply.told));
-                Ok(Pass::new(By::Server, Some(unused), quotas))
+                Ok(Pass::new(By::Server, Some(Paid::Shared(unused)), quotas))
             }
             Verdict::Refused(wait) => {
                 let wait = Duration::from_nanos(wait);
@@ -94,7 +94,10 @@ impl Inner {
             Away::Share(local) => {
                 let (taken, quotas) = local.take(key, cost, now, self.server.terms());
                 match taken {
-                    Ok(()) => Ok(Pass::new(By::Share, None, quotas)),
+                    Ok(taken) => {
+                        let paid = Paid::Alone(key, taken);
+                        Ok(Pass::new(By::Share, Some(paid), quotas))
+                    }
                     Err(Scarcity::Until(moment)) => {
                         Err(Refused::spent(By::Share, moment.since(now), quotas))
                     }

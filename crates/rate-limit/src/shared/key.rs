@@ -18,6 +18,9 @@ impl Key {
     /// Of nobody: the one by which a server is looked for.
     pub(super) const LOOK: Self = Self(0);
 
+    /// Of all for which a layer has no room.
+    pub(super) const OVERFLOW: Self = Self(1);
+
     pub(super) const fn from_number(number: u128) -> Self {
         Self(number)
     }

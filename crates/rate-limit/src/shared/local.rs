@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use seaworthy_core::Ratio;
-use seaworthy_core::gcra::{Quota, Scarcity, Windows};
+use seaworthy_core::gcra::{Quota, Scarcity, TakenAll, Windows};
 use seaworthy_kit::quota::Quotas;
 use seaworthy_kit::{InvalidConfig, Moment};
 
@@ -57,16 +57,25 @@ impl Local {
         cost: u64,
         now: Moment,
         terms: &[Terms],
-    ) -> (Result<(), Scarcity>, Quotas) {
+    ) -> (Result<TakenAll, Scarcity>, Quotas) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let windows = known.windows(key, now, self);
-        let taken = windows.try_take(now, cost).map(|_| ());
+        let taken = windows.try_take(now, cost);
         let cells = windows.cells().zip(terms);
         let states =
             cells.map(|(cell, terms)| terms.left(cell.remaining(now), cell.time_to_more(now)));
         let mut quotas = Quotas::new();
         quotas.extend(states);
         (taken, quotas)
+    }
+
+    /// Gives back what was taken, as far as time has not.
+    pub(super) fn give_back(&self, key: Key, taken: TakenAll, now: Moment) {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that is not known is full, or was counted with others: they have it until time gives it.
+        if let Some(windows) = known.keys.get(&key.number()) {
+            windows.give_back(taken, now);
+        }
     }
 }
 

@@ -9,5 +9,6 @@ mod away;
 mod exact;
 mod fixtures;
 mod given_back;
+mod layer;
 mod lease;
 mod schedule;

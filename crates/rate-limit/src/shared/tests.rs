@@ -1,0 +1,116 @@
+//! The layer by the conformance suite, on its own share: the server is away all the time.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use ::redis::Client;
+use seaworthy_core::gcra::Quota;
+use seaworthy_kit::testing::Rejects;
+use seaworthy_kit::{Gate, Plain, RejectionKind, Share};
+
+use super::*;
+use crate::RateLimitLayer;
+
+/// More than a random life of the suite has calls.
+const MANY: Quota = Quota::per_hour(3_600).with_burst(100_000);
+
+/// A limit that has lost its server, and does not look for it.
+fn alone() -> SharedLimit {
+    let client = Client::open("redis://127.0.0.1:1/").unwrap();
+    let limit = SharedLimit::builder("api", client)
+        .quota(MANY)
+        .look_after(Duration::from_secs(100 * 24 * 3600))
+        .build()
+        .unwrap();
+    let presence = &limit.inner.presence;
+    let era = presence.era().unwrap();
+    presence.lost(era, limit.inner.clock.now(), 1000);
+    limit
+}
+
+/// Takes all there is, and gives it back when it is dropped.
+struct Emptied {
+    share: Share<SharedGate>,
+    taken: Vec<Paid>,
+}
+
+impl Emptied {
+    fn new(share: &Share<SharedGate>) -> Self {
+        let mut taken = Vec::new();
+        for cost in (0..17).rev().map(|bit| 1 << bit) {
+            while let Some(Ok(pass)) = share.limit.decide_here(share.key, cost) {
+                taken.extend(pass.into_paid());
+            }
+        }
+        Self {
+            share: share.clone(),
+            taken,
+        }
+    }
+}
+
+impl Drop for Emptied {
+    fn drop(&mut self) {
+        for paid in self.taken.drain(..) {
+            self.share.limit.return_paid(paid);
+        }
+    }
+}
+
+mod for_all {
+    use super::*;
+
+    seaworthy_kit::testing::conformance! {
+        layer: || RateLimitLayer::plain("api").announce().shared(alone()).build().unwrap(),
+        readiness: always,
+        errors: unchanged,
+        on_drop: cancels,
+        held: |layer| layer.source.in_flight(),
+        events: |layer, recorder| layer.handle().subscribe(recorder.listener()).forever(),
+        refuses: |layer| Emptied::new(&layer.source),
+        rejects: Rejects::with(RejectionKind::RateLimited, "api").says_when(),
+        drains: |layer| layer.handle().drain(),
+        observes: |layer, on| layer.handle().control().observe_only(on),
+    }
+}
+
+mod by_key {
+    use seaworthy_kit::keyed::Keyed;
+
+    use super::*;
+
+    type Key = fn(&u32) -> [u8; 4];
+
+    fn layer() -> SharedRateLimitLayer<Plain, Keyed<SharedGate, [u8; 4], Key>> {
+        let keys = NonZeroUsize::new(8).unwrap();
+        let layer = RateLimitLayer::plain("api").shared(alone());
+        layer.keyed(keys, key as Key).unwrap()
+    }
+
+    fn key(request: &u32) -> [u8; 4] {
+        request.to_be_bytes()
+    }
+
+    seaworthy_kit::testing::conformance! {
+        layer: layer,
+        readiness: always,
+        errors: unchanged,
+        on_drop: cancels,
+        held: |layer| layer.handle().get_or_make(&key(&1)).in_flight(),
+        events: |layer, recorder| layer.handle().overflow().telemetry().subscribe(recorder.listener()).forever(),
+        refuses: |layer| Emptied::new(&layer.handle().get_or_make(&key(&1))),
+        rejects: Rejects::with(RejectionKind::RateLimited, "api").says_when(),
+        drains: |layer| layer.handle().drain(),
+        observes: |layer, on| layer.handle().observe_only(on),
+    }
+}
+
+#[test]
+fn quotas_and_queue_of_the_layer_do_not_go_with_a_shared_limit() {
+    let layer = || RateLimitLayer::plain("api");
+    let error = layer().quota(MANY).shared(alone()).build().unwrap_err();
+    assert_eq!(error.option(), "quota");
+    let queue = layer().queue(1, Duration::MAX);
+    let error = queue.shared(alone()).build().unwrap_err();
+    assert_eq!(error.option(), "queue");
+}
