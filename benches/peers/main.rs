@@ -8,6 +8,7 @@ mod breaker;
 mod bulkhead;
 mod idempotency;
 mod inner;
+mod rate_limit;
 mod single;
 mod stack;
 
@@ -18,7 +19,7 @@ use benches::{Case, Cost, measure};
 /// A case of the table: its name, and who takes part in it.
 type Row = (&'static str, fn() -> Vec<Case<'static>>);
 
-const ROWS: [Row; 12] = [
+const ROWS: [Row; 15] = [
     ("breaker-closed", breaker::closed),
     ("breaker-open", breaker::open),
     ("breaker-slow-rule", breaker::slow_rule),
@@ -26,6 +27,9 @@ const ROWS: [Row; 12] = [
     ("breaker-cloned-2-threads", breaker::cloned),
     ("bulkhead", bulkhead::free),
     ("bulkhead-full", bulkhead::full),
+    ("rate-limit", rate_limit::free),
+    ("rate-limit-keyed", rate_limit::keyed),
+    ("rate-limit-refused", rate_limit::refused),
     ("retry-none", single::retry),
     ("timeout", single::timeout),
     ("stack", stack::plain),

@@ -115,7 +115,13 @@ fn some_keys_have_other_quotas() {
     let handle = RateLimitHandle::from(layer.handle().get(&1).expect("known"));
     handle.set_quota(tenth(6)).unwrap();
     assert_eq!(admitted(1), 5);
-    assert!(!layer.handle().get(&1).expect("known").is_forgettable());
+    time.advance(Duration::from_secs(60));
+    let forgettable = |key| layer.handle().get(&key).expect("known").is_forgettable();
+    assert!(
+        !forgettable(1),
+        "it would come back with the quota of the others"
+    );
+    assert!(forgettable(2));
 }
 
 #[test]
