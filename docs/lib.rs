@@ -50,9 +50,6 @@ pub mod cookbook {
     #[doc = include_str!("cookbook/adaptive.md")]
     pub mod adaptive {}
 
-    #[doc = include_str!("cookbook/adaptive-limit.md")]
-    pub mod adaptive_limit {}
-
     #[doc = include_str!("cookbook/criticality.md")]
     pub mod criticality {}
 
