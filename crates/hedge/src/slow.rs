@@ -126,6 +126,10 @@ where
         if failed.keep {
             self.field.keep(result);
         }
+        if !failure.again {
+            // Also of a hedge that waits for readiness.
+            self.field.stop();
+        }
         match failed.then {
             // It comes as soon as the inner service is ready.
             Then::Again if self.field.is_parked() => {}

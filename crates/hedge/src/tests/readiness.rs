@@ -87,6 +87,22 @@ async fn failure_is_told_where_the_only_hedge_is_not_ready() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn last_word_ends_a_hedge_that_waits_for_readiness() {
+    let budget = crate::BudgetConfig::default().share(1.0).floor(0);
+    let final_errors = plain().hedge_error(|_| false);
+    let mut rig = Rig::new(final_errors.wait_for_ready(true).budget(budget));
+    let (mut call, first) = rig.waiting();
+    rig.remote.make_pending();
+    tokio::time::advance(DELAY).await;
+    assert_pending!(call.poll());
+    rig.remote.make_ready();
+    first.fail(Fault(1));
+    assert_eq!(fault(&assert_ready!(call.poll()).unwrap_err()), Some(1));
+    assert_eq!(rig.remote.counts().calls, 1);
+    assert_eq!(rig.handle.snapshot().budget_remaining, Some(1.0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn delay_of_a_further_hedge_counts_from_the_moment_the_last_was_sent() {
     let mut rig = Rig::new(plain().wait_for_ready(true).max_hedges(2));
     let (mut call, _first) = rig.waiting();
