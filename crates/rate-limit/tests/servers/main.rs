@@ -11,4 +11,5 @@ mod fixtures;
 mod given_back;
 mod layer;
 mod lease;
+mod raw;
 mod schedule;
