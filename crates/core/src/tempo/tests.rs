@@ -182,6 +182,18 @@ fn turns_are_void_when_the_pace_is_looser() {
 }
 
 #[test]
+fn void_turn_that_is_given_back_frees_no_other_of_the_same_moment() {
+    let mut tempo = tempo();
+    tempo.heed(&left(1, 4, 100), at(0));
+    let void = tempo.turn(at(0));
+    tempo.heed(&left(2, 4, 100), at(0));
+    let turns = [tempo.turn(at(0)), tempo.turn(at(0))];
+    assert_eq!(turns[1].at(), void.at());
+    tempo.give_back(void);
+    assert_eq!(tempo.next(at(0)), at(6));
+}
+
+#[test]
 fn stop_and_spread_go_together() {
     let mut advice = left(2, 10, 100);
     advice.wait(secs(7));

@@ -153,10 +153,11 @@ async fn stop_of_one_key_is_not_that_of_another_and_is_not_forgotten() {
     let mut service = layer.layer(inner);
     let mut is_refused = |key| task::spawn(service.call(key)).poll().is_ready();
     PaceHandle::from(layer.handle().get_or_make(&1)).stop(secs(30));
+    // Nobody asks for it meanwhile, which would be a reason of its own to keep it.
     for other in 2..20 {
         assert!(!is_refused(other), "{other}");
-        assert!(is_refused(1), "still stopped after {other}");
     }
+    assert!(is_refused(1), "still stopped");
 }
 
 #[test]
