@@ -88,12 +88,13 @@ impl<T, M> SharedBuilder<T, M> {
     ///
     /// # Errors
     /// As [`build`](Self::build).
-    pub fn keyed<K, F>(
+    pub fn keyed<Req, K, F>(
         self,
         max_keys: NonZeroUsize,
         key: F,
     ) -> Result<SharedRateLimitLayer<T, Keyed<SharedGate, K, F>, M>, InvalidConfig>
     where
+        F: Fn(&Req) -> K,
         K: AsRef<[u8]> + Hash + Eq + Clone + Send + Sync + 'static,
     {
         let limit = self.limit.clone();
