@@ -20,19 +20,24 @@ type Peer = fn(&Extensions) -> Option<std::net::IpAddr>;
 
 /// Two a minute for each caller; gives the address of the server.
 async fn server(callers: Builder<Peer>) -> String {
-    let callers = callers.build().unwrap();
+    let callers = callers.build().expect("valid options");
     let limit = RateLimitLayer::http("api")
         .quota(Quota::per_minute(2))
         .announce()
-        .keyed(NonZeroUsize::new(100).unwrap(), callers.into_key())
+        .keyed(
+            NonZeroUsize::new(100).expect("above zero"),
+            callers.into_key(),
+        )
         .build()
-        .unwrap();
+        .expect("valid options");
     let router = Router::new()
         .route("/", get(async || "fine"))
         .layer((RespondLayer::new().x_rate_limit(true), limit))
         .into_make_service_with_connect_info::<SocketAddr>();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
     tokio::spawn(async move { axum::serve(listener, router).await });
     format!("http://{address}/")
 }
@@ -40,7 +45,7 @@ async fn server(callers: Builder<Peer>) -> String {
 async fn ask(url: &str, forwarded_for: &str) -> reqwest::Response {
     let request = reqwest::Client::new().get(url);
     let request = request.header("x-forwarded-for", forwarded_for);
-    request.send().await.unwrap()
+    request.send().await.expect("the server answers")
 }
 
 #[tokio::test]
