@@ -28,7 +28,7 @@ pub enum RejectionKind {
     DeadlineExceeded,
     /// The dependency was called and did not answer in time.
     TimedOut,
-    /// The process sheds load.
+    /// Load is shed: this process has too much to do, or holds back what a dependency would not take on.
     Shed,
     /// The layer is shutting down and takes no new calls.
     Draining,
@@ -38,7 +38,7 @@ pub enum RejectionKind {
     InProgress,
     /// A request with this idempotency key began, and its answer cannot be given: it is not known, or was not kept.
     OutcomeUnknown,
-    /// The store of the idempotency keys did not answer, and so the call was not made.
+    /// The store that the layer needs in order to decide, of idempotency keys or of quotas, did not answer, and so the call was not made.
     StoreUnavailable,
 }
 
@@ -121,7 +121,7 @@ impl RejectionKind {
             Self::KeyReused => "idempotency key already used for another request, call refused",
             Self::InProgress => "first call with this idempotency key still runs, call refused",
             Self::OutcomeUnknown => "outcome of the earlier call is not known, call refused",
-            Self::StoreUnavailable => "store of idempotency keys not available, call refused",
+            Self::StoreUnavailable => "store that the layer decides by not available, call refused",
             Self::CostTooHigh => "cost above what the rate limit has at once, call refused",
         }
     }
@@ -199,7 +199,7 @@ impl Rejection {
         self.kind().reached_inner()
     }
 
-    /// Whether this process, not the dependency, has more work than it takes.
+    /// Whether there was more to do than is taken on: by this process, by the caller's quota, or, where a throttle sheds on its behalf, by a dependency.
     #[must_use]
     pub const fn is_overload(&self) -> bool {
         matches!(

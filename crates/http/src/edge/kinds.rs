@@ -68,7 +68,9 @@ pub(crate) const fn title(kind: RejectionKind) -> &'static str {
         RejectionKind::OutcomeUnknown => {
             "A request with this idempotency key began, and its outcome is not known."
         }
-        RejectionKind::StoreUnavailable => "Idempotency keys cannot be looked up at the moment.",
+        RejectionKind::StoreUnavailable => {
+            "A store that is needed for this request is not available at the moment."
+        }
         RejectionKind::CostTooHigh => "This request costs more than its quota ever allows at once.",
         _ => "The call was rejected.",
     }
