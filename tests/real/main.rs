@@ -20,6 +20,7 @@ mod idempotency;
 mod interop;
 mod keyed;
 mod outage;
+mod overload;
 mod pay_once;
 mod presets;
 mod probes;

@@ -197,7 +197,7 @@ fn body_that_is_cut_fails_once_and_has_nothing_more() {
     assert_eq!(body.size_hint().exact(), Some(0));
     assert!(matches!(poll(&mut body), Poll::Ready(None)));
     drop(body);
-    assert_eq!(log.verdict(), Verdict::FAILURE);
+    assert_eq!(log.verdict(), Verdict::FAILURE.overloaded());
 }
 
 /// Those of a layer further in, too.

@@ -196,7 +196,7 @@ fn errors_fail_and_refusals_are_ignored() {
     );
     assert_eq!(
         failed(rejected(RejectionKind::TimedOut).into()),
-        Verdict::FAILURE
+        Verdict::FAILURE.overloaded()
     );
 
     let record = Record::default();
@@ -208,7 +208,7 @@ fn errors_fail_and_refusals_are_ignored() {
     let refusal = rejected(RejectionKind::BulkheadFull);
     response.extensions_mut().insert(refusal);
     drop(traffic.finish(response, record.guard()));
-    assert_eq!(record.verdict(), Some(Verdict::REFUSED));
+    assert_eq!(record.verdict(), Some(Verdict::REFUSED.overloaded()));
 }
 
 /// Of a user: nothing is a failure on the path of probes.
