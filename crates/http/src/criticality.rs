@@ -13,7 +13,7 @@
 //! # async fn main() -> Result<(), std::convert::Infallible> {
 //! let client = PropagateCriticalityLayer::http().layer(service_fn(|request: Request<()>| async move {
 //!     assert_eq!(request.headers()["x-criticality"], "sheddable");
-//!     Ok(Response::new(String::from("next page")))
+//!     Ok::<_, std::convert::Infallible>(Response::new(String::from("next page")))
 //! }));
 //! let handler = service_fn(move |_: Request<()>| {
 //!     let client = client.clone();

@@ -26,7 +26,7 @@ use super::CriticalityHeader;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), std::convert::Infallible> {
 /// let client = PropagateCriticalityLayer::http().layer(service_fn(|request: Request<()>| async move {
-///     Ok(Response::new(request.headers().get("x-criticality").cloned()))
+///     Ok::<_, std::convert::Infallible>(Response::new(request.headers().get("x-criticality").cloned()))
 /// }));
 ///
 /// let told = scope(Criticality::SheddablePlus, client.clone().oneshot(Request::new(()))).await?;
