@@ -8,7 +8,7 @@
 //! `q` is the quota of a window of `w` seconds, `r` what is left of it, and `t` the seconds until there is more.
 //!
 //! [`write()`] makes the fields of the [`Quotas`](seaworthy_kit::quota::Quotas) that a rate limit left with a response; the [edge](crate::edge) does that by itself.
-//! [`read`] is for clients, and understands the forms of earlier revisions as well.
+//! [`read()`] is for clients, and understands the forms of earlier revisions as well.
 //!
 //! ```
 //! use http::HeaderMap;
