@@ -57,7 +57,7 @@
 //!     .max_hint(Duration::from_secs(300))
 //!     .low(0.5)
 //!     // With `http`: `seaworthy_http::key::host`.
-//!     .keyed(hosts, |request: &(&'static str, u32)| request.0)?;
+//!     .keyed::<&'static str, _>(hosts, |request: &(&'static str, u32)| request.0)?;
 //! assert!(pace.handle().is_empty());
 //! # Ok(())
 //! # }
