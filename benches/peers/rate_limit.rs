@@ -116,8 +116,6 @@ pub(crate) fn free() -> Vec<Case<'static>> {
 pub(crate) fn keyed() -> Vec<Case<'static>> {
     let clock = Ours(Clock::tokio());
     let governor = RateLimiter::dashmap_with_clock(plenty(), clock);
-    let mut by_tenant = GovernorLayer::new(tower_governor(Duration::from_nanos(1), PLENTY))
-        .layer(service_fn(blank));
     let keys = NonZeroUsize::new(1_000).expect("above zero");
     let ours = RateLimitLayer::plain("bench")
         .quota(Quota::per_second(PLENTY.into()))
@@ -129,13 +127,25 @@ pub(crate) fn keyed() -> Vec<Case<'static>> {
         Case::new("governor", move || {
             checked(governor.check_key(&1_u64).is_ok())
         }),
-        Case::new("tower-governor", move || {
-            let answer = drive(&mut by_tenant, request());
-            answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
-        }),
+        Case::new(
+            "tower-governor",
+            over_http_by_governor(Duration::from_nanos(1), PLENTY),
+        ),
         Case::new("seaworthy-http", over_http),
         Case::new("seaworthy", move || drive(&mut ours, 1).is_ok()),
     ]
+}
+
+/// Made with the first call: its clock measures the processor's for a while that differs from run to run, and instructions are counted as the difference of two runs.
+fn over_http_by_governor(period: Duration, burst: u32) -> impl FnMut() -> bool {
+    let mut made = None;
+    move || {
+        let service = made.get_or_insert_with(|| {
+            GovernorLayer::new(tower_governor(period, burst)).layer(service_fn(blank))
+        });
+        let answer = drive(service, request());
+        answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
+    }
 }
 
 /// With the same request and the same answer as tower_governor's: most of what either costs is to make them.
@@ -158,19 +168,16 @@ fn over_http(quota: Quota) -> impl FnMut() -> bool {
 pub(crate) fn refused() -> Vec<Case<'static>> {
     let clock = Ours(Clock::tokio());
     let governor = RateLimiter::direct_with_clock(scarce(), clock);
-    let mut by_tenant =
-        GovernorLayer::new(tower_governor(Duration::from_secs(3600), 1)).layer(service_fn(blank));
     let mut ours = ours(Quota::per_hour(1)).layer(Echo);
     let mut over_http = over_http(Quota::per_hour(1));
     assert!(over_http());
     assert!(checked(governor.check().is_ok()) && drive(&mut ours, 1).is_ok());
-    assert!(drive(&mut by_tenant, request()).is_ok());
     vec![
         Case::new("governor", move || checked(governor.check().is_ok())),
-        Case::new("tower-governor", move || {
-            let answer = drive(&mut by_tenant, request());
-            answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
-        }),
+        Case::new(
+            "tower-governor",
+            over_http_by_governor(Duration::from_secs(3600), 1),
+        ),
         Case::new("seaworthy-http", over_http),
         Case::new("seaworthy", move || drive(&mut ours, 1).is_ok()),
     ]
