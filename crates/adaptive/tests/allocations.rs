@@ -1,0 +1,51 @@
+//! What a call behind an adaptive limit allocates: measured, because the docs name numbers.
+
+use std::convert::Infallible;
+use std::future::{Future, pending, ready};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use seaworthy_adaptive::AdaptiveLayer;
+use tower::{Layer, Service, service_fn};
+
+fn poll<S: Service<()>>(service: &mut S) -> Poll<Result<S::Response, S::Error>> {
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut cx).is_ready());
+    pin!(service.call(())).poll(&mut cx)
+}
+
+/// How often a hundred calls of a long-lived service allocate, each over when it is first polled.
+fn allocations<S: Service<()>>(mut service: S) -> u64 {
+    // The second call makes the service's own counter.
+    (0..3).for_each(|_| assert!(poll(&mut service).is_ready()));
+    let calls = || (0..100).for_each(|_| assert!(poll(&mut service).is_ready()));
+    allocation_counter::measure(calls).count_total
+}
+
+#[test]
+fn admitted_call_allocates_nothing_with_or_without_a_queue() {
+    let answers = service_fn(|()| ready(Ok::<_, Infallible>(())));
+    // Short windows: some of the calls end one, and decide.
+    let builder = || {
+        let builder = AdaptiveLayer::plain("api");
+        builder.window(std::time::Duration::from_nanos(1), 10)
+    };
+    let sheds = builder().build().expect("valid options");
+    assert_eq!(allocations(sheds.layer(answers)), 0);
+    let queues = builder().queue(10).build().expect("valid options");
+    assert_eq!(allocations(queues.layer(answers)), 0);
+}
+
+#[test]
+fn refused_call_allocates_its_error_and_nothing_else() {
+    let layer = AdaptiveLayer::plain("api").initial(1).max(1).build();
+    let layer = layer.expect("valid options");
+    let mut hangs = layer.layer(service_fn(|()| pending::<Result<(), Infallible>>()));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(hangs.poll_ready(&mut cx).is_ready());
+    let mut running = pin!(hangs.call(()));
+    assert!(running.as_mut().poll(&mut cx).is_pending());
+
+    let answers = service_fn(|()| ready(Ok::<_, Infallible>(())));
+    assert_eq!(allocations(layer.layer(answers)), 100);
+}
