@@ -43,21 +43,39 @@ impl Classify<Parts, HeaderMap> for LoadClassifier {
 }
 
 fn by_http(verdict: Verdict, status: StatusCode) -> Verdict {
-    match status {
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => verdict.overloaded(),
-        StatusCode::TOO_MANY_REQUESTS => Verdict::IGNORED
-            .with_retry_after(verdict.retry_after())
-            .overloaded(),
-        _ if status.is_client_error() => Verdict::IGNORED,
-        _ => verdict,
+    let verdict = if status.is_client_error() {
+        Verdict::IGNORED.with_retry_after(verdict.retry_after())
+    } else {
+        verdict
+    };
+    if is_busy(status) {
+        verdict.overloaded()
+    } else {
+        verdict
     }
+}
+
+/// The answers by which a server says that there was too much to do.
+pub(crate) const fn is_busy(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
+}
+
+/// The same in gRPC.
+pub(crate) const fn is_busy_grpc(status: GrpcStatus) -> bool {
+    matches!(
+        status,
+        GrpcStatus::Unavailable | GrpcStatus::ResourceExhausted | GrpcStatus::DeadlineExceeded
+    )
 }
 
 fn by_grpc(verdict: Verdict, status: Option<GrpcStatus>) -> Verdict {
     match status {
-        Some(
-            GrpcStatus::Unavailable | GrpcStatus::ResourceExhausted | GrpcStatus::DeadlineExceeded,
-        ) => verdict.overloaded(),
+        Some(status) if is_busy_grpc(status) => verdict.overloaded(),
         // Not `Ok`, and yet a success: the caller's own mistake.
         Some(status) if status != GrpcStatus::Ok && verdict == Verdict::SUCCESS => Verdict::IGNORED,
         _ => verdict,

@@ -6,6 +6,7 @@ use seaworthy_kit::{BoxError, Classify, Verdict};
 
 use crate::classify::hinted;
 use crate::grpc::{self, GrpcStatus};
+use crate::load::{is_busy, is_busy_grpc};
 
 /// A failure is an answer that says "too much", or none in time; everything else is a success, a bug of the dependency included: fewer calls would not help.
 ///
@@ -46,12 +47,10 @@ impl Classify<Parts, HeaderMap> for OverloadClassifier {
                 None => Verdict::LATER,
             };
         }
-        let verdict = match head.status {
-            StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT => Verdict::FAILURE,
-            _ => Verdict::SUCCESS,
+        let verdict = if is_busy(head.status) || head.status == StatusCode::BAD_GATEWAY {
+            Verdict::FAILURE
+        } else {
+            Verdict::SUCCESS
         };
         hinted(verdict, head)
     }
@@ -66,9 +65,7 @@ impl Classify<Parts, HeaderMap> for OverloadClassifier {
 
 fn grpc_verdict(status: GrpcStatus, headers: &HeaderMap) -> Verdict {
     match status {
-        GrpcStatus::Unavailable | GrpcStatus::ResourceExhausted | GrpcStatus::DeadlineExceeded => {
-            Verdict::FAILURE.with_retry_after(grpc::retry_delay(headers))
-        }
+        _ if is_busy_grpc(status) => Verdict::FAILURE.with_retry_after(grpc::retry_delay(headers)),
         GrpcStatus::Cancelled => Verdict::ABANDONED,
         _ => Verdict::SUCCESS,
     }
