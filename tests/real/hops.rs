@@ -270,6 +270,17 @@ impl Drop for Stopped {
     }
 }
 
+/// Waits until the last handler was dropped, and no server has work any more.
+async fn is_over(stopped: &AtomicU64, all: [Served; 3]) {
+    eventually("the last handler is dropped", || {
+        stopped.load(Ordering::SeqCst) == 1
+    })
+    .await;
+    for served in all {
+        idle(&served.bulkhead).await;
+    }
+}
+
 fn with_milliseconds(served: &Served, given: &'static str) -> Request<Body> {
     let mut request = served.server.get("/");
     let given = http::HeaderValue::from_static(given);
@@ -296,39 +307,27 @@ async fn deadline_travels_from_http_over_grpc_to_http() {
 #[tokio::test]
 async fn deadline_that_passes_behind_grpc_stops_the_work_behind_it() {
     let left = Left::default();
-    let stopped = Arc::default();
+    let stopped = Arc::<AtomicU64>::default();
     let gate = Gate::closed();
     let [a, b, c] = mixed(Limits::default(), &left, Some(gate.clone()), &stopped).await;
     let call = tokio::spawn(Protocol::Http1.send(with_milliseconds(&a, "1000")));
     gate.arrivals(1).await;
     let answer = within("the deadline", call).await.unwrap();
     assert!(answer.status.is_server_error(), "{}", answer.status);
-    eventually("the last handler is dropped", || {
-        stopped.load(Ordering::SeqCst) == 1
-    })
-    .await;
-    for served in [a, b, c] {
-        idle(&served.bulkhead).await;
-    }
+    is_over(&stopped, [a, b, c]).await;
 }
 
 #[tokio::test]
 async fn work_behind_grpc_stops_when_the_first_caller_has_gone() {
     let left = Left::default();
-    let stopped = Arc::default();
+    let stopped = Arc::<AtomicU64>::default();
     let gate = Gate::closed();
     let [a, b, c] = mixed(Limits::default(), &left, Some(gate.clone()), &stopped).await;
     let call = tokio::spawn(Protocol::Http1.send(with_milliseconds(&a, "600000")));
     gate.arrivals(1).await;
     assert_eq!(stopped.load(Ordering::SeqCst), 0);
     call.abort();
-    eventually("the last handler is dropped", || {
-        stopped.load(Ordering::SeqCst) == 1
-    })
-    .await;
-    for served in [a, b, c] {
-        idle(&served.bulkhead).await;
-    }
+    is_over(&stopped, [a, b, c]).await;
 }
 
 #[tokio::test]
