@@ -258,6 +258,22 @@ async fn slot_that_comes_between_two_looks_at_the_end_of_the_wait_is_kept() {
     assert_eq!(counts(&handle), (1, 0, 0));
 }
 
+#[tokio::test(start_paused = true)]
+async fn wait_that_is_woken_after_its_time_is_over_before_its_timer_has_gone_off() {
+    // As where a deadline further out has woken the task, at the same moment and on another thread.
+    let (clock, second) = (ManualClock::new(), Duration::from_secs(1));
+    let layer = BulkheadLayer::plain("pool").max_concurrent(1);
+    let layer = layer.queue(1, second).clock(clock.clock());
+    let handle = layer.build().unwrap().handle();
+    let _first = Call::start(&handle);
+    let mut waiting = Call::start(&handle);
+    clock.advance(second - Duration::from_nanos(1));
+    waiting.goes_on();
+    clock.advance(Duration::from_nanos(1));
+    assert_eq!(waiting.refusal().kind(), RejectionKind::QueueTimeout);
+    assert_eq!(counts(&handle), (1, 1, 0));
+}
+
 /// A waker that panics.
 struct Panicking;
 

@@ -4,16 +4,17 @@ use std::fmt;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use seaworthy_core::Criticality;
 use seaworthy_core::slots::{Claim, Entered, Queue, QueueRefusal, Slot, Ticket};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Lined;
-use crate::{Event, Held, Moment, Refusal, RejectionKind, deadline};
+use crate::deadline::{self, Deadline};
+use crate::{Event, Held, Moment, Refusal, RejectionKind, clock};
 
 pin_project! {
     /// The wait of one call for a slot.
@@ -50,8 +51,8 @@ struct Queued {
 struct Terms {
     since: Moment,
     until: Moment,
-    /// How long; `None` for ever.
-    limit: Option<Duration>,
+    /// When the timer goes off; `None` if it waits for ever.
+    alarm: Option<Instant>,
     /// What the call is refused with when that is over.
     kind: RejectionKind,
 }
@@ -87,14 +88,17 @@ impl<G: Lined> Future for Wait<G> {
             return Poll::Ready(this.place.admit(result));
         }
         if this.timer.is_none()
-            && let Some(limit) = this.place.limit()
+            && let Some(alarm) = this.place.alarm()
         {
-            this.timer.set(Some(sleep(limit)));
+            this.timer.set(Some(sleep_until(alarm)));
         }
         let Some(timer) = this.timer.as_pin_mut() else {
             return Poll::Pending;
         };
-        ready!(timer.poll(cx));
+        // The clock beside the timer: the timer of a layer further out may have woken this task, for the same moment.
+        if timer.poll(cx).is_pending() && !this.place.is_late() {
+            return Poll::Pending;
+        }
         // A slot granted since the claim above is worth more than the timer.
         let result = this.place.give_up();
         Poll::Ready(this.place.admit(result))
@@ -121,6 +125,7 @@ impl<G: Lined> Place<G> {
         let line = self.held.line();
         let since = line.clock().now();
         let max_wait = line.max_wait();
+        let due = deadline::current();
         let left = deadline::remaining();
         let (entered, limit, kind) = line.change(self.held.telemetry(), |queue, slots, wake| {
             // What a queue that stands leaves of it is known under its lock.
@@ -142,11 +147,12 @@ impl<G: Lined> Place<G> {
             Err(_) => return Some(Err(self.refusal(G::FULL))),
         };
         let until = since + limit;
-        let limit = (until != Moment::NEVER).then_some(limit);
+        let due = due.filter(|_| kind == RejectionKind::DeadlineExceeded);
+        let alarm = alarm(limit, due);
         let wait = Terms {
             since,
             until,
-            limit,
+            alarm,
             kind,
         };
         self.stage = Stage::Queued(Queued { ticket, wait });
@@ -204,11 +210,15 @@ impl<G: Lined> Place<G> {
         }
     }
 
-    fn limit(&self) -> Option<Duration> {
+    fn alarm(&self) -> Option<Instant> {
         match &self.stage {
-            Stage::Queued(queued) => queued.wait.limit,
+            Stage::Queued(queued) => queued.wait.alarm,
             Stage::New | Stage::Over => None,
         }
+    }
+
+    fn is_late(&self) -> bool {
+        matches!(&self.stage, Stage::Queued(queued) if self.held.line().clock().now() >= queued.wait.until)
     }
 
     fn granted(&self, slot: Slot, wait: Terms) -> Slot {
@@ -270,5 +280,36 @@ impl<G: Lined> Drop for Place<G> {
 fn swap_waker(queue: &mut Queue<Waker>, ticket: &Ticket, waker: &mut Waker) {
     if let Some(kept) = queue.payload_mut(ticket) {
         mem::swap(kept, waker);
+    }
+}
+
+/// When a wait of so long is over that begins now, or that a deadline ends.
+fn alarm(limit: Duration, due: Option<Deadline>) -> Option<Instant> {
+    match due {
+        // The deadline itself, not what was left of it a moment ago: the timer of a layer further out would go off first, and call a call cut that never began.
+        Some(due) => Some(clock::instant(due.moment())),
+        // None where it is too long to be represented.
+        None => Instant::now().checked_add(limit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLI: Duration = Duration::from_millis(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn alarm_of_a_deadline_is_the_deadline_however_late_it_is_set() {
+        let due = Deadline::after(clock::now(), 10 * MILLI);
+        let left = due.remaining(clock::now()).unwrap();
+        tokio::time::advance(MILLI).await;
+        assert_eq!(alarm(left, Some(due)), Some(clock::instant(due.moment())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn alarm_without_a_deadline_counts_from_now() {
+        assert_eq!(alarm(MILLI, None), Some(Instant::now() + MILLI));
+        assert_eq!(alarm(Duration::MAX, None), None);
     }
 }
