@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use seaworthy_core::limit::{Change, Limit, Samples};
-use seaworthy_core::slots::{Full, Slot};
+use seaworthy_core::slots::{Full, Party, Slot};
 use seaworthy_core::{Deadline, Outcome};
 use seaworthy_kit::gate::Entry;
 use seaworthy_kit::line::{Gauges, Line, LineConfig, Lined};
@@ -20,7 +20,7 @@ use crate::layer::{Options, WHOLE};
 /// An adaptive limit as the layer holds it.
 #[derive(Debug)]
 pub struct AdaptiveGate {
-    line: Line,
+    pub(crate) line: Line,
     samples: Samples,
     /// Locked by whoever ends a window, and by people who look; a call that finds it locked goes on.
     limit: Mutex<Limit>,
@@ -28,14 +28,14 @@ pub struct AdaptiveGate {
     wanted: AtomicUsize,
     /// What calls took in the last window, in nanoseconds: by then, those that run now have ended.
     recent: AtomicU64,
-    options: Options,
-    telemetry: Telemetry,
+    pub(crate) options: Options,
+    pub(crate) telemetry: Telemetry,
 }
 
 /// The right to make one call, and when it began.
 #[derive(Debug)]
 pub struct Admission {
-    slot: Slot,
+    pub(crate) slot: Slot,
     began: Moment,
     /// How many ran then, this one included.
     in_flight: usize,
@@ -71,6 +71,14 @@ impl AdaptiveGate {
         Ok(gate)
     }
 
+    /// The same, with fair shares for tenants.
+    pub(crate) fn fair(self) -> Self {
+        Self {
+            line: self.line.fair(self.options.max_queue == 0),
+            ..self
+        }
+    }
+
     /// The limit, locked: to look at it.
     pub(crate) fn limit(&self) -> MutexGuard<'_, Limit> {
         self.limit.lock().unwrap_or_else(PoisonError::into_inner)
@@ -104,7 +112,7 @@ impl AdaptiveGate {
     }
 
     /// How many calls of that class may run where so many may in all.
-    fn share(&self, class: Criticality, limit: usize) -> usize {
+    pub(crate) fn share(&self, class: Criticality, limit: usize) -> usize {
         match self.options.shares[class.index()] {
             WHOLE => limit,
             // At least one, or a low limit would shut a class out.
@@ -122,7 +130,7 @@ impl AdaptiveGate {
     }
 
     #[inline(always)]
-    fn admission(&self, slot: Slot, in_flight: usize) -> Admission {
+    pub(crate) fn admission(&self, slot: Slot, in_flight: usize) -> Admission {
         Admission {
             slot,
             began: self.line.clock().now(),
@@ -133,7 +141,7 @@ impl AdaptiveGate {
 
     /// Counts a call that is over; whether a window is over with it, and when that was.
     #[inline(always)]
-    fn count(&self, admission: &Admission, verdict: Verdict) -> Option<Moment> {
+    pub(crate) fn count(&self, admission: &Admission, verdict: Verdict) -> Option<Moment> {
         let now = || self.line.clock().now();
         let (began, in_flight) = (admission.began, admission.in_flight);
         let dropped = |now| {
@@ -167,7 +175,7 @@ impl AdaptiveGate {
     }
 
     #[cold]
-    fn end_window(&self, now: Moment) {
+    pub(crate) fn end_window(&self, now: Moment) {
         let mut limit = match self.limit.try_lock() {
             Ok(limit) => limit,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -211,7 +219,7 @@ impl AdaptiveGate {
         });
     }
 
-    fn shed(&self) -> Refusal {
+    pub(crate) fn shed(&self) -> Refusal {
         let recent = self.recent.load(Ordering::Relaxed);
         let wait = (recent > 0).then(|| Duration::from_nanos(recent));
         Refusal::new(RejectionKind::Shed, wait)
@@ -227,7 +235,7 @@ impl Lined for AdaptiveGate {
     }
 
     /// It begins now: what it waited is no matter of the service.
-    fn seated(&self, slot: Slot) -> Admission {
+    fn seated(&self, slot: Slot, _: Party) -> Admission {
         let in_flight = self.line.occupancy().running;
         self.admission(slot, in_flight)
     }
@@ -286,6 +294,10 @@ impl Gate for AdaptiveGate {
         if let Some(now) = over {
             self.end_window(now);
         }
+    }
+
+    fn show(&self) {
+        self.line.show(&self.telemetry);
     }
 
     #[inline]

@@ -4,17 +4,19 @@ use std::future::Future;
 use std::time::Duration;
 
 use seaworthy_core::limit::Cause;
-use seaworthy_kit::line::Lined;
 use seaworthy_kit::{
-    BoxError, Control, ErrorsAsFailures, Gate, InvalidConfig, Report, Share, Subscription, call,
+    BoxError, Control, ErrorsAsFailures, InvalidConfig, Report, Share, Subscription, call,
 };
 
+use crate::fair::Adapts;
 use crate::gate::AdaptiveGate;
 
 /// A view of one limit: cheap to clone, valid for as long as anybody holds it.
-#[derive(Clone, Debug)]
-pub struct AdaptiveHandle {
-    share: Share<AdaptiveGate>,
+///
+/// `G` is [`FairGate`](crate::FairGate) where tenants share the limit.
+#[derive(Debug)]
+pub struct AdaptiveHandle<G = AdaptiveGate> {
+    share: Share<G>,
 }
 
 /// What a limit is at one moment, and why.
@@ -49,14 +51,17 @@ pub struct Snapshot {
     pub waiting: usize,
     /// How many may wait; zero where calls are shed at once.
     pub queue_limit: usize,
+    /// How many tenants have calls that run or wait; one with calls of several classes counts in each. Zero where tenants are not told apart.
+    pub tenants: usize,
 }
 
-impl AdaptiveHandle {
+impl<G: Adapts> AdaptiveHandle<G> {
     /// What the limit is now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let limit = self.share.limit();
-        let seen = self.share.line().occupancy();
+        let gate = self.share.adaptive();
+        let (tenants, seen) = (gate.line.lock().tenants(), gate.line.occupancy());
+        let limit = gate.limit();
         let (min, max) = limit.bounds();
         Snapshot {
             name: self.share.telemetry().name().to_owned(),
@@ -72,7 +77,8 @@ impl AdaptiveHandle {
             running: seen.running,
             available: seen.available(),
             waiting: seen.waiting,
-            queue_limit: self.share.line().max_queue(),
+            queue_limit: gate.line.max_queue(),
+            tenants,
         }
     }
 
@@ -83,16 +89,18 @@ impl AdaptiveHandle {
     /// # Errors
     /// If the least is zero or above the most, or the most too large; nothing has changed then.
     pub fn set_bounds(&self, min: usize, max: usize) -> Result<(), InvalidConfig> {
-        self.share
-            .change(|limit| limit.set_bounds(min, max))
-            .map(drop)
+        let gate = self.share.adaptive();
+        gate.change(|limit| limit.set_bounds(min, max)).map(drop)
     }
 
     /// Stops learning, or starts again: stopped, the limit stays what it is, and is enforced.
     ///
     /// For a test under load that must not be taken for the truth, or a limit that an operator trusts more.
     pub fn set_learning(&self, learns: bool) {
-        let _ = self.share.change(|limit| limit.set_learning(learns));
+        let _ = self
+            .share
+            .adaptive()
+            .change(|limit| limit.set_learning(learns));
     }
 
     /// Lets so many calls wait from now on; those who wait already stay. It has no effect on a layer that sheds.
@@ -100,7 +108,7 @@ impl AdaptiveHandle {
     /// # Errors
     /// If the limit is too large.
     pub fn set_queue_limit(&self, limit: usize) -> Result<(), InvalidConfig> {
-        self.share.line().set_max_queue(limit)
+        self.share.adaptive().line.set_max_queue(limit)
     }
 
     /// Calls the listener at every event of this limit, on the thread where it happens.
@@ -124,13 +132,13 @@ impl AdaptiveHandle {
     ///
     /// # Cancel safety
     /// Dropping the future stops the wait; new calls stay refused until [`Control::resume`].
-    pub fn drain(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+    pub fn drain(&self) -> impl Future<Output = ()> + Send + 'static + use<G> {
         self.share.drain()
     }
 
     /// Registers the layer's metrics now, so that a scrape before the first call shows it.
     pub fn publish(&self) {
-        self.share.publish();
+        self.share.adaptive().publish();
     }
 
     /// Runs a function in one of the slots: no service needed. It waits for a slot if the layer does.
@@ -150,14 +158,22 @@ impl AdaptiveHandle {
     }
 }
 
-impl From<Share<AdaptiveGate>> for AdaptiveHandle {
-    fn from(share: Share<AdaptiveGate>) -> Self {
+impl<G> Clone for AdaptiveHandle<G> {
+    fn clone(&self) -> Self {
+        Self {
+            share: self.share.clone(),
+        }
+    }
+}
+
+impl<G> From<Share<G>> for AdaptiveHandle<G> {
+    fn from(share: Share<G>) -> Self {
         Self { share }
     }
 }
 
-impl From<AdaptiveHandle> for Share<AdaptiveGate> {
-    fn from(handle: AdaptiveHandle) -> Self {
+impl<G> From<AdaptiveHandle<G>> for Share<G> {
+    fn from(handle: AdaptiveHandle<G>) -> Self {
         handle.share
     }
 }

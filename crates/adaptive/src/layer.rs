@@ -10,9 +10,11 @@ use seaworthy_core::limit::{Algorithm, LimitConfig};
 use seaworthy_core::slots::ControlledDelay;
 use seaworthy_kit::keyed::KeyedLayer;
 use seaworthy_kit::line::Gauges;
+use seaworthy_kit::tenant::Tenant;
 use seaworthy_kit::{Clock, Criticality, InvalidConfig, Plain, Share, Telemetry};
 use tower_layer::Layer;
 
+use crate::fair::FairAdaptiveLayer;
 use crate::gate::AdaptiveGate;
 use crate::{Adaptive, AdaptiveHandle, QueuedAdaptive};
 
@@ -283,6 +285,30 @@ impl<T, M> Builder<T, M> {
             share: Share::new(gate),
             mode: PhantomData,
         })
+    }
+
+    /// Makes a layer with one limit that tenants share fairly: whoever asks most often does not get most, but where nobody else wants it.
+    ///
+    /// `tenant` says whose a request is, by [`tenant`](seaworthy_kit::tenant::tenant), and how much its share [weighs](Tenant::weight) beside those of others.
+    /// How slots, and places in the queue, go to tenants of one class is told in [fair shares](seaworthy_core::slots#fair-shares); a share is one of those who have calls on the way now.
+    /// Nothing is kept of a tenant that has none: made-up names cost no memory, but each of them has a share, so that `tenant` should go by what callers cannot make up.
+    ///
+    /// Without a [queue](Self::queue), a call of a tenant with less than its share is admitted also where the limit is reached, up to the limit's square root above it, and calls of others only below it: or else one that has all slots would keep them.
+    /// With a queue the limit is kept, and a slot that becomes free goes to who has least.
+    ///
+    /// Each call takes the lock of the queue, when it begins and when it ends.
+    /// Metrics and events do not tell of tenants.
+    ///
+    /// # Errors
+    /// If an option has a value that cannot work; the error names the option.
+    pub fn fair_by<Req, F>(self, tenant: F) -> Result<FairAdaptiveLayer<T, F>, InvalidConfig>
+    where
+        F: Fn(&Req) -> Tenant,
+    {
+        let (name, traffic, options) = self.checked()?;
+        let telemetry = Telemetry::new(LAYER, &name);
+        let gate = AdaptiveGate::try_new(options, telemetry, Gauges::Own)?;
+        Ok(FairAdaptiveLayer::new(traffic, gate, tenant))
     }
 
     /// Makes a layer with a limit for each key of a request, of which it keeps at most `max_keys`.

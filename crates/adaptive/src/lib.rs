@@ -132,6 +132,10 @@ pub use layer::{AdaptiveLayer, Builder, Queued, Shed};
 mod gate;
 pub use gate::{AdaptiveGate, Admission};
 
+mod fair;
+pub use fair::{Adapts, FairAdaptiveLayer, FairAdmission, FairGate, Fairly};
+pub use seaworthy_kit::tenant::{Tenant, tenant};
+
 /// The wait of one call for a slot.
 pub type Wait = seaworthy_kit::line::Wait<AdaptiveGate>;
 
@@ -145,9 +149,12 @@ pub type Adaptive<S, T> = seaworthy_kit::service::Gated<S, T, AdaptiveGate>;
 pub type QueuedAdaptive<S, T> =
     seaworthy_kit::deferred::Deferred<S, T, seaworthy_kit::Share<AdaptiveGate>>;
 
+/// An inner service behind a limit that tenants share. See the crate docs.
+pub type FairAdaptive<S, T, F> = seaworthy_kit::deferred::Deferred<S, T, Fairly<F>>;
+
 /// The futures of this layer.
 pub mod future {
-    use crate::AdaptiveGate;
+    use crate::{AdaptiveGate, FairGate};
 
     /// The response of a call that was decided at once.
     pub type ResponseFuture<F, T> = seaworthy_kit::service::ResponseFuture<F, T, AdaptiveGate>;
@@ -155,6 +162,10 @@ pub mod future {
     /// The response of a call that may have waited.
     pub type QueuedResponseFuture<S, Req, T> =
         seaworthy_kit::deferred::ResponseFuture<S, Req, T, AdaptiveGate>;
+
+    /// The response of a call of one of several tenants.
+    pub type FairResponseFuture<S, Req, T> =
+        seaworthy_kit::deferred::ResponseFuture<S, Req, T, FairGate>;
 }
 
 pub mod throttle;

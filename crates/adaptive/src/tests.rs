@@ -18,6 +18,7 @@ use super::*;
 mod classes;
 mod cost;
 mod counts;
+mod fair;
 mod queue;
 mod services;
 mod stress;
@@ -32,7 +33,7 @@ mod http;
 const MILLI: Duration = Duration::from_millis(1);
 
 /// What an operator does: other bounds, pauses, observing, the end of a drain.
-fn meddle(handle: &AdaptiveHandle, draw: u64) {
+fn meddle<G: Adapts>(handle: &AdaptiveHandle<G>, draw: u64) {
     match draw % 7 {
         0 | 1 => handle.set_bounds(1, 1 + (draw / 7 % 8) as usize).unwrap(),
         2 => handle.set_bounds(8, 8).unwrap(),

@@ -1,6 +1,6 @@
 //! The slots with a line and a voice: what the shared services ask.
 
-use seaworthy_core::slots::Slot;
+use seaworthy_core::slots::{Party, Slot};
 use seaworthy_kit::gate::Entry;
 use seaworthy_kit::line::{Gauges, Line, LineConfig, Lined};
 use seaworthy_kit::{
@@ -66,7 +66,7 @@ impl Lined for BulkheadGate {
         &self.line
     }
 
-    fn seated(&self, slot: Slot) -> Slot {
+    fn seated(&self, slot: Slot, _: Party) -> Slot {
         slot
     }
 }

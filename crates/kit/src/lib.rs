@@ -53,6 +53,8 @@ pub use instruments::Instruments;
 
 pub mod keyed;
 
+pub mod tenant;
+
 pub mod travel;
 
 pub mod deadline;

@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use seaworthy_core::slots::{ControlledDelay, Occupancy, Queue, Slot, Slots};
-use seaworthy_core::{Criticality, InvalidConfig, show_settled};
+use seaworthy_core::slots::{ControlledDelay, Full, Occupancy, Party, Queue, Slot, Slots};
+use seaworthy_core::{InvalidConfig, show_settled};
 
 use crate::gate::Entry;
 use crate::{Clock, Gate, Held, Moment, Refusal, RejectionKind, Telemetry};
@@ -70,8 +70,8 @@ pub trait Lined: Gate<Wait = Wait<Self>> {
     /// The line.
     fn line(&self) -> &Line;
 
-    /// What a call is admitted with that has waited for this slot.
-    fn seated(&self, slot: Slot) -> Self::Admission;
+    /// What a call of that party is admitted with that has waited for this slot.
+    fn seated(&self, slot: Slot, party: Party) -> Self::Admission;
 
     /// The refusal of a call behind so many others.
     fn refusal(&self, kind: RejectionKind, waiting: usize) -> Refusal {
@@ -192,13 +192,51 @@ impl Line {
         });
     }
 
+    /// The same line, in which tenants have [fair shares](seaworthy_core::slots#fair-shares).
+    ///
+    /// With `lends`, for a line in which nobody may wait, those with less than their share find room above the limit.
+    ///
+    /// From then on, slots are taken with [`acquire_as`](Self::acquire_as), and given back with [`release_as`](Self::release_as), and nothing else.
+    #[must_use]
+    pub fn fair(self, lends: bool) -> Self {
+        let queue = self.queue.into_inner();
+        Self {
+            queue: Mutex::new(queue.unwrap_or_else(PoisonError::into_inner).fair(lends)),
+            ..self
+        }
+    }
+
+    /// Takes a slot for a party, where there is one for it; says how many run then.
+    ///
+    /// # Errors
+    /// If there is none: see [`Queue::try_acquire_as`].
+    pub fn acquire_as(
+        &self,
+        party: Party,
+        most: impl Fn(usize) -> usize,
+    ) -> Result<(Slot, usize), Full> {
+        self.lock().try_acquire_as(party, &self.slots, most)
+    }
+
+    /// Gives the slot of a party back, to whoever has the best claim to it if anybody waits.
+    pub fn release_as(&self, slot: Slot, party: Party, telemetry: &Telemetry) {
+        self.change(telemetry, |queue, slots, wake| {
+            // Without anybody who waits, nobody is late.
+            let now = match queue.is_empty() {
+                true => Moment::ORIGIN,
+                false => self.clock.now(),
+            };
+            queue.release_as(party, slots, slot, now, wake);
+        });
+    }
+
     /// The way in of a call for which no slot was free when so many waited.
     #[must_use]
-    pub fn enter<G: Lined>(held: &Held<G>, waiting: usize, class: Criticality) -> Entry<G> {
+    pub fn enter<G: Lined>(held: &Held<G>, waiting: usize, party: impl Into<Party>) -> Entry<G> {
         // Where refusals are only observed, nobody is kept waiting for one either.
         let line = held.line();
         if held.control().enforced_percent() > 0 && !line.is_full(waiting) {
-            Entry::Waiting(Wait::new(held.again(), class))
+            Entry::Waiting(Wait::new(held.again(), party.into()))
         } else {
             Entry::Refused(held.refusal(G::FULL, waiting))
         }

@@ -66,6 +66,20 @@ fn metrics_tell_limit_baseline_in_flight_and_changes() {
 }
 
 #[test]
+fn gauge_of_calls_falls_when_they_end() {
+    recorded(|seen| async move {
+        let handle = limit(20).build().unwrap().handle();
+        let [first, second] = [(); 2].map(|()| Call::start(&handle));
+        let in_flight = || shown(&seen)[&format!("{IN_FLIGHT}[]")];
+        assert_eq!(in_flight(), 2.0);
+        first.end();
+        assert_eq!(in_flight(), 1.0);
+        second.end();
+        assert_eq!(in_flight(), 0.0);
+    });
+}
+
+#[test]
 fn time_in_the_queue_of_a_refused_call_is_a_metric() {
     recorded(|seen| async move {
         let handle = limit(1).max(1).queue(9).build().unwrap().handle();

@@ -36,6 +36,20 @@
 //! 5. Woken are both those granted and those whose time is over; each then asks [`Queue::claim`] what became of it.
 //!    The payloads (wakers) are passed to a closure under the lock: collect them there, wake them after unlocking.
 //!
+//! # Fair shares
+//!
+//! Slots and places that all callers share are taken by whoever asks most often.
+//! A [fair](Queue::fair) queue knows for whom each call is made, and within each class
+//! - a slot that becomes free goes to the tenant that has the fewest calls running for its weight, and of several to the one that was served least;
+//! - a tenant waits in a line of its own: only a line that stands itself has its newcomers wait for less, and turns its order round;
+//! - in a full queue, a newcomer takes the place of one of the tenant with the most waiting for its weight, if its own would have fewer;
+//! - where nobody may wait, a tenant with less than its share finds some room above the limit: see [`Queue::try_acquire_as`].
+//!
+//! So nobody is kept from slots that nobody else wants, and whoever has more than its share gets none while others want one.
+//! The idea is that of fair queueing (Demers, Keshav and Shenker, 1989), for calls in place of packets: what is shared is how many run, not how many begin; a line and a delay for each tenant is FQ-CoDel (RFC 8290).
+//!
+//! There each slot is taken and given back under the lock of the queue, which costs a call O(log tenants).
+//!
 //! A shell should enter the queue at the first poll of its future rather than before: a future that nobody polls then neither waits nor blocks.
 
 use core::fmt;
@@ -47,6 +61,8 @@ use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 mod answers;
 pub use answers::{Claim, Entered, QueueRefusal, Ticket};
 
+mod fair;
+
 mod order;
 pub use order::ControlledDelay;
 
@@ -54,6 +70,9 @@ mod pace;
 
 mod queue;
 pub use queue::Queue;
+
+mod tenant;
+pub use tenant::{Party, Tenant};
 
 #[cfg(all(test, not(seaworthy_loom)))]
 mod tests;
@@ -199,6 +218,25 @@ impl Slots {
     #[inline]
     pub fn is_full(&self) -> bool {
         is_full(self.word.load(Acquire))
+    }
+
+    /// Takes a slot if fewer than `most` run, whatever the limit; says how many run now. For the owner of the queue only, as rule 1 keeps newcomers from overtaking.
+    fn take_within(&self, most: usize) -> Option<usize> {
+        let mut word = self.word.load(Relaxed);
+        loop {
+            let running = Occupancy::unpack(word).running;
+            if running >= most.min(Self::MAX) {
+                return None;
+            }
+            // As in `try_acquire`; below the most there can be, adding one never carries.
+            match self
+                .word
+                .compare_exchange_weak(word, word + ONE_RUNNING, Acquire, Relaxed)
+            {
+                Ok(_) => return Some(running + 1),
+                Err(changed) => word = changed,
+            }
+        }
     }
 
     /// Puts `returned` slots back and hands out what is then free to the first of `waiting`; says to how many.

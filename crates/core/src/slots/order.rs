@@ -4,7 +4,9 @@ use alloc::collections::BTreeMap;
 use core::cmp::Reverse;
 use core::time::Duration;
 
+use super::fair::Fair;
 use super::queue::Place;
+use super::tenant::{Party, Tenant};
 use crate::{Criticality, InvalidConfig, Moment};
 
 /// Keeps a queue from standing: CoDel as services have it, and last come first served while it stands.
@@ -33,6 +35,8 @@ pub(super) struct Order {
     delay: Option<ControlledDelay>,
     /// Since when somebody has been waiting without a break.
     standing: Option<Moment>,
+    /// Where each tenant has a line of its own.
+    pub(super) fair: Option<Fair>,
 }
 
 // ===== impl ControlledDelay =====
@@ -70,23 +74,44 @@ impl Order {
     }
 
     pub(super) fn is_overloaded(&self, now: Moment) -> bool {
-        match (self.delay, self.standing) {
-            (Some(delay), Some(since)) => now.since(since) > delay.interval,
-            _ => false,
-        }
+        self.stands(self.standing, now)
     }
 
-    pub(super) fn patience(&self, now: Moment) -> Duration {
+    pub(super) fn patience(&self, party: Party, now: Moment) -> Duration {
         match self.delay {
             None => Duration::MAX,
-            Some(delay) if self.is_overloaded(now) => delay.target,
+            Some(delay) if self.is_newest_first(party.class, party.tenant.key, now) => delay.target,
             Some(delay) => delay.interval,
         }
     }
 
-    pub(super) fn on_queued(&mut self, now: Moment) {
+    pub(super) fn on_queued(&mut self, party: Party, now: Moment) {
         // A clock that has run backwards must not keep a queue from ever being overloaded.
         self.standing = Some(self.standing.map_or(now, |since| since.min(now)));
+        if let Some(fair) = &mut self.fair {
+            fair.of_mut(party.class).queued(party.tenant, now);
+        }
+    }
+
+    /// A place is free again, whatever became of who had it.
+    pub(super) fn on_left(&mut self, place: Place) {
+        if let Some(fair) = &mut self.fair {
+            fair.of_mut(place.class.0).left(place.tenant);
+        }
+    }
+
+    /// A call runs, which may have waited.
+    pub(super) fn on_started(&mut self, class: Criticality, tenant: Tenant) {
+        if let Some(fair) = &mut self.fair {
+            fair.of_mut(class).started(tenant);
+        }
+    }
+
+    /// A call that ran is over.
+    pub(super) fn on_ended(&mut self, class: Criticality, tenant: u64) {
+        if let Some(fair) = &mut self.fair {
+            fair.of_mut(class).ended(tenant);
+        }
     }
 
     pub(super) const fn on_empty(&mut self) {
@@ -96,36 +121,89 @@ impl Order {
     /// Who is served next.
     pub(super) fn next<W>(&self, waiting: &BTreeMap<Place, W>, now: Moment) -> Option<Place> {
         let (&first, _) = waiting.first_key_value()?;
-        if !self.is_overloaded(now) {
-            return Some(first);
-        }
-        let last = Place {
-            number: u64::MAX,
-            ..first
+        let Reverse(class) = first.class;
+        let tenant = match &self.fair {
+            Some(fair) => fair.of(class).next()?,
+            None => first.tenant,
         };
-        waiting
-            .range(first..=last)
-            .next_back()
-            .map(|(&place, _)| place)
+        let newest_first = self.is_newest_first(class, tenant, now);
+        one_of(waiting, class, tenant, newest_first)
     }
 
-    /// Who gives way to a newcomer of that class, if anybody: the one of the lowest class who would be served last.
+    /// Who gives way to a newcomer, if anybody: of the lowest class, and in it of the tenant with the most waiting, the one that would be served last.
     pub(super) fn gives_way<W>(
         &self,
         waiting: &BTreeMap<Place, W>,
-        class: Criticality,
+        party: Party,
         now: Moment,
     ) -> Option<Place> {
         let (&last, _) = waiting.last_key_value()?;
         let Reverse(lowest) = last.class;
-        let newest_first = self.is_overloaded(now);
-        if lowest > class || lowest == class && !newest_first {
+        if lowest > party.class {
             return None;
         }
-        if !newest_first {
-            return Some(last);
+        let own = self.line_of(party.tenant.key);
+        let tenant = match &self.fair {
+            None => own,
+            Some(fair) => {
+                let tenants = fair.of(lowest);
+                if lowest < party.class || tenants.may_push_out(party.tenant) {
+                    tenants.longest()?
+                } else {
+                    own
+                }
+            }
+        };
+        let newest_first = self.is_newest_first(lowest, tenant, now);
+        // Among equals, who has come first stays, unless the last is served first.
+        if lowest == party.class && tenant == own && !newest_first {
+            return None;
         }
-        let first = Place { number: 0, ..last };
-        waiting.range(first..).next().map(|(&place, _)| place)
+        one_of(waiting, lowest, tenant, !newest_first)
     }
+
+    /// In which line of its class a tenant waits.
+    pub(super) const fn line_of(&self, tenant: u64) -> u64 {
+        match self.fair {
+            Some(_) => tenant,
+            None => Tenant::NOBODY.key,
+        }
+    }
+
+    /// Whether the last to come of a line is the first to be served.
+    fn is_newest_first(&self, class: Criticality, tenant: u64, now: Moment) -> bool {
+        let since = match &self.fair {
+            Some(fair) => fair.of(class).standing(tenant),
+            None => self.standing,
+        };
+        self.stands(since, now)
+    }
+
+    fn stands(&self, since: Option<Moment>, now: Moment) -> bool {
+        match (self.delay, since) {
+            (Some(delay), Some(since)) => now.since(since) > delay.interval,
+            _ => false,
+        }
+    }
+}
+
+/// The newest or the oldest of one line.
+fn one_of<W>(
+    waiting: &BTreeMap<Place, W>,
+    class: Criticality,
+    tenant: u64,
+    newest: bool,
+) -> Option<Place> {
+    let place = |number| Place {
+        class: Reverse(class),
+        tenant,
+        number,
+    };
+    let mut line = waiting.range(place(0)..=place(u64::MAX));
+    let one = if newest {
+        line.next_back()
+    } else {
+        line.next()
+    };
+    one.map(|(&place, _)| place)
 }

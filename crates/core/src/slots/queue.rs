@@ -2,11 +2,11 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::cmp::Reverse;
-use core::time::Duration;
 
 use super::answers::{Claim, Entered, QueueRefusal, Ticket};
 use super::order::Order;
 use super::pace::Pace;
+use super::tenant::{Party, Tenant};
 use super::{ControlledDelay, Slot, Slots, check_limit};
 use crate::{Criticality, InvalidConfig, Moment};
 
@@ -30,10 +30,12 @@ pub struct Queue<W> {
     pace: Pace,
 }
 
-/// Where somebody stands: the higher class first, and in it who came first.
+/// Where somebody stands: the higher class first, and in each of its lines who came first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Place {
     pub(super) class: Reverse<Criticality>,
+    /// Whose line it is; that of nobody unless shares are fair.
+    pub(super) tenant: u64,
     /// The order of arrival.
     pub(super) number: u64,
 }
@@ -43,6 +45,9 @@ struct Waiter<W> {
     deadline: Moment,
     payload: W,
 }
+
+mod seen;
+mod shares;
 
 /// Room for a newcomer.
 #[derive(Clone, Copy)]
@@ -81,61 +86,6 @@ impl<W> Queue<W> {
         self
     }
 
-    /// For how long a call that comes now may wait, as far as the queue has a say in it; [`Duration::MAX`] where it has none.
-    #[must_use]
-    pub fn patience(&self, now: Moment) -> Duration {
-        self.order.patience(now)
-    }
-
-    /// Whether the queue has been standing for too long; never without a [`ControlledDelay`].
-    #[must_use]
-    pub fn is_overloaded(&self, now: Moment) -> bool {
-        self.order.is_overloaded(now)
-    }
-
-    /// How many may wait.
-    #[must_use]
-    pub const fn max_queue(&self) -> usize {
-        self.max_queue
-    }
-
-    /// How many wait, those granted a slot not counted.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.waiting.len()
-    }
-
-    /// Whether nobody waits.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
-    /// The earliest deadline of those who wait: when to call [`expire`](Self::expire), unless every waiter has a timer of its own.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<Moment> {
-        self.due.first().map(|&(deadline, _)| deadline)
-    }
-
-    /// The mean time between two slots that were handed on while others waited; `None` until two were.
-    ///
-    /// By Little's law, those who wait now will have been served after so many times this.
-    /// It is measured under a standing queue only, and keeps its last value in between.
-    #[must_use]
-    pub const fn pace(&self) -> Option<Duration> {
-        self.pace.mean()
-    }
-
-    /// How many wait in front of this one; `None` if it does not wait any more.
-    ///
-    /// O(waiting): for a person who looks, not for every poll.
-    #[must_use]
-    pub fn position(&self, ticket: &Ticket) -> Option<usize> {
-        self.waiting
-            .contains_key(&ticket.0)
-            .then(|| self.waiting.range(..ticket.0).count())
-    }
-
     /// What the waiter is woken with, to be replaced by a newer one; `None` if it does not wait any more.
     pub fn payload_mut(&mut self, ticket: &Ticket) -> Option<&mut W> {
         self.waiting
@@ -155,12 +105,12 @@ impl<W> Queue<W> {
         payload: impl FnOnce() -> W,
         wake: impl FnMut(W),
     ) -> Result<Entered, QueueRefusal> {
-        self.enter_as(Criticality::default(), slots, now, deadline, payload, wake)
+        self.enter_as(Party::default(), slots, now, deadline, payload, wake)
     }
 
     /// Takes a slot if one has become free, else a place in the queue until `deadline`, behind the calls of its class and in front of those that matter less.
     ///
-    /// If the queue is full, one of a lower class gives up its place; under overload the oldest of the same class does.
+    /// If the queue is full, one of a lower class gives up its place; under overload the oldest of the same class does; where shares are [fair](Self::fair), one of the tenant with the most waiting.
     /// `payload` is asked for only by those who wait.
     /// `wake` is given the waiters whose time is over, and those of them who take a slot.
     ///
@@ -168,15 +118,16 @@ impl<W> Queue<W> {
     /// If the queue is full, or the deadline over, and no slot is free.
     pub fn enter_as(
         &mut self,
-        class: Criticality,
+        party: impl Into<Party>,
         slots: &Slots,
         now: Moment,
         deadline: Moment,
         payload: impl FnOnce() -> W,
         mut wake: impl FnMut(W),
     ) -> Result<Entered, QueueRefusal> {
+        let party = party.into();
         self.remove_expired(now, &mut wake);
-        let room = self.room(class, now);
+        let room = self.room(party, now);
         let refusal = match room {
             Room::None => Some(QueueRefusal::Full),
             _ if deadline <= now => Some(QueueRefusal::NoTime),
@@ -184,7 +135,9 @@ impl<W> Queue<W> {
         };
         if let Some(refusal) = refusal {
             self.hand_out(slots, 0, now, &mut wake);
-            return slots.try_acquire().map(Entered::Slot).map_err(|_| refusal);
+            let slot = slots.try_acquire().map_err(|_| refusal)?;
+            self.order.on_started(party.class, party.tenant);
+            return Ok(Entered::Slot(slot));
         }
         if let Room::Of(place) = room
             && let Some(payload) = self.remove(place)
@@ -198,11 +151,13 @@ impl<W> Queue<W> {
         let granted = slots.settle(0, ahead + 1);
         self.grant_next(granted.min(ahead), now, &mut wake);
         if granted > ahead {
+            self.order.on_started(party.class, party.tenant);
             self.end(slots);
             return Ok(Entered::Slot(Slot(())));
         }
         let place = Place {
-            class: Reverse(class),
+            class: Reverse(party.class),
+            tenant: self.order.line_of(party.tenant.key),
             number: self.next,
         };
         self.next += 1;
@@ -210,7 +165,7 @@ impl<W> Queue<W> {
             self.due.insert((deadline, place));
         }
         self.waiting.insert(place, Waiter { deadline, payload });
-        self.order.on_queued(now);
+        self.order.on_queued(party, now);
         self.invariants(slots);
         Ok(Entered::Queued(Ticket(place)))
     }
@@ -238,6 +193,9 @@ impl<W> Queue<W> {
         mut wake: impl FnMut(W),
     ) {
         let returned = usize::from(self.granted.remove(&place.number));
+        if returned > 0 {
+            self.order.on_ended(place.class.0, place.tenant);
+        }
         let left = self.remove(place);
         self.remove_expired(now, &mut wake);
         self.hand_out(slots, returned, now, &mut wake);
@@ -246,7 +204,20 @@ impl<W> Queue<W> {
     }
 
     /// Passes a slot on to the first who still waits, or puts it back if nobody does or if the limit was lowered.
-    pub fn release(&mut self, slots: &Slots, Slot(()): Slot, now: Moment, mut wake: impl FnMut(W)) {
+    pub fn release(&mut self, slots: &Slots, slot: Slot, now: Moment, wake: impl FnMut(W)) {
+        self.release_as(Party::default(), slots, slot, now, wake);
+    }
+
+    /// The same for a call of that party.
+    pub fn release_as(
+        &mut self,
+        party: Party,
+        slots: &Slots,
+        Slot(()): Slot,
+        now: Moment,
+        mut wake: impl FnMut(W),
+    ) {
+        self.order.on_ended(party.class, party.tenant.key);
         self.remove_expired(now, &mut wake);
         let granted = self.settle(slots, 1, now, &mut wake);
         if granted > 0 {
@@ -326,6 +297,9 @@ impl<W> Queue<W> {
             let Some(place) = self.order.next(&self.waiting, now) else {
                 break;
             };
+            // Before its place is free: between the two it would be forgotten how often its tenant was served.
+            self.order
+                .on_started(place.class.0, Tenant::new(place.tenant));
             if let Some(payload) = self.remove(place) {
                 self.granted.insert(place.number);
                 wake(payload);
@@ -334,13 +308,13 @@ impl<W> Queue<W> {
     }
 
     /// Whether there is room for one more, if need be that of somebody who gives way.
-    fn room(&self, class: Criticality, now: Moment) -> Room {
+    fn room(&self, party: Party, now: Moment) -> Room {
         match self.max_queue.checked_sub(self.waiting.len()) {
             Some(1..) => Room::Free,
             // One who goes makes no room where more wait than may, after a limit was lowered.
             Some(0) if self.max_queue > 0 => self
                 .order
-                .gives_way(&self.waiting, class, now)
+                .gives_way(&self.waiting, party, now)
                 .map_or(Room::None, Room::Of),
             _ => Room::None,
         }
@@ -359,29 +333,8 @@ impl<W> Queue<W> {
     fn remove(&mut self, place: Place) -> Option<W> {
         let waiter = self.waiting.remove(&place)?;
         self.due.remove(&(waiter.deadline, place));
+        self.order.on_left(place);
         Some(waiter.payload)
-    }
-
-    /// How many own a slot that they have not claimed yet.
-    #[cfg(all(test, not(seaworthy_loom)))]
-    pub(super) fn unclaimed(&self) -> usize {
-        self.granted.len()
-    }
-
-    fn invariants(&self, slots: &Slots) {
-        if cfg!(debug_assertions) {
-            let seen = slots.occupancy();
-            assert_eq!(seen.waiting, self.waiting.len(), "the word says who waits");
-            assert!(self.granted.len() <= seen.running, "a grant is a slot");
-            assert!(
-                self.waiting.is_empty() || seen.available() == 0,
-                "nobody waits in vain"
-            );
-            assert!(
-                self.due.len() <= self.waiting.len(),
-                "a deadline is a waiter's"
-            );
-        }
     }
 }
 

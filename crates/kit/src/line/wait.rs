@@ -8,8 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use seaworthy_core::Criticality;
-use seaworthy_core::slots::{Claim, Entered, Queue, QueueRefusal, Slot, Ticket};
+use seaworthy_core::slots::{Claim, Entered, Party, Queue, QueueRefusal, Slot, Ticket};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Lined;
@@ -31,7 +30,7 @@ pin_project! {
 /// The place in the queue, as a value of its own so that dropping it in any way gives it up.
 struct Place<G: Lined> {
     held: Held<G>,
-    class: Criticality,
+    party: Party,
     stage: Stage,
 }
 
@@ -60,11 +59,11 @@ struct Terms {
 // ===== impl Wait =====
 
 impl<G: Lined> Wait<G> {
-    pub(super) const fn new(held: Held<G>, class: Criticality) -> Self {
+    pub(super) const fn new(held: Held<G>, party: Party) -> Self {
         Self {
             place: Place {
                 held,
-                class,
+                party,
                 stage: Stage::New,
             },
             timer: None,
@@ -117,7 +116,7 @@ impl<G: Lined> fmt::Debug for Wait<G> {
 
 impl<G: Lined> Place<G> {
     fn admit(&self, slot: Result<Slot, Refusal>) -> Result<G::Admission, Refusal> {
-        slot.map(|slot| self.held.seated(slot))
+        slot.map(|slot| self.held.seated(slot, self.party))
     }
 
     /// Takes a slot that has become free, or a place in the queue; `None` if it waits.
@@ -129,13 +128,13 @@ impl<G: Lined> Place<G> {
         let left = deadline::remaining();
         let (entered, limit, kind) = line.change(self.held.telemetry(), |queue, slots, wake| {
             // What a queue that stands leaves of it is known under its lock.
-            let max_wait = max_wait.min(queue.patience(since));
+            let max_wait = max_wait.min(queue.patience_of(self.party, since));
             let (limit, kind) = match left {
                 Some(left) if left <= max_wait => (left, RejectionKind::DeadlineExceeded),
                 _ => (max_wait, RejectionKind::QueueTimeout),
             };
             let until = since + limit;
-            let entered = queue.enter_as(self.class, slots, since, until, || waker, wake);
+            let entered = queue.enter_as(self.party, slots, since, until, || waker, wake);
             (entered, limit, kind)
         });
         let ticket = match entered {

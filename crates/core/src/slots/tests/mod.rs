@@ -3,8 +3,11 @@
 use alloc::vec::Vec;
 
 use super::*;
+use core::time::Duration;
+
 use crate::Moment;
 
+mod fair;
 mod model;
 mod order;
 
@@ -357,7 +360,7 @@ fn pace_of_the_queue_is_that_of_the_slots_handed_on() {
         test.release(slot, now);
         slot = test.slot(waiter);
     }
-    let pace = Some(core::time::Duration::from_nanos(100));
+    let pace = Some(Duration::from_nanos(100));
     assert_eq!(test.queue.pace(), pace);
 
     // The queue was empty in between: how long that was is not how long calls take.

@@ -1,7 +1,5 @@
 //! The order under overload: CoDel's decision, last come first served, and classes.
 
-use core::time::Duration;
-
 use proptest::prelude::*;
 
 use super::*;
