@@ -348,23 +348,11 @@ impl<T, M> Builder<T, M> {
     {
         let (name, traffic, options) = self.checked()?;
         let telemetry = Telemetry::new(LAYER, &name);
-        AdaptiveGate::try_new(options.clone(), telemetry.for_key(None), Gauges::None)?;
-        Ok(KeyedLayer::new(traffic, max_keys, key, move |key| {
-            let label = key.and_then(&label);
-            let gauges = match label {
-                Some(_) => Gauges::Own,
-                None => Gauges::None,
-            };
-            let telemetry = telemetry.for_key(label.as_deref());
-            checked(options.clone(), telemetry, gauges)
-        }))
+        let make = move |_: Option<&K>, telemetry, gauges| {
+            AdaptiveGate::try_new(options.clone(), telemetry, gauges)
+        };
+        KeyedLayer::labelled(traffic, max_keys, key, telemetry, label, make)
     }
-}
-
-/// The limit of one more key.
-fn checked(options: Options, telemetry: Telemetry, gauges: Gauges) -> AdaptiveGate {
-    AdaptiveGate::try_new(options, telemetry, gauges)
-        .expect("the configuration was checked when the layer was built")
 }
 
 /// All of the limit, as a share of it.

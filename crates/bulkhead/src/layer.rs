@@ -207,23 +207,11 @@ impl<T, M> Builder<T, M> {
     {
         let telemetry = Telemetry::new(LAYER, &self.name);
         let options = self.options;
-        BulkheadGate::try_new(options.clone(), telemetry.for_key(None), Gauges::None)?;
-        Ok(KeyedLayer::new(self.traffic, max_keys, key, move |key| {
-            let label = key.and_then(&label);
-            let gauges = match label {
-                Some(_) => Gauges::Own,
-                None => Gauges::None,
-            };
-            let telemetry = telemetry.for_key(label.as_deref());
-            checked(options.clone(), telemetry, gauges)
-        }))
+        let make = move |_: Option<&K>, telemetry, gauges| {
+            BulkheadGate::try_new(options.clone(), telemetry, gauges)
+        };
+        KeyedLayer::labelled(self.traffic, max_keys, key, telemetry, label, make)
     }
-}
-
-/// The bulkhead of one more key.
-fn checked(options: Options, telemetry: Telemetry, gauges: Gauges) -> BulkheadGate {
-    BulkheadGate::try_new(options, telemetry, gauges)
-        .expect("the configuration was checked when the layer was built")
 }
 
 /// What resilience4j has used for years without complaint; a service that knows its own number sets it.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use seaworthy_core::Ratio;
 use seaworthy_core::circuit::{Circuit, CircuitConfig, OpenCap, Place};
 use seaworthy_kit::keyed::KeyedLayer;
+use seaworthy_kit::line::Gauges;
 use seaworthy_kit::{Clock, InvalidConfig, Plain, Share, Telemetry};
 use tower_layer::Layer;
 
@@ -294,35 +295,26 @@ impl<T> Builder<T> {
             abandoned_after,
             max_open_share,
         } = self;
-        Circuit::try_new(circuit)?;
         let cap = max_open_share.map(|share| Ratio::try_new("max_open_share", share));
         let cap = cap.transpose()?.map(|share| Arc::new(OpenCap::new(share)));
         let telemetry = Telemetry::new(LAYER, &name);
-        Ok(KeyedLayer::new(traffic, max_keys, key, move |key| {
-            let circuit = checked(circuit);
-            let label = key.and_then(&label);
-            let telemetry = telemetry.for_key(label.as_deref());
+        let make = move |key: Option<&K>, telemetry, gauges| {
+            let circuit = Circuit::try_new(circuit)?;
             let place = cap.clone().map(|cap| Place::new(cap, key.is_some()));
             let gate = CircuitGate::new(circuit, clock.clone(), telemetry, abandoned_after);
             let gate = gate.capped(place);
-            // Keys without a label share the layer's instruments, and one gauge cannot show the states of many circuits.
-            if label.is_some() {
-                gate.with_gauge()
-            } else {
-                gate
-            }
-        }))
+            Ok(match gauges {
+                Gauges::Own => gate.with_gauge(),
+                Gauges::None => gate,
+            })
+        };
+        KeyedLayer::labelled(traffic, max_keys, key, telemetry, label, make)
     }
 
     fn change(mut self, change: impl FnOnce(CircuitConfig) -> CircuitConfig) -> Self {
         self.circuit = change(self.circuit);
         self
     }
-}
-
-/// The circuit of one more key.
-fn checked(config: CircuitConfig) -> Circuit {
-    Circuit::try_new(config).expect("the configuration was checked when the layer was built")
 }
 
 /// The kind of layer, in metrics and events.

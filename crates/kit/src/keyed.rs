@@ -17,6 +17,7 @@ use crate::share::{Held, Share};
 
 use self::sweep::Sweeper;
 
+mod labels;
 mod sweep;
 mod switches;
 
@@ -86,7 +87,18 @@ impl<G: Gate, T, K: Hash + Eq + Clone, F> KeyedLayer<G, T, K, F> {
         key: F,
         make: impl Fn(Option<&K>) -> G + Send + Sync + 'static,
     ) -> Self {
-        let map = Arc::new(Map::new(max_keys, Box::new(make)));
+        let overflow = make(None);
+        Self::over(traffic, max_keys, key, overflow, make)
+    }
+
+    fn over(
+        traffic: T,
+        max_keys: NonZeroUsize,
+        key: F,
+        overflow: G,
+        make: impl Fn(Option<&K>) -> G + Send + Sync + 'static,
+    ) -> Self {
+        let map = Arc::new(Map::new(max_keys, overflow, Box::new(make)));
         Self {
             traffic,
             keyed: Keyed { map, key },
@@ -245,7 +257,11 @@ impl<G, K> fmt::Debug for KeyedHandle<G, K> {
 // ===== impl Map =====
 
 impl<G: Gate, K: Hash + Eq + Clone> Map<G, K> {
-    fn new(max_keys: NonZeroUsize, make: Box<dyn Fn(Option<&K>) -> G + Send + Sync>) -> Self {
+    fn new(
+        max_keys: NonZeroUsize,
+        overflow: G,
+        make: Box<dyn Fn(Option<&K>) -> G + Send + Sync>,
+    ) -> Self {
         let shards = (max_keys.get() / KEYS_PER_SHARD).clamp(1, MAX_SHARDS);
         let shard = |_| {
             Mutex::new(Shard {
@@ -258,7 +274,7 @@ impl<G: Gate, K: Hash + Eq + Clone> Map<G, K> {
             hasher: RandomState::new(),
             max_keys: max_keys.get(),
             seats: Seats::new(),
-            overflow: Share::new(make(None)),
+            overflow: Share::new(overflow),
             make,
             control: Control::new(),
             sweeper: OnceLock::new(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seaworthy_core::gcra::Quota;
+use seaworthy_kit::line::Gauges;
 use seaworthy_kit::{Clock, InvalidConfig, Name, Share, Telemetry};
 
 use crate::RateLimitLayer;
@@ -136,7 +137,7 @@ impl<T, M> Builder<T, M> {
     /// If there is no quota, or an option has a value that cannot work; the error names the option.
     pub fn build(self) -> Result<RateLimitLayer<T, M>, InvalidConfig> {
         let (options, limits, telemetry) = self.parts()?;
-        let gate = RateGate::try_new(options, &limits, telemetry, true)?;
+        let gate = RateGate::try_new(options, &limits, telemetry, Gauges::Own)?;
         Ok(RateLimitLayer {
             traffic: self.traffic,
             share: Share::new(gate),

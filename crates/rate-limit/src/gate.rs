@@ -9,6 +9,7 @@ use std::time::Duration;
 use seaworthy_core::gcra::{Line, Quota, Scarcity, TakenAll, Windows};
 use seaworthy_core::{InvalidConfig, Moment, show_settled};
 use seaworthy_kit::gate::Entry;
+use seaworthy_kit::line::Gauges;
 use seaworthy_kit::quota::{Limited, QuotaState, Quotas};
 use seaworthy_kit::{
     BoxError, Clock, Event, Gate, Held, Name, Refusal, RejectionKind, Telemetry, Verdict,
@@ -32,7 +33,7 @@ pub struct RateGate {
     options: Arc<Options>,
     telemetry: Telemetry,
     /// Whether it has gauges: without a label they would be those of many keys, each overwriting the others.
-    has_gauges: bool,
+    gauges: Gauges,
 }
 
 /// What every rate limit of a layer has in common.
@@ -54,7 +55,7 @@ impl RateGate {
         options: Arc<Options>,
         limits: &Limits,
         telemetry: Telemetry,
-        has_gauges: bool,
+        gauges: Gauges,
     ) -> Result<Self, InvalidConfig> {
         let gate = Self {
             windows: Windows::try_new(limits.quotas())?,
@@ -64,7 +65,7 @@ impl RateGate {
             is_changed: AtomicBool::new(false),
             options,
             telemetry,
-            has_gauges,
+            gauges,
         };
         gate.show_limit();
         Ok(gate)
@@ -153,7 +154,7 @@ impl RateGate {
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
         let instruments = self.telemetry.instruments();
-        if self.has_gauges && instruments.are_heard() {
+        if self.gauges == Gauges::Own && instruments.are_heard() {
             let show = |waiting: &usize| instruments.set_queue_depth(*waiting);
             show_settled(|| self.waiting(), show);
         }
@@ -198,7 +199,7 @@ impl RateGate {
 
     fn show_limit(&self) {
         let instruments = self.telemetry.instruments();
-        if self.has_gauges && instruments.are_heard() {
+        if self.gauges == Gauges::Own && instruments.are_heard() {
             let units = self.windows.cells().next().map(|cell| cell.quota().units());
             instruments.set_limit(usize::try_from(units.unwrap_or(0)).unwrap_or(usize::MAX));
         }

@@ -3,15 +3,14 @@
 use std::fmt;
 use std::hash::Hash;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::Duration;
 
+use seaworthy_kit::InvalidConfig;
 use seaworthy_kit::keyed::KeyedLayer;
-use seaworthy_kit::{InvalidConfig, Telemetry};
 
 use crate::KeyedRateLimitLayer;
 use crate::builder::Builder;
-use crate::gate::{Options, RateGate};
+use crate::gate::RateGate;
 use crate::limits::Limits;
 use crate::rules::Priced;
 
@@ -70,15 +69,14 @@ impl<T, M, K, F> KeyedBuilder<T, M, K, F> {
         K: Hash + Eq + Clone + Send + Sync + 'static,
     {
         let (options, limits, telemetry) = self.builder.parts()?;
-        RateGate::try_new(options.clone(), &limits, telemetry.for_key(None), false)?;
         let (own, label) = (self.limits, self.label);
-        let keyed = KeyedLayer::new((), self.max_keys, self.key, move |key: Option<&K>| {
-            let label = key.zip(label.as_ref()).and_then(|(key, label)| label(key));
+        let label = move |key: &K| label.as_ref().and_then(|label| label(key));
+        let make = move |key: Option<&K>, telemetry, gauges| {
             let own = key.zip(own.as_ref()).and_then(|(key, own)| own(key));
-            let telemetry = telemetry.for_key(label.as_deref());
             let limits = own.as_ref().unwrap_or(&limits);
-            checked(options.clone(), limits, telemetry, label.is_some())
-        });
+            RateGate::try_new(options.clone(), limits, telemetry, gauges)
+        };
+        let keyed = KeyedLayer::labelled((), self.max_keys, self.key, telemetry, label, make)?;
         let keyed = match self.idle {
             Duration::ZERO => keyed,
             idle => keyed.forget_idle_every(idle),
@@ -100,17 +98,6 @@ impl<T, M, K, F> fmt::Debug for KeyedBuilder<T, M, K, F> {
             .field("max_keys", &self.max_keys)
             .finish_non_exhaustive()
     }
-}
-
-/// The quotas of one more key.
-fn checked(
-    options: Arc<Options>,
-    limits: &Limits,
-    telemetry: Telemetry,
-    has_gauges: bool,
-) -> RateGate {
-    RateGate::try_new(options, limits, telemetry, has_gauges)
-        .expect("limits and options were checked when they were made")
 }
 
 /// A caller who comes less than once a minute is worth no memory: with most quotas its bucket is full by then.

@@ -9,6 +9,7 @@ use seaworthy_core::acceptance::{Acceptance, AcceptanceConfig};
 #[cfg(feature = "http")]
 use seaworthy_http::OverloadClassifier;
 use seaworthy_kit::keyed::KeyedLayer;
+use seaworthy_kit::line::Gauges;
 use seaworthy_kit::{Clock, InvalidConfig, Plain, Share, Telemetry};
 use tower_layer::Layer;
 
@@ -204,25 +205,17 @@ impl<T> Builder<T> {
             clock,
             draw,
         } = self;
-        Acceptance::try_new(config)?;
         let telemetry = Telemetry::new(LAYER, &name);
-        Ok(KeyedLayer::new(traffic, max_keys, key, move |key| {
-            let label = key.and_then(&label);
-            let telemetry = telemetry.for_key(label.as_deref());
-            let gate = ThrottleGate::new(checked(config), clock.clone(), telemetry, draw);
-            // Keys without a label share the layer's instruments, and one gauge cannot show many accounts.
-            if label.is_some() {
-                gate.with_gauges()
-            } else {
-                gate
-            }
-        }))
+        let make = move |_: Option<&K>, telemetry, gauges| {
+            let acceptance = Acceptance::try_new(config)?;
+            let gate = ThrottleGate::new(acceptance, clock.clone(), telemetry, draw);
+            Ok(match gauges {
+                Gauges::Own => gate.with_gauges(),
+                Gauges::None => gate,
+            })
+        };
+        KeyedLayer::labelled(traffic, max_keys, key, telemetry, label, make)
     }
-}
-
-/// The account of one more key.
-fn checked(config: AcceptanceConfig) -> Acceptance {
-    Acceptance::try_new(config).expect("the configuration was checked when the layer was built")
 }
 
 impl<T> fmt::Debug for Builder<T> {

@@ -172,10 +172,8 @@ impl<T> Builder<T> {
     {
         let telemetry = Telemetry::new(LAYER, &self.name);
         let (config, wait) = (self.config()?, self.wait);
-        Ok(KeyedLayer::new(self.traffic, max_keys, key, move |key| {
-            let label = key.and_then(&label);
-            PaceGate::new(config, wait, telemetry.for_key(label.as_deref()))
-        }))
+        let make = move |_: Option<&K>, telemetry, _| Ok(PaceGate::new(config, wait, telemetry));
+        KeyedLayer::labelled(self.traffic, max_keys, key, telemetry, label, make)
     }
 
     fn config(&self) -> Result<TempoConfig, InvalidConfig> {
