@@ -9,7 +9,9 @@ use seaworthy_core::budget::BudgetConfig;
 use seaworthy_core::hedge::{Tail, TailConfig};
 use seaworthy_kit::budget::BudgetOption;
 use seaworthy_kit::failures::Failures;
-use seaworthy_kit::{Again, Asked, BoxError, Budget, Clock, InvalidConfig, Rules, Telemetry};
+use seaworthy_kit::{
+    Again, Asked, BoxError, Budget, Clock, InvalidConfig, Protocol, Rules, Telemetry,
+};
 
 use crate::HedgeLayer;
 use crate::delay::{Delay, Kind, Percentile};
@@ -21,9 +23,13 @@ use crate::latency::Latency;
 #[must_use = "a builder does nothing until it is built"]
 pub struct Builder<T, A, P = Rules> {
     name: String,
-    traffic: T,
-    replay: A,
-    rules: P,
+    protocol: Protocol<T, A, P>,
+    options: Options,
+}
+
+/// What all gates of a layer have in common.
+#[derive(Clone, Debug)]
+struct Options {
     delay: Delay,
     max_hedges: u32,
     max_late: Late,
@@ -50,11 +56,7 @@ const MOST_HEDGES: u32 = 4;
 
 impl<T, A> Builder<T, A> {
     pub(crate) fn new(name: String, traffic: T, replay: A) -> Self {
-        Self {
-            name,
-            traffic,
-            replay,
-            rules: Rules::default(),
+        let options = Options {
             delay: Percentile::new(0.95).into(),
             max_hedges: 1,
             max_late: Late::Default,
@@ -65,6 +67,11 @@ impl<T, A> Builder<T, A> {
             any_method: false,
             wait_for_ready: false,
             failures: Failures::default(),
+        };
+        Self {
+            name,
+            protocol: Protocol::new(traffic, replay),
+            options,
         }
     }
 }
@@ -72,12 +79,12 @@ impl<T, A> Builder<T, A> {
 impl<T, A, P> Builder<T, A, P> {
     /// When calls are over and how they ended; it is how another classifier is put in. It does not decide which attempt wins.
     pub fn traffic<U>(self, traffic: U) -> Builder<U, A, P> {
-        self.map(|_, replay, rules| (traffic, replay, rules))
+        self.map(|protocol| protocol.with_traffic(traffic))
     }
 
     /// How requests are sent again, and which answers are failures.
     pub fn replay<B>(self, replay: B) -> Builder<T, B, P> {
-        self.map(|traffic, _, rules| (traffic, replay, rules))
+        self.map_replay(|_| replay)
     }
 
     /// How long an attempt runs before another is sent beside it: a `Duration`, a [`Percentile`] of the latencies seen, or `None` for hedges after failures only. Default: the 95th percentile of the last 60 s, once there were 100 calls.
@@ -85,13 +92,13 @@ impl<T, A, P> Builder<T, A, P> {
     /// It counts from the first time that the attempt has nothing to give.
     /// A percentile follows the dependency, and costs a call that has to wait a second reading of the clock.
     pub fn delay(mut self, delay: impl Into<Delay>) -> Self {
-        self.delay = delay.into();
+        self.options.delay = delay.into();
         self
     }
 
     /// Sends at most so many hedges for one call, each a delay after the one before. Default: 1, at most 4.
     pub const fn max_hedges(mut self, hedges: u32) -> Self {
-        self.max_hedges = hedges;
+        self.options.max_hedges = hedges;
         self
     }
 
@@ -99,7 +106,7 @@ impl<T, A, P> Builder<T, A, P> {
     ///
     /// A call counts once, whatever becomes of it, and only if it may be hedged.
     pub fn budget(mut self, budget: impl Into<BudgetOption>) -> Self {
-        self.budget = budget.into();
+        self.options.budget = budget.into();
         self
     }
 
@@ -107,7 +114,7 @@ impl<T, A, P> Builder<T, A, P> {
     ///
     /// Calls are not counted in it: the retry layer has done so, and its retries must not pay for hedges.
     pub fn retry_budget(mut self, budget: impl Into<Option<Budget>>) -> Self {
-        self.retry_budget = budget.into();
+        self.options.retry_budget = budget.into();
         self
     }
 
@@ -116,13 +123,13 @@ impl<T, A, P> Builder<T, A, P> {
     /// Then slow is the rule and no tail: the dependency has too much to do, and a hedge is more of it.
     /// It needs 20 calls to tell.
     pub fn max_late(mut self, share: impl Into<Option<f64>>) -> Self {
-        self.max_late = share.into().map_or(Late::Any, Late::Most);
+        self.options.max_late = share.into().map_or(Late::Any, Late::Most);
         self
     }
 
     /// Sends no hedge with less than this left before the deadline that travels. Default: zero; none is sent after it.
     pub const fn min_attempt_time(mut self, time: Duration) -> Self {
-        self.min_attempt_time = time;
+        self.options.min_attempt_time = time;
         self
     }
 
@@ -130,7 +137,7 @@ impl<T, A, P> Builder<T, A, P> {
     ///
     /// For gRPC, whose calls are all POST requests, it says that all of them are idempotent.
     pub const fn hedge_any_method(mut self, on: bool) -> Self {
-        self.any_method = on;
+        self.options.any_method = on;
         self
     }
 
@@ -138,7 +145,7 @@ impl<T, A, P> Builder<T, A, P> {
     ///
     /// A service that is not ready has enough to do, and a hedge that waits takes the place of somebody's first attempt.
     pub const fn wait_for_ready(mut self, on: bool) -> Self {
-        self.wait_for_ready = on;
+        self.options.wait_for_ready = on;
         self
     }
 
@@ -150,7 +157,7 @@ impl<T, A, P> Builder<T, A, P> {
         F: Fn(&BoxError) -> O + Send + Sync + 'static,
         O: Into<Again>,
     {
-        self.failures.errors(is_transient);
+        self.options.failures.errors(is_transient);
         self
     }
 
@@ -159,6 +166,53 @@ impl<T, A, P> Builder<T, A, P> {
     /// # Errors
     /// If an option has a value that cannot work; the error names the option.
     pub fn build(self) -> Result<HedgeLayer<T, A, P>, InvalidConfig> {
+        let gate = self.options.gate(Telemetry::new(LAYER, &self.name))?;
+        Ok(HedgeLayer::new(self.protocol, gate))
+    }
+
+    pub(crate) fn map_replay<B>(self, map: impl FnOnce(A) -> B) -> Builder<T, B, P> {
+        self.map(|protocol| protocol.map_replay(map))
+    }
+
+    fn map<U, B, O>(
+        self,
+        map: impl FnOnce(Protocol<T, A, P>) -> Protocol<U, B, O>,
+    ) -> Builder<U, B, O> {
+        Builder {
+            name: self.name,
+            protocol: map(self.protocol),
+            options: self.options,
+        }
+    }
+}
+
+impl<T, A, Q, R> Builder<T, A, Rules<Q, R>> {
+    /// Says which requests may be sent twice at a time, in place of the protocol.
+    ///
+    /// The closure sees `http::request::Parts`, a `reqwest::Request`, or the plain request; it names the type.
+    pub fn hedge_if<H, F>(self, may_repeat: F) -> Builder<T, A, Rules<Asked<F>, R>>
+    where
+        F: Fn(&H) -> bool,
+    {
+        self.map(|protocol| protocol.requests(may_repeat))
+    }
+
+    /// Says which responses are failures worth another try, in place of the protocol: it answers with a `bool` or an [`Again`].
+    ///
+    /// The closure sees `http::response::Parts`, a `reqwest::Response`, or the plain response; it names the type.
+    pub fn hedge_response<H, F, O>(self, is_transient: F) -> Builder<T, A, Rules<Q, Asked<F>>>
+    where
+        F: Fn(&H) -> O,
+        O: Into<Again>,
+    {
+        self.map(|protocol| protocol.responses(is_transient))
+    }
+}
+
+// ===== impl Options =====
+
+impl Options {
+    fn gate(&self, telemetry: Telemetry) -> Result<HedgeGate, InvalidConfig> {
         if !(1..=MOST_HEDGES).contains(&self.max_hedges) {
             return Err(InvalidConfig::new("max_hedges", "must be between 1 and 4"));
         }
@@ -172,30 +226,29 @@ impl<T, A, P> Builder<T, A, P> {
             None => None,
         };
         let is_own = self.budget.is_own();
-        let (meter, budget) = match self.budget.make()? {
+        let (meter, budget) = match self.budget.clone().make()? {
             Some(budget) if is_own => (budget, Draws::Own),
             Some(budget) => (Budget::default(), Draws::Shared(budget)),
             None => (Budget::default(), Draws::Nothing),
         };
-        let gate = HedgeGate {
+        Ok(HedgeGate {
             max_hedges: self.max_hedges,
             pace,
             min_attempt_time: self.min_attempt_time,
             meter,
             budget,
-            retry_budget: self.retry_budget,
+            retry_budget: self.retry_budget.clone(),
             tail,
             any_method: self.any_method,
             wait_for_ready: self.wait_for_ready,
-            failures: self.failures,
+            failures: self.failures.clone(),
             clock: Clock::tokio(),
-            telemetry: Telemetry::new(LAYER, &self.name),
+            telemetry,
             enabled: AtomicBool::new(true),
             hedges: AtomicU64::new(0),
             won: AtomicU64::new(0),
             withheld: AtomicU64::new(0),
-        };
-        Ok(HedgeLayer::new(self.traffic, self.replay, self.rules, gate))
+        })
     }
 
     fn tail_config(&self) -> Result<Option<TailConfig>, InvalidConfig> {
@@ -218,58 +271,13 @@ impl<T, A, P> Builder<T, A, P> {
         };
         Ok(Some(TailConfig::default().most(most)))
     }
-
-    pub(crate) fn map<U, B, O>(self, map: impl FnOnce(T, A, P) -> (U, B, O)) -> Builder<U, B, O> {
-        let (traffic, replay, rules) = map(self.traffic, self.replay, self.rules);
-        Builder {
-            name: self.name,
-            traffic,
-            replay,
-            rules,
-            delay: self.delay,
-            max_hedges: self.max_hedges,
-            max_late: self.max_late,
-            min_attempt_time: self.min_attempt_time,
-            budget: self.budget,
-            retry_budget: self.retry_budget,
-            any_method: self.any_method,
-            wait_for_ready: self.wait_for_ready,
-            failures: self.failures,
-        }
-    }
-}
-
-impl<T, A, Q, R> Builder<T, A, Rules<Q, R>> {
-    /// Says which requests may be sent twice at a time, in place of the protocol.
-    ///
-    /// The closure sees `http::request::Parts`, a `reqwest::Request`, or the plain request; it names the type.
-    pub fn hedge_if<H, F>(self, may_repeat: F) -> Builder<T, A, Rules<Asked<F>, R>>
-    where
-        F: Fn(&H) -> bool,
-    {
-        self.map(|traffic, replay, rules| (traffic, replay, rules.requests(may_repeat)))
-    }
-
-    /// Says which responses are failures worth another try, in place of the protocol: it answers with a `bool` or an [`Again`].
-    ///
-    /// The closure sees `http::response::Parts`, a `reqwest::Response`, or the plain response; it names the type.
-    pub fn hedge_response<H, F, O>(self, is_transient: F) -> Builder<T, A, Rules<Q, Asked<F>>>
-    where
-        F: Fn(&H) -> O,
-        O: Into<Again>,
-    {
-        self.map(|traffic, replay, rules| (traffic, replay, rules.responses(is_transient)))
-    }
 }
 
 impl<T, A, P> fmt::Debug for Builder<T, A, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("name", &self.name)
-            .field("delay", &self.delay)
-            .field("max_hedges", &self.max_hedges)
-            .field("max_late", &self.max_late)
-            .field("budget", &self.budget)
+            .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }

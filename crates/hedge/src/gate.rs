@@ -9,17 +9,15 @@ use seaworthy_core::Moment;
 use seaworthy_core::hedge::Tail;
 use seaworthy_kit::budget::{Counter, Withdrawn};
 use seaworthy_kit::failures::Failures;
-use seaworthy_kit::gate::NoWait;
-use seaworthy_kit::{
-    Budget, Clock, Control, Event, Gate, Refusal, Telemetry, Verdict, deadline, draw,
-};
+use seaworthy_kit::front::Open;
+use seaworthy_kit::{Budget, Clock, Control, Event, Telemetry, deadline, draw};
 
 use crate::latency::Latency;
 use crate::withheld::Withheld;
 
 /// A delay with budgets, a clock and a voice.
 ///
-/// As a [`Gate`] it admits every call: what is withheld is a second try, and that call waits for its first.
+/// As a [`Gate`](seaworthy_kit::Gate) it admits every call: what is withheld is a second try, and that call waits for its first.
 pub struct HedgeGate {
     pub(crate) max_hedges: u32,
     pub(crate) pace: Pace,
@@ -202,28 +200,9 @@ impl Permit {
     }
 }
 
-impl Gate for HedgeGate {
-    type Admission = ();
-    type Wait = NoWait<()>;
-
-    fn check(&self) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn try_admit(&self) -> Result<(), Refusal> {
-        Ok(())
-    }
-
+impl Open for HedgeGate {
     #[inline]
-    fn admit_healthy(&self) -> Option<()> {
-        Some(())
-    }
-
-    #[inline]
-    fn settle(&self, (): (), _: Verdict) {}
-
-    #[inline]
-    fn telemetry(&self) -> &Telemetry {
+    fn reports_to(&self) -> &Telemetry {
         &self.telemetry
     }
 }

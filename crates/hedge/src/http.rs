@@ -8,17 +8,17 @@ use crate::Builder;
 impl<T, W, P> Builder<T, HttpReplay<W>, P> {
     /// Keeps at most so many bytes of a request's body; a longer one is sent once. Default: 64 KiB.
     pub fn max_body(self, bytes: usize) -> Self {
-        self.map(|traffic, replay, rules| (traffic, replay.max_body(bytes), rules))
+        self.map_replay(|replay| replay.max_body(bytes))
     }
 
     /// Tells the server in this header which attempt it sees: 2 in the first hedge. Default: none; gRPC servers are told in any case.
     pub fn attempt_header(self, name: HeaderName) -> Self {
-        self.map(|traffic, replay, rules| (traffic, replay.attempt_header(name), rules))
+        self.map_replay(|replay| replay.attempt_header(name))
     }
 
     /// Turns the body of each attempt into the one that the inner service takes: `.body(tonic::body::Body::new)` for a tonic `Channel`.
     pub fn body<F>(self, wrap: F) -> Builder<T, HttpReplay<WrapBodyFn<F>>, P> {
-        self.map(|traffic, replay, rules| (traffic, replay.body(wrap), rules))
+        self.map_replay(|replay| replay.body(wrap))
     }
 }
 
@@ -26,11 +26,11 @@ impl<T, W, P> Builder<T, HttpReplay<W>, P> {
 impl<T, P> Builder<T, seaworthy_http::ReqwestReplay, P> {
     /// Keeps at most so many bytes of a streamed body; a longer one is sent once. Default: 64 KiB.
     pub fn max_body(self, bytes: usize) -> Self {
-        self.map(|traffic, replay, rules| (traffic, replay.max_body(bytes), rules))
+        self.map_replay(|replay| replay.max_body(bytes))
     }
 
     /// Tells the server in this header which attempt it sees: 2 in the first hedge. Default: none.
     pub fn attempt_header(self, name: HeaderName) -> Self {
-        self.map(|traffic, replay, rules| (traffic, replay.attempt_header(name), rules))
+        self.map_replay(|replay| replay.attempt_header(name))
     }
 }

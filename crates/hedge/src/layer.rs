@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use seaworthy_kit::{Plain, Rules, Share};
+use seaworthy_kit::{Plain, Protocol, Root, Rules, Share};
 use tower_layer::Layer;
 
 use crate::gate::{Counters, HedgeGate};
@@ -10,13 +10,7 @@ use crate::{Builder, Hedge, HedgeHandle};
 
 /// Sends slow calls a second time. See the crate docs.
 #[derive(Clone)]
-pub struct HedgeLayer<T, A, P = Rules> {
-    traffic: T,
-    replay: A,
-    rules: P,
-    share: Share<HedgeGate>,
-    counters: Counters,
-}
+pub struct HedgeLayer<T, A, P = Rules>(Root<T, A, P, Share<HedgeGate>, Counters>);
 
 impl HedgeLayer<(), ()> {
     /// For services whose response is all there when their future is ready; every request may be sent twice, every answer is a success and every error worth another try.
@@ -45,20 +39,18 @@ impl HedgeLayer<(), ()> {
 }
 
 impl<T, A, P> HedgeLayer<T, A, P> {
-    pub(crate) fn new(traffic: T, replay: A, rules: P, gate: HedgeGate) -> Self {
-        Self {
-            traffic,
-            replay,
-            rules,
-            counters: gate.counters(),
-            share: Share::new(gate),
-        }
+    pub(crate) fn new(protocol: Protocol<T, A, P>, gate: HedgeGate) -> Self {
+        Self(Root {
+            protocol,
+            counter: gate.counters(),
+            source: Share::new(gate),
+        })
     }
 
     /// A view of the hedges, and the switch that turns them off.
     #[must_use]
     pub fn handle(&self) -> HedgeHandle {
-        HedgeHandle::new(self.share.clone())
+        HedgeHandle::new(self.0.source.clone())
     }
 }
 
@@ -66,21 +58,12 @@ impl<S, T: Clone, A: Clone, P: Clone> Layer<S> for HedgeLayer<T, A, P> {
     type Service = Hedge<S, T, A, P>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Hedge::new(
-            inner,
-            self.traffic.clone(),
-            self.replay.clone(),
-            self.rules.clone(),
-            self.share.clone(),
-            self.counters.clone(),
-        )
+        Hedge(self.0.front(inner))
     }
 }
 
 impl<T, A, P> fmt::Debug for HedgeLayer<T, A, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HedgeLayer")
-            .field("share", &self.share)
-            .finish_non_exhaustive()
+        f.debug_tuple("HedgeLayer").field(&self.0).finish()
     }
 }

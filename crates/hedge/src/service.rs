@@ -3,9 +3,8 @@
 use std::fmt;
 use std::task::{Context, Poll};
 
-use seaworthy_kit::gate::Refusal;
 use seaworthy_kit::{
-    Ask, Attempt, BoxError, Gate, Guard, Judge, RejectionKind, Replay, Rules, Share, Traffic,
+    Ask, Attempt, BoxError, Front, Guard, Judge, Protocol, Replay, Rules, Share, Traffic,
 };
 use tower_service::Service;
 
@@ -14,50 +13,25 @@ use crate::gate::{Counters, HedgeGate};
 use crate::response::{Parts, ResponseFuture};
 
 /// An inner service whose slow calls are sent a second time. See the crate docs.
-pub struct Hedge<S, T, A, P = Rules> {
-    inner: S,
-    traffic: T,
-    replay: A,
-    rules: P,
-    share: Share<HedgeGate>,
-    counters: Counters,
-    /// The next `call` is refused, because the inner service was not polled for it.
-    draining: bool,
-}
+///
+/// A clone starts to count where the original does.
+#[derive(Clone)]
+pub struct Hedge<S, T, A, P = Rules>(pub(crate) Front<S, T, A, P, Share<HedgeGate>, Counters>);
 
 impl<S, T, A, P> Hedge<S, T, A, P> {
-    pub(crate) const fn new(
-        inner: S,
-        traffic: T,
-        replay: A,
-        rules: P,
-        share: Share<HedgeGate>,
-        counters: Counters,
-    ) -> Self {
-        Self {
-            inner,
-            traffic,
-            replay,
-            rules,
-            share,
-            counters,
-            draining: false,
-        }
-    }
-
     /// The inner service.
     pub const fn get_ref(&self) -> &S {
-        &self.inner
+        self.0.get_ref()
     }
 
     /// The inner service.
     pub const fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
+        self.0.get_mut()
     }
 
     /// The inner service, without hedges.
     pub fn into_inner(self) -> S {
-        self.inner
+        self.0.into_inner()
     }
 }
 
@@ -76,81 +50,53 @@ where
 
     #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        if self.share.control().is_draining() {
-            self.draining = true;
-            return Poll::Ready(Ok(()));
-        }
-        let ready = self.inner.poll_ready(cx);
-        if ready.is_pending() && self.draining {
-            // Who was told "ready" may call, and is refused as it would have been then.
-            return Poll::Ready(Ok(()));
-        }
-        self.draining = false;
-        ready.map_err(Into::into)
+        self.0.poll_ready::<Req, _>(cx)
     }
 
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
-        if std::mem::take(&mut self.draining) {
-            let refusal = Refusal::new(RejectionKind::Draining, None);
-            return ResponseFuture::refused(self.share.telemetry().refuse(refusal));
-        }
-        let guard = match self.share.admit_healthy() {
+        let guard = match self.0.admit(&request) {
             Ok(guard) => guard,
-            Err(held) => match Guard::try_admit(held) {
-                Ok(guard) => guard,
-                Err(error) => return ResponseFuture::refused(error),
-            },
+            Err(error) => return ResponseFuture::refused(error),
         };
         let gate = guard.gate();
+        let Protocol { replay, rules, .. } = &self.0.root().protocol;
         let (request, may_hedge) = if gate.is_enabled() {
-            self.rules
-                .may_repeat(&self.replay, request, gate.any_method)
+            rules.may_repeat(replay, request, gate.any_method)
         } else {
             (request, false)
         };
         let (request, field) = if may_hedge {
-            gate.offer(&mut self.counters);
-            let before = self.replay.attempt(&request).map_or(0, Attempt::previous);
-            let (request, kept) = self.replay.keep(request);
+            gate.offer(self.0.counter());
+            let replay = &self.0.root().protocol.replay;
+            let before = replay.attempt(&request).map_or(0, Attempt::previous);
+            let (request, kept) = replay.keep(request);
             // The clone has not been polled ready and makes the hedges; the original has, and makes the first attempt in its place.
             let field = kept.map(|kept| {
-                let repeat = Repeat::new(self.inner.clone(), kept, before);
+                let repeat = Repeat::new(self.0.get_ref().clone(), kept, before);
                 Field::new(repeat)
             });
             (request, field)
         } else {
-            (self.replay.once(request), None)
+            (replay.once(request), None)
         };
-        let future = self.inner.call(request);
+        let future = self.0.get_mut().call(request);
+        let Protocol {
+            traffic,
+            replay,
+            rules,
+        } = &self.0.root().protocol;
         let parts = Parts {
-            traffic: self.traffic.clone(),
-            replay: self.replay.clone(),
-            rule: self.rules.response().clone(),
+            traffic: traffic.clone(),
+            replay: replay.clone(),
+            rule: rules.response().clone(),
         };
         ResponseFuture::running(future, guard, parts, field)
     }
 }
 
-/// A clone has no kept refusal, and starts to count where the original does.
-impl<S: Clone, T: Clone, A: Clone, P: Clone> Clone for Hedge<S, T, A, P> {
-    fn clone(&self) -> Self {
-        Self::new(
-            self.inner.clone(),
-            self.traffic.clone(),
-            self.replay.clone(),
-            self.rules.clone(),
-            self.share.clone(),
-            self.counters.clone(),
-        )
-    }
-}
-
 impl<S: fmt::Debug, T, A, P> fmt::Debug for Hedge<S, T, A, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hedge")
-            .field("layer", &self.share.telemetry().name())
-            .field("inner", &self.inner)
-            .finish_non_exhaustive()
+        f.debug_tuple("Hedge").field(&self.0).finish()
     }
 }

@@ -27,6 +27,21 @@ pub trait Source<Req> {
         let _ = request;
         Gate::enter(held)
     }
+
+    /// Whether each call is refused because of a drain, as far as that is known without a request.
+    #[inline]
+    fn is_draining(&self) -> bool {
+        false
+    }
+
+    /// The guard of this request's call, by a gate that makes no call wait.
+    ///
+    /// # Errors
+    /// If the call must not be made.
+    #[inline]
+    fn admit(&mut self, request: &Req) -> Result<Guard<Self::Gate>, BoxError> {
+        Guard::try_admit(self.hold(request))
+    }
 }
 
 impl<Req, G: Gate> Source<Req> for Share<G> {
@@ -34,6 +49,19 @@ impl<Req, G: Gate> Source<Req> for Share<G> {
 
     fn hold(&mut self, _: &Req) -> Held<G> {
         Self::hold(self)
+    }
+
+    #[inline(always)]
+    fn is_draining(&self) -> bool {
+        self.control().is_draining()
+    }
+
+    #[inline(always)]
+    fn admit(&mut self, _: &Req) -> Result<Guard<G>, BoxError> {
+        match self.admit_healthy() {
+            Ok(guard) => Ok(guard),
+            Err(held) => Guard::try_admit(held),
+        }
     }
 }
 

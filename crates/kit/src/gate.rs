@@ -238,7 +238,7 @@ impl<G: Gate> Guard<G> {
         clippy::needless_pass_by_value,
         reason = "the call is over with the refusal"
     )]
-    fn refuse_draining(held: Held<G>) -> BoxError {
+    pub(crate) fn refuse_draining(held: Held<G>) -> BoxError {
         let refusal = Refusal::new(RejectionKind::Draining, None);
         held.reject(refusal)
     }

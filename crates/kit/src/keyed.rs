@@ -158,6 +158,10 @@ where
         self.map.sweep();
         held
     }
+
+    fn is_draining(&self) -> bool {
+        self.map.control.is_draining()
+    }
 }
 
 impl<G, K, F> Keyed<G, K, F> {

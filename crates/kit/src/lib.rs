@@ -35,6 +35,9 @@ pub mod service;
 
 pub mod deferred;
 
+pub mod front;
+pub use front::{Front, Protocol, Root};
+
 pub mod line;
 
 pub mod unwind;

@@ -9,7 +9,7 @@ use seaworthy_core::budget::BudgetConfig;
 use seaworthy_core::{Backoff, RetryPolicy, Throttle};
 use seaworthy_kit::budget::BudgetOption;
 use seaworthy_kit::failures::Failures;
-use seaworthy_kit::{Again, Asked, BoxError, Clock, InvalidConfig, Rules, Telemetry};
+use seaworthy_kit::{Again, Asked, BoxError, Clock, InvalidConfig, Protocol, Rules, Telemetry};
 
 use crate::gate::{Callbacks, RetryGate, Switches};
 use crate::{GivenUp, RetryLayer, Retrying};
@@ -18,10 +18,14 @@ use crate::{GivenUp, RetryLayer, Retrying};
 #[derive(Clone)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct Builder<T, A, P = Rules> {
+    protocol: Protocol<T, A, P>,
+    options: Options,
+}
+
+/// What does not depend on the protocol.
+#[derive(Clone, Debug)]
+struct Options {
     name: String,
-    traffic: T,
-    replay: A,
-    rules: P,
     max_attempts: u32,
     backoff: Backoff,
     max_delay: Duration,
@@ -40,11 +44,8 @@ pub struct Builder<T, A, P = Rules> {
 
 impl<T, A> Builder<T, A> {
     pub(crate) fn new(name: String, traffic: T, replay: A) -> Self {
-        Self {
+        let options = Options {
             name,
-            traffic,
-            replay,
-            rules: Rules::default(),
             max_attempts: 3,
             backoff: Backoff::default(),
             max_delay: Duration::from_secs(60),
@@ -57,6 +58,10 @@ impl<T, A> Builder<T, A> {
             failures: Failures::default(),
             callbacks: Callbacks::default(),
             clock: Clock::tokio(),
+        };
+        Self {
+            protocol: Protocol::new(traffic, replay),
+            options,
         }
     }
 }
@@ -64,29 +69,29 @@ impl<T, A> Builder<T, A> {
 impl<T, A, P> Builder<T, A, P> {
     /// When calls are over and how they ended; it is how another classifier is put in. It does not decide what is tried again.
     pub fn traffic<U>(self, traffic: U) -> Builder<U, A, P> {
-        self.map(|_, replay, rules| (traffic, replay, rules))
+        self.map(|protocol| protocol.with_traffic(traffic))
     }
 
     /// How requests are sent again, and which answers ask for it by themselves.
     pub fn replay<B>(self, replay: B) -> Builder<T, B, P> {
-        self.map(|traffic, _, rules| (traffic, replay, rules))
+        self.map_replay(|_| replay)
     }
 
     /// Makes at most so many attempts, the first one included. Default: 3.
     pub const fn max_attempts(mut self, attempts: u32) -> Self {
-        self.max_attempts = attempts;
+        self.options.max_attempts = attempts;
         self
     }
 
     /// How long to wait before each attempt where the dependency does not say. Default: 100 ms, doubling, at most 60 s, full jitter.
     pub const fn backoff(mut self, backoff: Backoff) -> Self {
-        self.backoff = backoff;
+        self.options.backoff = backoff;
         self
     }
 
     /// Never waits for longer than this, whoever asks for it. Default: 60 s.
     pub const fn max_delay(mut self, delay: Duration) -> Self {
-        self.max_delay = delay;
+        self.options.max_delay = delay;
         self
     }
 
@@ -94,7 +99,7 @@ impl<T, A, P> Builder<T, A, P> {
     ///
     /// It must be below [`total_timeout`](Self::total_timeout), or there would never be a second attempt.
     pub const fn min_attempt_time(mut self, time: Duration) -> Self {
-        self.min_attempt_time = time;
+        self.options.min_attempt_time = time;
         self
     }
 
@@ -103,7 +108,7 @@ impl<T, A, P> Builder<T, A, P> {
     /// It must be below [`total_timeout`](Self::total_timeout), which would otherwise always be first.
     /// As every timeout here, it counts from the first time that the attempt has nothing to give, and until the head of the response.
     pub fn attempt_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.attempt_timeout = timeout.into();
+        self.options.attempt_timeout = timeout.into();
         self
     }
 
@@ -111,19 +116,19 @@ impl<T, A, P> Builder<T, A, P> {
     ///
     /// It costs one reading of the clock for each call. A deadline that travels limits the waits in any case.
     pub fn total_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.total_timeout = timeout.into();
+        self.options.total_timeout = timeout.into();
         self
     }
 
     /// How much may be sent again, all calls together: a [`BudgetConfig`], a shared [`Budget`](crate::Budget), or `None`. Default: 20 % of the calls of the last 10 s, plus 10 per second.
     pub fn budget(mut self, budget: impl Into<BudgetOption>) -> Self {
-        self.budget = budget.into();
+        self.options.budget = budget.into();
         self
     }
 
     /// Throttles as gRPC clients do (gRFC A6), beside the budget: a failed attempt takes a token, a success gives `token_ratio` of one back, and there are retries while more than half of the tokens are there. Default: off.
     pub const fn throttle(mut self, max_tokens: u32, token_ratio: f64) -> Self {
-        self.throttle = Some((max_tokens, token_ratio));
+        self.options.throttle = Some((max_tokens, token_ratio));
         self
     }
 
@@ -131,7 +136,7 @@ impl<T, A, P> Builder<T, A, P> {
     ///
     /// For gRPC, whose calls are all POST requests, it says that all of them are idempotent.
     pub const fn retry_any_method(mut self, on: bool) -> Self {
-        self.switches.any_method = on;
+        self.options.switches.any_method = on;
         self
     }
 
@@ -139,7 +144,7 @@ impl<T, A, P> Builder<T, A, P> {
     ///
     /// It makes every request one of which a copy is kept.
     pub const fn retry_unsent(mut self, on: bool) -> Self {
-        self.switches.unsent = on;
+        self.options.switches.unsent = on;
         self
     }
 
@@ -147,7 +152,7 @@ impl<T, A, P> Builder<T, A, P> {
     ///
     /// A refusal is there to take load away, and a retry brings it back.
     pub const fn retry_refusals(mut self, on: bool) -> Self {
-        self.failures.refusals(on);
+        self.options.failures.refusals(on);
         self
     }
 
@@ -155,7 +160,7 @@ impl<T, A, P> Builder<T, A, P> {
     ///
     /// A service that is not ready has enough to do. The attempt timeout and the total timeout limit the wait.
     pub const fn wait_for_ready(mut self, on: bool) -> Self {
-        self.switches.wait_for_ready = on;
+        self.options.switches.wait_for_ready = on;
         self
     }
 
@@ -167,31 +172,31 @@ impl<T, A, P> Builder<T, A, P> {
         F: Fn(&BoxError) -> O + Send + Sync + 'static,
         O: Into<Again>,
     {
-        self.failures.errors(is_transient);
+        self.options.failures.errors(is_transient);
         self
     }
 
     /// Called before each wait for another attempt.
     pub fn on_retry(mut self, callback: impl Fn(&Retrying<'_>) + Send + Sync + 'static) -> Self {
-        self.callbacks.on_retry = Some(Arc::new(callback));
+        self.options.callbacks.on_retry = Some(Arc::new(callback));
         self
     }
 
     /// Called when a call that was worth another attempt gets none.
     pub fn on_exhausted(mut self, callback: impl Fn(&GivenUp<'_>) + Send + Sync + 'static) -> Self {
-        self.callbacks.on_exhausted = Some(Arc::new(callback));
+        self.options.callbacks.on_exhausted = Some(Arc::new(callback));
         self
     }
 
     /// Where random numbers come from, each evenly spread over all of `u64`: for tests and simulations that must come out the same each time. Default: a fast generator, seeded for each thread by the system.
     pub fn draw(mut self, draw: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
-        self.callbacks.draw = Some(Arc::new(draw));
+        self.options.callbacks.draw = Some(Arc::new(draw));
         self
     }
 
     /// Another clock than tokio's for the decisions; timers are tokio's.
     pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
+        self.options.clock = clock;
         self
     }
 
@@ -200,15 +205,16 @@ impl<T, A, P> Builder<T, A, P> {
     /// # Errors
     /// If an option has a value that cannot work; the error names the option.
     pub fn build(self) -> Result<RetryLayer<T, A, P>, InvalidConfig> {
-        let mut policy = RetryPolicy::try_new(self.max_attempts)?
-            .backoff(self.backoff)
-            .max_delay(self.max_delay)
-            .min_attempt_time(self.min_attempt_time);
-        if let Some(limit) = self.total_timeout {
+        let Self { protocol, options } = self;
+        let mut policy = RetryPolicy::try_new(options.max_attempts)?
+            .backoff(options.backoff)
+            .max_delay(options.max_delay)
+            .min_attempt_time(options.min_attempt_time);
+        if let Some(limit) = options.total_timeout {
             policy = policy.total_time(limit);
         }
-        let attempt_timeout = not_zero("attempt_timeout", self.attempt_timeout)?;
-        let total_timeout = not_zero("total_timeout", self.total_timeout)?;
+        let attempt_timeout = not_zero("attempt_timeout", options.attempt_timeout)?;
+        let total_timeout = not_zero("total_timeout", options.total_timeout)?;
         if let (Some(attempt), Some(total)) = (attempt_timeout, total_timeout)
             && attempt >= total
             && total != Duration::MAX
@@ -217,12 +223,12 @@ impl<T, A, P> Builder<T, A, P> {
             return Err(InvalidConfig::new(option, "must be below total_timeout"));
         }
         if let Some(total) = total_timeout
-            && self.min_attempt_time >= total
+            && options.min_attempt_time >= total
         {
             let option = "min_attempt_time";
             return Err(InvalidConfig::new(option, "must be below total_timeout"));
         }
-        let throttle = self
+        let throttle = options
             .throttle
             .map(|(max_tokens, token_ratio)| Throttle::try_new(max_tokens, token_ratio))
             .transpose()?;
@@ -230,38 +236,30 @@ impl<T, A, P> Builder<T, A, P> {
             policy,
             attempt_timeout,
             total_timeout,
-            budget: self.budget.make()?,
+            budget: options.budget.make()?,
             throttle,
-            switches: self.switches,
-            failures: self.failures,
-            callbacks: self.callbacks,
-            clock: self.clock,
-            telemetry: Telemetry::new(LAYER, &self.name),
+            switches: options.switches,
+            failures: options.failures,
+            callbacks: options.callbacks,
+            clock: options.clock,
+            telemetry: Telemetry::new(LAYER, &options.name),
             retries: AtomicU64::new(0),
             gave_up: AtomicU64::new(0),
         };
-        Ok(RetryLayer::new(self.traffic, self.replay, self.rules, gate))
+        Ok(RetryLayer::new(protocol, gate))
     }
 
-    pub(crate) fn map<U, B, O>(self, map: impl FnOnce(T, A, P) -> (U, B, O)) -> Builder<U, B, O> {
-        let (traffic, replay, rules) = map(self.traffic, self.replay, self.rules);
+    pub(crate) fn map_replay<B>(self, map: impl FnOnce(A) -> B) -> Builder<T, B, P> {
+        self.map(|protocol| protocol.map_replay(map))
+    }
+
+    fn map<U, B, O>(
+        self,
+        map: impl FnOnce(Protocol<T, A, P>) -> Protocol<U, B, O>,
+    ) -> Builder<U, B, O> {
         Builder {
-            name: self.name,
-            traffic,
-            replay,
-            rules,
-            max_attempts: self.max_attempts,
-            backoff: self.backoff,
-            max_delay: self.max_delay,
-            min_attempt_time: self.min_attempt_time,
-            attempt_timeout: self.attempt_timeout,
-            total_timeout: self.total_timeout,
-            budget: self.budget,
-            throttle: self.throttle,
-            switches: self.switches,
-            failures: self.failures,
-            callbacks: self.callbacks,
-            clock: self.clock,
+            protocol: map(self.protocol),
+            options: self.options,
         }
     }
 }
@@ -274,7 +272,7 @@ impl<T, A, Q, R> Builder<T, A, Rules<Q, R>> {
     where
         F: Fn(&H) -> bool,
     {
-        self.map(|traffic, replay, rules| (traffic, replay, rules.requests(may_repeat)))
+        self.map(|protocol| protocol.requests(may_repeat))
     }
 
     /// Says which responses ask for another attempt, in place of the protocol, and after how long if it knows: it answers with a `bool` or an [`Again`].
@@ -286,7 +284,7 @@ impl<T, A, Q, R> Builder<T, A, Rules<Q, R>> {
         F: Fn(&H) -> O,
         O: Into<Again>,
     {
-        self.map(|traffic, replay, rules| (traffic, replay, rules.responses(is_transient)))
+        self.map(|protocol| protocol.responses(is_transient))
     }
 }
 
@@ -303,12 +301,7 @@ fn not_zero(
 impl<T, A, P> fmt::Debug for Builder<T, A, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("name", &self.name)
-            .field("max_attempts", &self.max_attempts)
-            .field("backoff", &self.backoff)
-            .field("attempt_timeout", &self.attempt_timeout)
-            .field("total_timeout", &self.total_timeout)
-            .field("budget", &self.budget)
+            .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }

@@ -10,10 +10,9 @@ use std::time::Duration;
 use seaworthy_core::{Moment, Previous, RetryPolicy, Throttle};
 use seaworthy_kit::budget::Counter;
 use seaworthy_kit::failures::Failures;
-use seaworthy_kit::gate::NoWait;
+use seaworthy_kit::front::Open;
 use seaworthy_kit::{
-    BoxError, Budget, Clock, Control, Event, Gate, Refusal, RejectionKind, Telemetry, Verdict,
-    deadline,
+    BoxError, Budget, Clock, Control, Event, Refusal, RejectionKind, Telemetry, deadline,
 };
 use tokio::time::Sleep;
 
@@ -21,7 +20,7 @@ use crate::{GivenUp, Retrying};
 
 /// A retry policy with a clock, a budget and a voice.
 ///
-/// As a [`Gate`] it admits every call: what is refused is another attempt, and that call ends with the failure it has.
+/// As a [`Gate`](seaworthy_kit::Gate) it admits every call: what is refused is another attempt, and that call ends with the failure it has.
 pub struct RetryGate {
     pub(crate) policy: RetryPolicy,
     pub(crate) attempt_timeout: Option<Duration>,
@@ -209,28 +208,9 @@ impl Progress {
     }
 }
 
-impl Gate for RetryGate {
-    type Admission = ();
-    type Wait = NoWait<()>;
-
-    fn check(&self) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn try_admit(&self) -> Result<(), Refusal> {
-        Ok(())
-    }
-
+impl Open for RetryGate {
     #[inline]
-    fn admit_healthy(&self) -> Option<()> {
-        Some(())
-    }
-
-    #[inline]
-    fn settle(&self, (): (), _: Verdict) {}
-
-    #[inline]
-    fn telemetry(&self) -> &Telemetry {
+    fn reports_to(&self) -> &Telemetry {
         &self.telemetry
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use seaworthy_kit::budget::Counter;
-use seaworthy_kit::{Plain, Rules, Share};
+use seaworthy_kit::{Plain, Protocol, Root, Rules, Share};
 use tower_layer::Layer;
 
 use crate::gate::RetryGate;
@@ -11,13 +11,7 @@ use crate::{Builder, Retry, RetryHandle};
 
 /// Tries failed calls again. See the crate docs.
 #[derive(Clone)]
-pub struct RetryLayer<T, A, P = Rules> {
-    traffic: T,
-    replay: A,
-    rules: P,
-    share: Share<RetryGate>,
-    counter: Option<Counter>,
-}
+pub struct RetryLayer<T, A, P = Rules>(Root<T, A, P, Share<RetryGate>, Option<Counter>>);
 
 impl RetryLayer<(), ()> {
     /// For services whose response is all there when their future is ready; every request may be repeated, every error is worth it, and no answer is.
@@ -45,20 +39,18 @@ impl RetryLayer<(), ()> {
 }
 
 impl<T, A, P> RetryLayer<T, A, P> {
-    pub(crate) fn new(traffic: T, replay: A, rules: P, gate: RetryGate) -> Self {
-        Self {
-            traffic,
-            replay,
-            rules,
+    pub(crate) fn new(protocol: Protocol<T, A, P>, gate: RetryGate) -> Self {
+        Self(Root {
+            protocol,
             counter: gate.counter(),
-            share: Share::new(gate),
-        }
+            source: Share::new(gate),
+        })
     }
 
     /// A view of the policy, its budget and its calls.
     #[must_use]
     pub fn handle(&self) -> RetryHandle {
-        RetryHandle::new(self.share.clone(), self.counter.clone())
+        RetryHandle::new(self.0.source.clone(), self.0.counter.clone())
     }
 }
 
@@ -66,21 +58,12 @@ impl<S, T: Clone, A: Clone, P: Clone> Layer<S> for RetryLayer<T, A, P> {
     type Service = Retry<S, T, A, P>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Retry::new(
-            inner,
-            self.traffic.clone(),
-            self.replay.clone(),
-            self.rules.clone(),
-            self.share.clone(),
-            self.counter.clone(),
-        )
+        Retry(self.0.front(inner))
     }
 }
 
 impl<T, A, P> fmt::Debug for RetryLayer<T, A, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RetryLayer")
-            .field("share", &self.share)
-            .finish_non_exhaustive()
+        f.debug_tuple("RetryLayer").field(&self.0).finish()
     }
 }
