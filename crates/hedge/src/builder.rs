@@ -1,6 +1,8 @@
 //! What can be set about a hedging layer, and where its shared delay and budget are made.
 
 use std::fmt;
+use std::hash::Hash;
+use std::num::NonZeroUsize;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
@@ -9,13 +11,14 @@ use seaworthy_core::budget::BudgetConfig;
 use seaworthy_core::hedge::{Tail, TailConfig};
 use seaworthy_kit::budget::BudgetOption;
 use seaworthy_kit::failures::Failures;
+use seaworthy_kit::keyed::{Keyed, KeyedLayer};
 use seaworthy_kit::{
     Again, Asked, BoxError, Budget, Clock, InvalidConfig, Protocol, Rules, Telemetry,
 };
 
 use crate::HedgeLayer;
 use crate::delay::{Delay, Kind, Percentile};
-use crate::gate::{Draws, HedgeGate, Pace};
+use crate::gate::{Counters, Draws, HedgeGate, Pace};
 use crate::latency::Latency;
 
 /// What a [`HedgeLayer`] is built from.
@@ -170,6 +173,54 @@ impl<T, A, P> Builder<T, A, P> {
         Ok(HedgeLayer::new(self.protocol, gate))
     }
 
+    /// Makes a layer with a delay and a budget for each key of a request, as the host that is called, of which it keeps at most `max_keys`.
+    ///
+    /// An upstream that is slow by nature is then no reason to hedge, and one with a long tail does not use up what the others have.
+    /// A [`Budget`] that is given to the builder is one for all keys.
+    ///
+    /// A key that nobody used for as long as latencies count (the window of a [`Percentile`], else a minute) is forgotten in the background, and sooner where others need its room; not one that is in use, or whose hedges were switched off.
+    /// Until then it costs some 43 KB with a percentile, most of which are its latencies, and 7 KB without.
+    /// [`HedgeHandle::from`](crate::HedgeHandle) makes a handle of what the layer's own handle finds for a key.
+    ///
+    /// # Errors
+    /// If an option has a value that cannot work; the error names the option.
+    pub fn keyed<K, F>(
+        self,
+        max_keys: NonZeroUsize,
+        key: F,
+    ) -> Result<HedgeLayer<T, A, P, Keyed<HedgeGate, K, F>>, InvalidConfig>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+    {
+        self.keyed_with_label(max_keys, key, |_| None)
+    }
+
+    /// As [`keyed`](Self::keyed), with a label for the metrics of each key.
+    ///
+    /// The labels must be few: every one is a time series for ever. Keys without one share the layer's.
+    ///
+    /// # Errors
+    /// If an option has a value that cannot work; the error names the option.
+    pub fn keyed_with_label<K, F, L>(
+        self,
+        max_keys: NonZeroUsize,
+        key: F,
+        label: L,
+    ) -> Result<HedgeLayer<T, A, P, Keyed<HedgeGate, K, F>>, InvalidConfig>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        L: Fn(&K) -> Option<String> + Send + Sync + 'static,
+    {
+        let telemetry = Telemetry::new(LAYER, &self.name);
+        let options = self.options;
+        let idle = options.delay.window().unwrap_or(IDLE);
+        let make = move |_: Option<&K>, telemetry, _| options.gate(telemetry);
+        let keyed = KeyedLayer::labelled((), max_keys, key, telemetry, label, make)?;
+        // What is left of it by then is a budget of nothing.
+        let keyed = keyed.forget_idle_every(idle);
+        Ok(HedgeLayer::by_key(self.protocol, keyed.into_source()))
+    }
+
     pub(crate) fn map_replay<B>(self, map: impl FnOnce(A) -> B) -> Builder<T, B, P> {
         self.map(|protocol| protocol.map_replay(map))
     }
@@ -235,6 +286,7 @@ impl Options {
             max_hedges: self.max_hedges,
             pace,
             min_attempt_time: self.min_attempt_time,
+            counters: Counters::new(&meter, &budget),
             meter,
             budget,
             retry_budget: self.retry_budget.clone(),
@@ -281,6 +333,9 @@ impl<T, A, P> fmt::Debug for Builder<T, A, P> {
             .finish_non_exhaustive()
     }
 }
+
+/// A key that nobody used for so long has nothing to remember: budget and share of late calls are of 10 s.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// The kind of layer, in metrics and events.
 const LAYER: &str = "hedge";

@@ -70,6 +70,16 @@ impl Percentile {
 
 // ===== impl Delay =====
 
+impl Delay {
+    /// For how long a latency counts, where it does.
+    pub(crate) const fn window(self) -> Option<Duration> {
+        match self.0 {
+            Kind::Percentile(percentile) => Some(percentile.window),
+            Kind::Fixed(_) | Kind::Never => None,
+        }
+    }
+}
+
 impl From<Duration> for Delay {
     fn from(delay: Duration) -> Self {
         Self(Kind::Fixed(delay))

@@ -25,6 +25,8 @@ pub struct HedgeGate {
     /// Counts the calls that may be hedged.
     pub(crate) meter: Budget,
     pub(crate) budget: Draws,
+    /// Where calls are counted that come from no service with counters of its own.
+    pub(crate) counters: Counters,
     pub(crate) retry_budget: Option<Budget>,
     pub(crate) tail: Option<Mutex<Tail>>,
     pub(crate) any_method: bool,
@@ -80,16 +82,6 @@ impl HedgeGate {
         self.enabled.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn counters(&self) -> Counters {
-        Counters {
-            meter: self.meter.counter(),
-            shared: match &self.budget {
-                Draws::Shared(budget) => Some(budget.counter()),
-                Draws::Own | Draws::Nothing => None,
-            },
-        }
-    }
-
     /// Counts a call that may be hedged. Reads the clock at every 32nd.
     #[inline]
     pub(crate) fn offer(&self, counters: &mut Counters) {
@@ -98,6 +90,16 @@ impl HedgeGate {
         self.meter.offer(&mut counters.meter, &mut now);
         if let (Draws::Shared(budget), Some(counter)) = (&self.budget, &mut counters.shared) {
             budget.offer(counter, now);
+        }
+    }
+
+    /// The same for a call that comes from no service with counters of its own.
+    pub(crate) fn offer_shared(&self) {
+        let mut read = None;
+        let mut now = || *read.get_or_insert_with(|| self.clock.now());
+        self.meter.offer_shared(&self.counters.meter, &mut now);
+        if let (Draws::Shared(budget), Some(counter)) = (&self.budget, &self.counters.shared) {
+            budget.offer_shared(counter, now);
         }
     }
 
@@ -191,6 +193,18 @@ impl HedgeGate {
     }
 }
 
+impl Counters {
+    pub(crate) fn new(meter: &Budget, budget: &Draws) -> Self {
+        Self {
+            meter: meter.counter(),
+            shared: match budget {
+                Draws::Shared(budget) => Some(budget.counter()),
+                Draws::Own | Draws::Nothing => None,
+            },
+        }
+    }
+}
+
 impl Permit {
     /// The hedge is sent.
     pub(crate) fn spend(self) {
@@ -204,6 +218,11 @@ impl Open for HedgeGate {
     #[inline]
     fn reports_to(&self) -> &Telemetry {
         &self.telemetry
+    }
+
+    /// What an operator has switched off would be on again.
+    fn is_forgettable(&self) -> bool {
+        self.is_enabled()
     }
 }
 

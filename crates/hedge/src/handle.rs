@@ -1,12 +1,16 @@
-//! The handle: see what the hedges do, and switch them off.
+//! The handle: see what the hedges do, switch them off, and run plain functions with them.
 
 use std::future::Future;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use seaworthy_kit::{Control, Gate, Report, Share, Subscription};
+use seaworthy_kit::{BoxError, Control, Gate, Guard, Plain, Report, Share, Subscription, Unasked};
+use tower_service::Service;
 
+use crate::field::{Field, Repeat};
 use crate::gate::{Draws, HedgeGate, Pace};
+use crate::response::{Parts, ResponseFuture};
 use crate::withheld::Withheld;
 
 /// A view of one hedging layer: cheap to clone, valid for as long as anybody holds it.
@@ -44,10 +48,6 @@ pub struct Snapshot {
 }
 
 impl HedgeHandle {
-    pub(crate) const fn new(share: Share<HedgeGate>) -> Self {
-        Self { share }
-    }
-
     /// Switches hedges off, or on again: off, each call is made once, as if this layer was not there.
     ///
     /// Calls under way keep the hedges that they have, and send no others.
@@ -112,5 +112,69 @@ impl HedgeHandle {
             withheld: gate.withheld.load(Ordering::Relaxed),
             in_flight: self.share.in_flight(),
         }
+    }
+
+    /// Runs a function, and a second time beside the first where that is slow or fails early: no service needed. It is called once per attempt.
+    ///
+    /// An `Ok` wins; an `Err` is worth another try unless [`hedge_error`](crate::Builder::hedge_error) says otherwise.
+    ///
+    /// # Errors
+    /// The error of the function that says most, if no attempt succeeds, or a [`Rejection`](seaworthy_kit::Rejection) if the layer drains.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops those of all attempts under way, and the call counts as abandoned.
+    pub async fn call<F, Fut, Res, E>(&self, function: F) -> Result<Res, BoxError>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<Res, E>>,
+        E: Into<BoxError>,
+    {
+        let guard = Guard::try_admit(self.share.hold_shared())?;
+        let function = Function(&function);
+        let field = guard.gate().is_enabled().then(|| {
+            guard.gate().offer_shared();
+            Field::new(Repeat::new(function, (), 0))
+        });
+        let parts = Parts {
+            traffic: Plain::new(),
+            replay: Plain::new(),
+            rule: Unasked::default(),
+        };
+        ResponseFuture::<_, (), _, _, _>::running((function.0)(), guard, parts, field).await
+    }
+}
+
+/// A function as a service.
+struct Function<'a, F>(&'a F);
+
+impl<F> Clone for Function<'_, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F> Copy for Function<'_, F> {}
+
+impl<F, Fut, Res, E> Service<()> for Function<'_, F>
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<Res, E>>,
+{
+    type Response = Res;
+    type Error = E;
+    type Future = Fut;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), E>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, (): ()) -> Fut {
+        (self.0)()
+    }
+}
+
+impl From<Share<HedgeGate>> for HedgeHandle {
+    fn from(share: Share<HedgeGate>) -> Self {
+        Self { share }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use seaworthy_kit::keyed::{Keyed, KeyedHandle};
 use seaworthy_kit::{Plain, Protocol, Root, Rules, Share};
 use tower_layer::Layer;
 
@@ -9,8 +10,10 @@ use crate::gate::{Counters, HedgeGate};
 use crate::{Builder, Hedge, HedgeHandle};
 
 /// Sends slow calls a second time. See the crate docs.
+///
+/// `C` is where the delay and the budget of a call come from: one for all, or one for each key.
 #[derive(Clone)]
-pub struct HedgeLayer<T, A, P = Rules>(Root<T, A, P, Share<HedgeGate>, Counters>);
+pub struct HedgeLayer<T, A, P = Rules, C = Share<HedgeGate>>(Root<T, A, P, C, Option<Counters>>);
 
 impl HedgeLayer<(), ()> {
     /// For services whose response is all there when their future is ready; every request may be sent twice, every answer is a success and every error worth another try.
@@ -42,7 +45,7 @@ impl<T, A, P> HedgeLayer<T, A, P> {
     pub(crate) fn new(protocol: Protocol<T, A, P>, gate: HedgeGate) -> Self {
         Self(Root {
             protocol,
-            counter: gate.counters(),
+            counter: Some(gate.counters.clone()),
             source: Share::new(gate),
         })
     }
@@ -50,19 +53,38 @@ impl<T, A, P> HedgeLayer<T, A, P> {
     /// A view of the hedges, and the switch that turns them off.
     #[must_use]
     pub fn handle(&self) -> HedgeHandle {
-        HedgeHandle::new(self.0.source.clone())
+        self.0.source.clone().into()
     }
 }
 
-impl<S, T: Clone, A: Clone, P: Clone> Layer<S> for HedgeLayer<T, A, P> {
-    type Service = Hedge<S, T, A, P>;
+impl<T, A, P, K, F> HedgeLayer<T, A, P, Keyed<HedgeGate, K, F>> {
+    pub(crate) const fn by_key(
+        protocol: Protocol<T, A, P>,
+        source: Keyed<HedgeGate, K, F>,
+    ) -> Self {
+        Self(Root {
+            protocol,
+            counter: None,
+            source,
+        })
+    }
+
+    /// A view of the keys: [`HedgeHandle::from`] makes a handle of what it finds for one.
+    #[must_use]
+    pub fn handle(&self) -> KeyedHandle<HedgeGate, K> {
+        self.0.source.handle()
+    }
+}
+
+impl<S, T: Clone, A: Clone, P: Clone, C: Clone> Layer<S> for HedgeLayer<T, A, P, C> {
+    type Service = Hedge<S, T, A, P, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
         Hedge(self.0.front(inner))
     }
 }
 
-impl<T, A, P> fmt::Debug for HedgeLayer<T, A, P> {
+impl<T, A, P, C: fmt::Debug> fmt::Debug for HedgeLayer<T, A, P, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("HedgeLayer").field(&self.0).finish()
     }

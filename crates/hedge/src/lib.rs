@@ -109,6 +109,9 @@
 //! Each service clone counts its calls for itself, so that calls answered at once share no write, unless they are measured: then each call records one latency, under a lock that nobody waits for.
 //! Memory: about 35 KB for a layer with a percentile, whatever the traffic.
 //!
+//! One layer for many upstreams takes what they have in common: [`keyed`](Builder::keyed) gives each a percentile and a budget of its own, by the host of the request or whatever tells them apart.
+//! All services of such a layer count in one place for each key, behind the lock of a bounded map.
+//!
 //! # Order
 //! Inside of retry, outside of the circuit breaker; see `docs/ordering.md`.
 //!
@@ -144,6 +147,8 @@
 //! # Events and metrics
 //! `hedged` with `attempt` and `early`; `hedge_won` with `attempt`; `hedge_withheld` with `reason`; `refused` while it drains; `ended`.
 //! `seaworthy_hedges_total`, `seaworthy_hedges_won_total`, `seaworthy_hedges_withheld_total`, `seaworthy_refused_total`, `seaworthy_calls_total`, with `layer="hedge"`.
+//!
+//! [`HedgeHandle::call`] hedges a plain function, without a service.
 //!
 //! With [`Control::observe_only`](seaworthy_kit::Control::observe_only) on the handle no hedge is sent, and each that would be is told as withheld, with the reason `observed`.
 //! [`HedgeHandle::set_enabled`] switches the layer off.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::task::{Context, Poll};
 
+use seaworthy_kit::deferred::Source;
 use seaworthy_kit::{
     Ask, Attempt, BoxError, Front, Guard, Judge, Protocol, Replay, Rules, Share, Traffic,
 };
@@ -16,9 +17,11 @@ use crate::response::{Parts, ResponseFuture};
 ///
 /// A clone starts to count where the original does.
 #[derive(Clone)]
-pub struct Hedge<S, T, A, P = Rules>(pub(crate) Front<S, T, A, P, Share<HedgeGate>, Counters>);
+pub struct Hedge<S, T, A, P = Rules, C = Share<HedgeGate>>(
+    pub(crate) Front<S, T, A, P, C, Option<Counters>>,
+);
 
-impl<S, T, A, P> Hedge<S, T, A, P> {
+impl<S, T, A, P, C> Hedge<S, T, A, P, C> {
     /// The inner service.
     pub const fn get_ref(&self) -> &S {
         self.0.get_ref()
@@ -35,7 +38,7 @@ impl<S, T, A, P> Hedge<S, T, A, P> {
     }
 }
 
-impl<S, T, A, Q, R, Req> Service<Req> for Hedge<S, T, A, Rules<Q, R>>
+impl<S, T, A, Q, R, C, Req> Service<Req> for Hedge<S, T, A, Rules<Q, R>, C>
 where
     A: Replay<Req> + Judge<S::Response>,
     S: Service<<A as Replay<Req>>::Request> + Clone,
@@ -43,6 +46,7 @@ where
     T: Traffic<S::Response>,
     Q: Ask<<A as Replay<Req>>::Head>,
     R: Ask<<A as Judge<S::Response>>::Head> + Clone,
+    C: Source<Req, Gate = HedgeGate>,
 {
     type Response = T::Response<Guard<HedgeGate>>;
     type Error = BoxError;
@@ -67,7 +71,10 @@ where
             (request, false)
         };
         let (request, field) = if may_hedge {
-            gate.offer(self.0.counter());
+            match self.0.counter() {
+                Some(counters) => gate.offer(counters),
+                None => gate.offer_shared(),
+            }
             let replay = &self.0.root().protocol.replay;
             let before = replay.attempt(&request).map_or(0, Attempt::previous);
             let (request, kept) = replay.keep(request);
@@ -95,7 +102,7 @@ where
     }
 }
 
-impl<S: fmt::Debug, T, A, P> fmt::Debug for Hedge<S, T, A, P> {
+impl<S: fmt::Debug, T, A, P, C: fmt::Debug> fmt::Debug for Hedge<S, T, A, P, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Hedge").field(&self.0).finish()
     }

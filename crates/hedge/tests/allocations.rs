@@ -1,6 +1,7 @@
 //! What a call that is answered before its delay allocates: nothing, where its request is cloned without; over HTTP its copy.
 
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -143,4 +144,31 @@ mod over_http {
         let post = allocations(layer.layer(Server), || request(Method::POST));
         assert_eq!(post, 0);
     }
+}
+
+#[test]
+fn idle_key_costs_no_more_than_documented() {
+    const KEYS: usize = 100;
+    let live = HedgeLayer::plain("stock");
+    let fixed = HedgeLayer::plain("stock").delay(Duration::from_secs(1));
+    for (builder, documented) in [(live, 48_000), (fixed, 8_000)] {
+        let keys = NonZeroUsize::new(KEYS).expect("above zero");
+        let layer = builder.keyed(keys, |key: &u64| *key).expect("valid");
+        let mut service = layer.layer(Bare { waits: false });
+        let used = allocation_counter::measure(|| {
+            (0..KEYS as u64).for_each(|key| call(&mut service, key));
+        });
+        assert_eq!(layer.handle().len(), KEYS);
+        let bytes = used.bytes_current / KEYS as i64;
+        assert!(bytes <= documented, "{bytes} bytes for each key");
+    }
+}
+
+#[test]
+fn call_of_a_known_key_allocates_nothing() {
+    let keys = NonZeroUsize::MIN;
+    let layer = HedgeLayer::plain("stock")
+        .keyed(keys, |_: &u64| 1)
+        .expect("valid");
+    assert_eq!(allocations(layer.layer(Bare { waits: false }), || 7), 0);
 }

@@ -17,6 +17,11 @@ use crate::{Asked, BoxError, Rules};
 pub trait Open: Send + Sync + 'static {
     /// Where it reports to.
     fn reports_to(&self) -> &Telemetry;
+
+    /// See [`Gate::is_forgettable`].
+    fn is_forgettable(&self) -> bool {
+        true
+    }
 }
 
 /// When calls are over, how they are made again, and what the user says to that.
@@ -80,6 +85,10 @@ impl<G: Open> Gate for G {
     #[inline]
     fn telemetry(&self) -> &Telemetry {
         self.reports_to()
+    }
+
+    fn is_forgettable(&self) -> bool {
+        Open::is_forgettable(self)
     }
 }
 

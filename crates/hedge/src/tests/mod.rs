@@ -16,8 +16,10 @@ mod bodies;
 mod conformance;
 mod cost;
 mod drops;
+mod handle;
 #[cfg(feature = "http")]
 mod http;
+mod keyed;
 mod limits;
 mod numbers;
 mod percentile;
