@@ -117,11 +117,8 @@ impl HedgeGate {
     pub(crate) fn measure(&self, started: Option<Moment>) {
         if let Pace::Live(latency) = &self.pace {
             match started {
-                Some(started) => {
-                    let now = self.clock.now();
-                    latency.record(now.since(started), now);
-                }
-                None => latency.record_at_once(),
+                Some(started) => latency.measure(started, || self.clock.now()),
+                None => latency.measure_at_once(),
             }
         }
     }
@@ -129,8 +126,7 @@ impl HedgeGate {
     /// The first attempt of a call was not over, or failed: it would have taken at least until now.
     pub(crate) fn measure_censored(&self, started: Option<Moment>) {
         if let (Pace::Live(latency), Some(started)) = (&self.pace, started) {
-            let now = self.clock.now();
-            latency.record_censored(now.since(started), now);
+            latency.measure_censored(started, || self.clock.now());
         }
     }
 

@@ -31,7 +31,7 @@ pub struct Snapshot {
     pub max_hedges: u32,
     /// After how long a call is slow; `None` while that is not known, or if slow calls are not hedged.
     pub delay: Option<Duration>,
-    /// How many latencies that is worked out from; zero if the delay is fixed.
+    /// How many calls that is worked out from, one latency for each or for several of them; zero if the delay is fixed.
     pub samples: u64,
     /// How much of the layer's own budget is left, from 0 to 1; `None` without one.
     pub budget_remaining: Option<f64>,
