@@ -1,10 +1,10 @@
 //! What a call that succeeds at once allocates: nothing, where its request is cloned without; over HTTP its copy.
 
-use std::future::{Future, Ready, ready};
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
 
 use seaworthy_kit::BoxError;
+use seaworthy_kit::testing::{answered, cost_of_a_call};
 use seaworthy_retry::RetryLayer;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -27,33 +27,14 @@ impl<Req> Service<Req> for Bare {
     }
 }
 
-/// Makes one call that answers at once.
-fn call<S, Req>(service: &mut S, request: Req)
-where
-    S: Service<Req>,
-{
-    let mut cx = Context::from_waker(Waker::noop());
-    assert!(service.poll_ready(&mut cx).is_ready());
-    let future = pin!(service.call(request));
-    assert!(future.poll(&mut cx).is_ready());
-}
-
 /// How often such a call of a long-lived service allocates.
-fn allocations<S, Req>(mut service: S, request: impl Fn() -> Req) -> u64
+fn allocations<S, Req>(service: S, request: impl Fn() -> Req) -> u64
 where
     S: Service<Req>,
 {
-    // The second call makes the service's own counter.
-    (0..3).for_each(|_| call(&mut service, request()));
-    let requests: Vec<_> = (0..100).map(|_| request()).collect();
-    let counted = allocation_counter::measure(|| {
-        for request in requests {
-            call(&mut service, request);
-        }
-    });
-    // What is freed may be more: the list of requests is.
-    assert_eq!(counted.count_total % 100, 0, "each call allocates the same");
-    counted.count_total / 100
+    cost_of_a_call(service, request, |calls| {
+        allocation_counter::measure(calls).count_total
+    })
 }
 
 #[test]
@@ -76,7 +57,7 @@ fn call_that_succeeds_allocates_nothing() {
 fn call_of_a_fresh_clone_allocates_nothing() {
     let layer = RetryLayer::plain("gateway").build().unwrap();
     let service = layer.layer(Bare);
-    let counted = allocation_counter::measure(|| call(&mut service.clone(), 7_u64));
+    let counted = allocation_counter::measure(|| answered(&mut service.clone(), 7_u64));
     assert_eq!(counted.count_total, 0);
 }
 

@@ -39,11 +39,7 @@ mod errors_are_final {
         readiness: inner,
         errors: unchanged,
         on_drop: cancels,
-        held: |layer: &Layer| layer.handle().snapshot().in_flight,
-        events: |layer: &Layer, recorder| {
-            layer.handle().subscribe(recorder.listener()).forever();
-        },
-        drains: |layer: &Layer| layer.handle().drain(),
+        handle: Layer,
         meddles: |layer: &Layer, draw| meddle(&layer.handle(), draw),
     }
 }
@@ -56,11 +52,7 @@ mod errors_are_tried_again {
         readiness: inner,
         errors: unchanged,
         on_drop: cancels,
-        held: |layer: &Layer| layer.handle().snapshot().in_flight,
-        events: |layer: &Layer, recorder| {
-            layer.handle().subscribe(recorder.listener()).forever();
-        },
-        drains: |layer: &Layer| layer.handle().drain(),
+        handle: Layer,
         meddles: |layer: &Layer, draw| meddle(&layer.handle(), draw),
     }
 }

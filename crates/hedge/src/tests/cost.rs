@@ -3,26 +3,16 @@
 use std::future::ready;
 
 use seaworthy_kit::clock;
+use seaworthy_kit::testing::clock_reads;
 use tokio_test::assert_ready;
 use tower::service_fn;
 
 use super::*;
 
-/// The clock reads of so many calls of a service that lives long, in all and the most of any of them; without a runtime, so that a timer would panic.
+/// The clock reads of so many calls, in all and the most of any of them.
 fn reads(layer: &HedgeLayer<seaworthy_kit::Plain, seaworthy_kit::Plain>, calls: u32) -> (u64, u64) {
-    let mut service = layer.layer(service_fn(|_: u32| ready(Ok::<_, BoxError>(1))));
-    let (mut sum, mut most) = (0, 0);
-    // The first call of all counts where the service came from, and is the first there.
-    for call in 0..=calls {
-        let before = clock::reads();
-        let ready = task::spawn(()).enter(|cx, _| service.poll_ready(cx));
-        assert!(ready.is_ready());
-        assert!(task::spawn(service.call(call)).poll().is_ready());
-        let reads = clock::reads() - before;
-        sum += if call == 0 { 0 } else { reads };
-        most = most.max(reads);
-    }
-    (sum, most)
+    let service = layer.layer(service_fn(|_: u32| ready(Ok::<_, BoxError>(1))));
+    clock_reads(service, || 1, calls)
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! The layer on plain services, on HTTP and gRPC, in numbers, and under the conformance suite.
 
-use std::fmt;
 use std::time::Duration;
 
-use seaworthy_kit::testing::{Exchange, Inner, Recorder, Remote};
+use seaworthy_kit::testing::{Exchange, Inner, Numbered as Fault, Recorder, Remote};
 use seaworthy_kit::{BoxError, Event};
 use tokio_test::task::{self, Spawn};
 use tower_layer::Layer;
@@ -118,18 +117,6 @@ fn record(handle: &HedgeHandle) -> Recorder {
     recorder
 }
 
-/// The failure of an attempt, found again by its number.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Fault(u32);
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "fault {}", self.0)
-    }
-}
-
-impl std::error::Error for Fault {}
-
 fn fault(error: &BoxError) -> Option<u32> {
-    error.downcast_ref::<Fault>().map(|fault| fault.0)
+    Fault::of(&**error)
 }

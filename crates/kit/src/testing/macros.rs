@@ -19,6 +19,7 @@
 /// | `waits` | optional: makes each call wait while the returned value lives; sharpest if it leaves room for one when it is dropped |
 /// | `drains` | optional: refuses new calls, gives a future that is ready when the running ones have ended |
 /// | `observes` | optional, with `refuses`: switches to refusals that are only reported, and back |
+/// | `handle` | optional, in place of `held`, `events` and `drains`, for a layer that refuses nothing and makes nothing wait: its type, whose handle has all three |
 /// | `meddles` | optional: does what an operator may do at any time, by a random draw; used by the random interleavings |
 ///
 /// Keys stand in this order, each with a comma.
@@ -26,6 +27,27 @@
 #[macro_export]
 #[doc(hidden)]
 macro_rules! conformance {
+    (
+        layer: $layer:expr,
+        readiness: $readiness:ident,
+        errors: $errors:ident,
+        on_drop: $on_drop:ident,
+        handle: $handled:ty,
+        $($rest:tt)*
+    ) => {
+        $crate::conformance! {
+            layer: $layer,
+            readiness: $readiness,
+            errors: $errors,
+            on_drop: $on_drop,
+            held: |layer: &$handled| layer.handle().snapshot().in_flight,
+            events: |layer: &$handled, recorder| {
+                layer.handle().subscribe(recorder.listener()).forever();
+            },
+            drains: |layer: &$handled| layer.handle().drain(),
+            $($rest)*
+        }
+    };
     (
         layer: $layer:expr,
         readiness: $($rest:tt)+

@@ -17,8 +17,14 @@
 
 mod context;
 
+mod cost;
+pub use cost::{answered, clock_reads, cost_of_a_call};
+
 mod inner;
 pub use inner::{Answering, Counts, Exchange, Fault, Inner, Remote};
+
+mod numbered;
+pub use numbered::Numbered;
 
 mod macros;
 #[doc(inline)]

@@ -1,6 +1,5 @@
 //! The layer on plain services, on HTTP and gRPC, on plain functions, and under the conformance suite.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use seaworthy_kit::BoxError;
-use seaworthy_kit::testing::Recorder;
+use seaworthy_kit::testing::{Numbered as Fault, Recorder};
 use tower_service::Service;
 
 use crate::{Backoff, Builder, Exhausted, Reason, RetryHandle, RetryLayer};
@@ -140,18 +139,6 @@ impl<Req, Res> Service<Req> for Upstream<Req, Res> {
     }
 }
 
-/// The failure of a call, found again by its number.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Fault(u32);
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "fault {}", self.0)
-    }
-}
-
-impl std::error::Error for Fault {}
-
 /// Fails every call with its number.
 fn failing() -> Upstream<u32, u32> {
     Upstream::new(|number, _| async move { Err(Fault(number).into()) })
@@ -187,7 +174,7 @@ fn exhausted(error: &BoxError) -> (u32, Reason) {
 }
 
 fn fault(error: &(dyn std::error::Error + 'static)) -> Option<u32> {
-    error.downcast_ref::<Fault>().map(|fault| fault.0)
+    Fault::of(error)
 }
 
 /// Hears all events of the layer from now on.
