@@ -223,6 +223,9 @@ impl<S, T, A, P, C, N> Front<S, T, A, P, C, N> {
     /// The guard of a call, unless the layer drains.
     ///
     /// It exists before the inner service is called, so that a panic in there is settled.
+    ///
+    /// # Errors
+    /// If it drains, or did when the service was found ready.
     #[inline(always)]
     pub fn admit<Req>(&mut self, request: &Req) -> Result<Guard<C::Gate>, BoxError>
     where

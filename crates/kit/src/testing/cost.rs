@@ -23,7 +23,7 @@ where
     let mut future = pin!(service.call(request));
     let polled = match future.as_mut().poll(&mut cx) {
         Poll::Pending => future.poll(&mut cx),
-        ready => ready,
+        ready @ Poll::Ready(_) => ready,
     };
     assert!(polled.is_ready(), "not answered");
 }
