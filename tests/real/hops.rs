@@ -1,5 +1,6 @@
 //! The deadline over several servers: each sees less time than the one before, and none works on when it is over.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,14 +8,18 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use seaworthy::timeout::deadline;
 use seaworthy_tests::echo::{Ping, Script, ping, pong};
 use seaworthy_tests::{Answer, Gate, Protocol, Server, eventually, within};
 use tonic::Code;
 use tower::ServiceExt;
 
-use crate::stack::{Habits, Limits, Served, hyper_stack, idle, serve, serve_tonic, tonic_stack};
+use crate::stack::{
+    Boxed, Habits, Limits, Served, hyper_stack, idle, serve, serve_tonic, tonic_stack,
+};
+
+mod limited;
 
 const ONCE: Habits = Habits {
     attempts: 1,
@@ -201,63 +206,82 @@ async fn grpc_call_whose_second_hop_hangs_ends_at_the_deadline() {
     idle(&last.bulkhead).await;
 }
 
-/// axum within these limits, which calls tonic, which calls axum; the last one waits at the gate, if there is one, and notes when its work is dropped.
+/// The last hop, axum: answers by the number of the call, and notes when its work is dropped.
+async fn last_hop<F, Fut>(left: &Left, stopped: &Arc<AtomicU64>, answer: F) -> Served
+where
+    F: Fn(u64) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = StatusCode> + Send,
+{
+    let (left, stopped) = (left.clone(), stopped.clone());
+    let calls = Arc::new(AtomicU64::new(0));
+    let handler = move || {
+        let stopped = Stopped(stopped.clone());
+        let answer = answer(calls.fetch_add(1, Ordering::SeqCst) + 1);
+        note(&left);
+        async move {
+            let _stopped = stopped;
+            answer.await
+        }
+    };
+    serve(Router::new().route("/", get(handler)), Limits::default()).await
+}
+
+/// What the middle hop does, in tonic: it asks the last one, through this client.
+fn relay(left: &Left, last: &Served, client: Boxed<Request<Body>, Response<Body>>) -> Script {
+    let (left, url) = (left.clone(), last.server.url("/"));
+    Script::echo().unary(move |_, ping: tonic::Request<Ping>| {
+        note(&left);
+        let client = client.clone();
+        let request = Request::get(&url).body(Body::empty()).unwrap();
+        async move {
+            let response = client.oneshot(request).await;
+            let response = response.map_err(|_| tonic::Status::unavailable("no answer"))?;
+            match Answer::read(response).await.status {
+                StatusCode::OK => Ok(pong(0, ping.into_inner())),
+                _ => Err(tonic::Status::unavailable("the last hop failed")),
+            }
+        }
+    })
+}
+
+/// The first hop, axum within these limits, which calls the middle one.
+async fn first_hop(limits: Limits, left: &Left, middle: &Server) -> Served {
+    let client = tonic_stack(middle, ONCE).client;
+    let left = left.clone();
+    let handler = move || {
+        note(&left);
+        let mut client = client.clone();
+        async move {
+            match client.unary(ping(1)).await {
+                Ok(_) => StatusCode::OK,
+                Err(_) => StatusCode::BAD_GATEWAY,
+            }
+        }
+    };
+    serve(Router::new().route("/", get(handler)), limits).await
+}
+
+/// axum within these limits, which calls tonic, which calls axum; the last one waits at the gate, if there is one.
 async fn mixed(
     limits: Limits,
     left: &Left,
     gate: Option<Gate>,
     stopped: &Arc<AtomicU64>,
 ) -> [Served; 3] {
-    let last = {
-        let (left, stopped) = (left.clone(), stopped.clone());
-        move || {
-            let (left, gate, stopped) = (left.clone(), gate.clone(), stopped.clone());
-            async move {
-                note(&left);
-                let _stopped = Stopped(stopped);
-                if let Some(gate) = gate {
-                    gate.pass().await;
-                }
-                StatusCode::OK
+    let last = last_hop(left, stopped, move |_| {
+        let gate = gate.clone();
+        async move {
+            if let Some(gate) = gate {
+                gate.pass().await;
             }
+            StatusCode::OK
         }
-    };
-    let last = serve(Router::new().route("/", get(last)), Limits::default()).await;
-
+    })
+    .await;
     let client = hyper_stack(Protocol::Http1, ONCE).service;
-    let middle = Script::echo().unary({
-        let (left, url) = (left.clone(), last.server.url("/"));
-        move |_, ping: tonic::Request<Ping>| {
-            note(&left);
-            let client = client.clone();
-            let request = Request::get(&url).body(Body::empty()).unwrap();
-            async move {
-                let response = client.oneshot(request).await;
-                let response = response.map_err(|_| tonic::Status::unavailable("no answer"))?;
-                match Answer::read(response).await.status {
-                    StatusCode::OK => Ok(pong(0, ping.into_inner())),
-                    _ => Err(tonic::Status::unavailable("the last hop failed")),
-                }
-            }
-        }
-    });
-    let middle = serve_tonic(middle.routes(), Limits::default()).await;
-
-    let client = tonic_stack(&middle.server, ONCE).client;
-    let first = {
-        let left = left.clone();
-        move || {
-            note(&left);
-            let mut client = client.clone();
-            async move {
-                match client.unary(ping(1)).await {
-                    Ok(_) => StatusCode::OK,
-                    Err(_) => StatusCode::BAD_GATEWAY,
-                }
-            }
-        }
-    };
-    let first = serve(Router::new().route("/", get(first)), limits).await;
+    let middle = relay(left, &last, client).routes();
+    let middle = serve_tonic(middle, Limits::default()).await;
+    let first = first_hop(limits, left, &middle.server).await;
     [first, middle, last]
 }
 
