@@ -2,12 +2,16 @@
 //!
 //! `cargo xtask bench peers [--only CASE]`; with `--calls N --only CASE --who WHO` it makes that many calls and nothing else, which is what a profiler wants.
 //! `--list` names the cases.
+//! Where we had set ourselves a mark, it stands beside the ratio; that a call allocates no more than it should is asserted.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+mod adaptive;
 mod breaker;
 mod bulkhead;
+mod hedge;
 mod idempotency;
 mod inner;
+mod marks;
 mod rate_limit;
 mod single;
 mod stack;
@@ -19,7 +23,7 @@ use benches::{Case, Cost, measure};
 /// A case of the table: its name, and who takes part in it.
 type Row = (&'static str, fn() -> Vec<Case<'static>>);
 
-const ROWS: [Row; 15] = [
+const ROWS: [Row; 18] = [
     ("breaker-closed", breaker::closed),
     ("breaker-open", breaker::open),
     ("breaker-slow-rule", breaker::slow_rule),
@@ -30,9 +34,12 @@ const ROWS: [Row; 15] = [
     ("rate-limit", rate_limit::free),
     ("rate-limit-keyed", rate_limit::keyed),
     ("rate-limit-refused", rate_limit::refused),
+    ("adaptive", adaptive::free),
+    ("hedge", hedge::none),
     ("retry-none", single::retry),
     ("timeout", single::timeout),
     ("stack", stack::plain),
+    ("stack-five", stack::five),
     ("stack-http", stack::http),
     ("idempotency", idempotency::first),
 ];
@@ -67,8 +74,8 @@ fn main() {
         return;
     }
     println!(
-        "{:24} {:16} {:>9} {:>7} {:>7} {:>9}",
-        "case", "who", "ns", "allocs", "bytes", "seaworthy"
+        "{:24} {:16} {:>9} {:>7} {:>7} {:>9} {:>7}",
+        "case", "who", "ns", "allocs", "bytes", "seaworthy", "mark"
     );
     let mut json = Vec::new();
     for (case, cases) in rows {
@@ -83,8 +90,15 @@ fn main() {
                 bytes,
                 ..
             } = cost;
-            println!("{case:24} {name:16} {nanos:9.1} {allocations:7.2} {bytes:7.1} {ratio:8.3}x");
+            let mark =
+                marks::ratio(case, name).map_or_else(String::new, |mark| format!("{mark:.3}"));
+            println!(
+                "{case:24} {name:16} {nanos:9.1} {allocations:7.2} {bytes:7.1} {ratio:8.3}x {mark:>7}"
+            );
             json.push(line(case, cost));
+        }
+        if let Some(ours) = ours {
+            marks::assert_allocations(case, ours);
         }
     }
     let text = format!("[\n{}\n]\n", json.join(",\n"));

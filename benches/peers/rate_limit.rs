@@ -47,7 +47,7 @@ impl KeyExtractor for Tenant {
     }
 }
 
-const PLENTY: u32 = 1_000_000_000;
+pub(crate) const PLENTY: u32 = 1_000_000_000;
 
 fn plenty() -> governor::Quota {
     governor::Quota::per_second(NonZeroU32::new(PLENTY).expect("above zero"))
@@ -76,6 +76,16 @@ fn resilience(limit: usize, period: Duration) -> Resilience {
     layer.expect("valid options")
 }
 
+/// One of ours that is never met.
+pub(crate) fn plenty_of_ours() -> RateLimitLayer<seaworthy::Plain> {
+    ours(Quota::per_second(PLENTY.into()))
+}
+
+/// One of tower-resilience that is never met.
+pub(crate) fn plenty_of_resilience() -> Resilience {
+    resilience(usize::MAX / 2, Duration::from_secs(3600))
+}
+
 fn tower_governor(period: Duration, burst: u32) -> GovernorConfig<Tenant, Middleware> {
     let config = GovernorConfigBuilder::default()
         .period(period)
@@ -101,8 +111,8 @@ pub(crate) fn free() -> Vec<Case<'static>> {
     let mut bare = Echo;
     let clock = Ours(Clock::tokio());
     let governor = RateLimiter::direct_with_clock(plenty(), clock);
-    let mut resilience = resilience(usize::MAX / 2, Duration::from_secs(3600)).layer(Echo);
-    let mut ours = ours(Quota::per_second(PLENTY.into())).layer(Echo);
+    let mut resilience = plenty_of_resilience().layer(Echo);
+    let mut ours = plenty_of_ours().layer(Echo);
     vec![
         Case::new("bare", move || drive(&mut bare, 1).is_ok()),
         Case::new("governor", move || checked(governor.check().is_ok())),

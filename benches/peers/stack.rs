@@ -1,8 +1,9 @@
-//! The four layers together, over plain requests and over HTTP with a body that is read to its end.
+//! The four layers together, over plain requests and over HTTP with a body that is read to its end; and five of them.
 
 use std::convert::Infallible;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use benches::{Case, drive};
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use tower_resilience_timelimiter::TimeLimiterLayer;
 use tower_service::Service;
 
 use crate::inner::{Echo, Failed, Page};
+use crate::rate_limit::{PLENTY, plenty_of_ours, plenty_of_resilience};
 use crate::single::{LIMIT, Thrice};
 
 macro_rules! tower {
@@ -77,6 +79,51 @@ pub(crate) fn plain() -> Vec<Case<'static>> {
     let mut tower = tower!(Echo);
     let mut resilience = resilience!(u64, u64, Failed, Echo);
     let mut ours = seaworthy!(plain, Echo);
+    vec![
+        Case::new("bare", move || drive(&mut bare, 1).is_ok()),
+        Case::new("tower", move || drive(&mut tower, 1).is_ok()),
+        Case::new("tower-resilience", move || {
+            drive(&mut resilience, 1).is_ok()
+        }),
+        Case::new("seaworthy", move || drive(&mut ours, 1).is_ok()),
+    ]
+}
+
+/// With a rate limit that is never met; tower has no circuit breaker.
+pub(crate) fn five() -> Vec<Case<'static>> {
+    let mut bare = Echo;
+    let mut tower = ServiceBuilder::new()
+        .timeout(LIMIT)
+        .load_shed()
+        .rate_limit(PLENTY.into(), Duration::from_secs(1))
+        .concurrency_limit(100)
+        .retry(Thrice::NEW)
+        .service(Echo);
+    let mut resilience = ServiceBuilder::new()
+        .layer(TimeLimiterLayer::builder().timeout_duration(LIMIT).build())
+        .layer(plenty_of_resilience())
+        .layer(ResilienceBreaker::builder().build().expect("valid options"))
+        .layer(
+            ResilienceBulkhead::builder()
+                .max_concurrent_calls(100)
+                .build()
+                .expect("valid options"),
+        )
+        .layer(ResilienceRetry::<u64, u64, Failed>::builder().build())
+        .service(Echo);
+    let timeout = TimeoutLayer::plain("bench").limit(LIMIT).build();
+    let bulkhead = BulkheadLayer::plain("bench").max_concurrent(100).build();
+    let mut ours = ServiceBuilder::new()
+        .layer(timeout.expect("valid options"))
+        .layer(plenty_of_ours())
+        .layer(
+            CircuitBreakerLayer::plain("bench")
+                .build()
+                .expect("valid options"),
+        )
+        .layer(bulkhead.expect("valid options"))
+        .layer(RetryLayer::plain("bench").build().expect("valid options"))
+        .service(Echo);
     vec![
         Case::new("bare", move || drive(&mut bare, 1).is_ok()),
         Case::new("tower", move || drive(&mut tower, 1).is_ok()),
