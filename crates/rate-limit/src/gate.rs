@@ -96,8 +96,8 @@ impl RateGate {
             let turn = self.windows.earliest(now, waiting, cost);
             return Err(refusal(turn.map_or(Scarcity::Never, Scarcity::Until), now));
         }
-        match self.windows.try_take(now, cost) {
-            Ok(taken) => Ok(self.spent(taken, now)),
+        match self.windows.try_take_and_look(now, cost) {
+            Ok((taken, has_more)) => Ok(self.spent(taken, has_more)),
             Err(scarcity) => {
                 self.set_tight(true);
                 Err(refusal(scarcity, now))
@@ -105,14 +105,21 @@ impl RateGate {
         }
     }
 
-    #[inline]
-    fn spent(&self, taken: TakenAll, now: Moment) -> Spent {
-        self.set_tight(self.windows.check(now, 1).is_err());
+    #[inline(always)]
+    fn spent(&self, taken: TakenAll, has_more: bool) -> Spent {
+        self.set_tight(!has_more);
         Spent(Some(taken))
     }
 
+    #[inline(never)]
+    fn check_tight(&self) -> Result<(), Refusal> {
+        let now = self.now();
+        let checked = self.windows.check(now, 1);
+        checked.map_err(|scarcity| refusal(scarcity, now))
+    }
+
     /// Written only where it changes: it lies beside what every call reads.
-    #[inline]
+    #[inline(always)]
     fn set_tight(&self, is_tight: bool) {
         if self.is_tight.load(Ordering::Relaxed) != is_tight {
             self.is_tight.store(is_tight, Ordering::Relaxed);
@@ -210,22 +217,19 @@ impl Gate for RateGate {
     type Admission = Spent;
     type Wait = Wait;
 
-    #[inline]
+    #[inline(always)]
     fn check(&self) -> Result<(), Refusal> {
         // After a call that left some there is no less: time only adds to it.
         if !self.is_tight.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let now = self.now();
-        let checked = self.windows.check(now, 1);
-        checked.map_err(|scarcity| refusal(scarcity, now))
+        self.check_tight()
     }
 
-    #[inline]
+    #[inline(always)]
     fn admit_healthy(&self) -> Option<Spent> {
-        let now = self.now();
-        let taken = self.windows.try_take(now, 1).ok()?;
-        Some(self.spent(taken, now))
+        let (taken, has_more) = self.windows.try_take_and_look(self.now(), 1).ok()?;
+        Some(self.spent(taken, has_more))
     }
 
     fn try_admit(&self) -> Result<Spent, Refusal> {

@@ -88,21 +88,34 @@ impl Cell {
     /// If there is not that much now, or never is.
     #[inline]
     pub fn try_take(&self, now: Moment, cost: u64) -> Result<Taken, Scarcity> {
+        self.try_take_and_look(now, cost).map(|(taken, _)| taken)
+    }
+
+    /// The same, and whether what it left is enough for one more: known by then, and dearer to find out afterwards.
+    #[inline(always)]
+    pub(super) fn try_take_and_look(
+        &self,
+        now: Moment,
+        cost: u64,
+    ) -> Result<(Taken, bool), Scarcity> {
         let terms = self.terms(cost)?;
         let mut tat = self.tat.load(Relaxed);
         loop {
             let after = match terms.decide(tat, now.as_nanos()) {
-                Ok(after) if cost == 0 => return Ok(Taken { cost, after }),
                 Ok(after) => after,
                 Err(scarcity) => {
                     self.heal(tat, now, terms);
                     return Err(scarcity);
                 }
             };
-            match self.tat.compare_exchange_weak(tat, after, Relaxed, Relaxed) {
-                Ok(_) => return Ok(Taken { cost, after }),
-                Err(changed) => tat = changed,
+            if cost > 0
+                && let Err(changed) = self.tat.compare_exchange_weak(tat, after, Relaxed, Relaxed)
+            {
+                tat = changed;
+                continue;
             }
+            let has_more = terms.has_more(after, now.as_nanos());
+            return Ok((Taken { cost, after }, has_more));
         }
     }
 
@@ -190,7 +203,7 @@ impl Cell {
         self.tat.load(Relaxed).saturating_sub(now.as_nanos())
     }
 
-    #[inline]
+    #[inline(always)]
     fn terms(&self, cost: u64) -> Result<Terms, Scarcity> {
         let burst = self.burst.load(Relaxed);
         if cost > burst {
@@ -199,6 +212,7 @@ impl Cell {
         // Neither overflows unless a new quota is half written, and then the larger number only refuses.
         let interval = self.interval.load(Relaxed);
         Ok(Terms {
+            interval,
             cost: interval.saturating_mul(cost),
             whole: interval.saturating_mul(burst),
         })
@@ -246,13 +260,14 @@ impl fmt::Debug for Cell {
 /// A cost and a burst, as time.
 #[derive(Clone, Copy)]
 struct Terms {
+    interval: u64,
     cost: u64,
     whole: u64,
 }
 
 impl Terms {
     /// What the timestamp is after the call.
-    #[inline]
+    #[inline(always)]
     fn decide(self, tat: u64, now: u64) -> Result<u64, Scarcity> {
         debug_assert!(self.cost <= self.whole, "never admitted otherwise");
         let earliest = tat.saturating_add(self.cost).saturating_sub(self.whole);
@@ -265,6 +280,12 @@ impl Terms {
             "no more is spent than there is at once"
         );
         Ok(after)
+    }
+
+    /// Whether one unit could be taken from there.
+    #[inline(always)]
+    fn has_more(self, tat: u64, now: u64) -> bool {
+        now >= tat.saturating_add(self.interval).saturating_sub(self.whole)
     }
 }
 

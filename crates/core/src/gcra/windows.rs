@@ -80,14 +80,22 @@ impl Windows {
     /// If one of them has not that much now, or never has.
     #[inline]
     pub fn try_take(&self, now: Moment, cost: u64) -> Result<TakenAll, Scarcity> {
+        self.try_take_and_look(now, cost).map(|(taken, _)| taken)
+    }
+
+    /// Takes that much from all of them, or nothing; and says whether one more could be taken after it, as far as nobody else takes.
+    ///
+    /// # Errors
+    /// If one of them has not that much now, or never has.
+    #[inline(always)]
+    pub fn try_take_and_look(&self, now: Moment, cost: u64) -> Result<(TakenAll, bool), Scarcity> {
         if self.more.is_empty() {
-            let taken = self.first.try_take(now, cost)?;
-            return Ok(TakenAll {
-                cost,
-                after: [taken.after, 0, 0, 0],
-            });
+            let (taken, has_more) = self.first.try_take_and_look(now, cost)?;
+            let after = [taken.after, 0, 0, 0];
+            return Ok((TakenAll { cost, after }, has_more));
         }
-        self.take_each(now, cost)
+        let taken = self.take_each(now, cost)?;
+        Ok((taken, self.check(now, 1).is_ok()))
     }
 
     #[inline(never)]

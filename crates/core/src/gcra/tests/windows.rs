@@ -135,9 +135,10 @@ proptest! {
                 wait => Err(Scarcity::Until(now + wait)),
             };
             prop_assert_eq!(windows.check(now, cost), expected);
-            let taken = windows.try_take(now, cost);
+            let taken = windows.try_take_and_look(now, cost);
             prop_assert_eq!(taken.map(drop), expected);
-            if let Ok(taken) = taken {
+            if let Ok((taken, has_more)) = taken {
+                prop_assert_eq!(has_more, windows.check(now, 1).is_ok());
                 let each: Vec<_> = cells
                     .iter()
                     .map(|cell| cell.try_take(now, cost).expect("all admit"))
