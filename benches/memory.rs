@@ -5,12 +5,14 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use benches::{drive, held_bytes};
+use governor::RateLimiter;
 use seaworthy::prelude::*;
+use seaworthy::rate_limit::Quota;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -51,6 +53,19 @@ fn main() {
         keyed("bulkhead", keys, |max| {
             BulkheadLayer::plain("bench").keyed(max, |key: &u64| *key)
         });
+        keyed("rate-limit", keys, |max| {
+            // As much as governor can be given: what a key has used is there again with the next call, and it may be forgotten.
+            let quota = Quota::per_second(PLENTY.get().into());
+            let builder = RateLimitLayer::plain("bench").quota(quota);
+            builder.keyed(max, |key: &u64| *key).build()
+        });
+        governor(keys);
+        keyed("adaptive", keys, |max| {
+            AdaptiveLayer::plain("bench").keyed(max, |key: &u64| *key)
+        });
+        keyed("throttle", keys, |max| {
+            ThrottleLayer::plain("bench").keyed(max, |key: &u64| *key)
+        });
     }
 }
 
@@ -71,6 +86,13 @@ fn idle() {
         RetryLayer::plain("bench").build()
     });
     layer("timeout", || TimeoutLayer::plain("bench").build());
+    layer("rate-limit", || {
+        let quota = Quota::per_second(PLENTY.get().into());
+        RateLimitLayer::plain("bench").quota(quota).build()
+    });
+    layer("adaptive", || AdaptiveLayer::plain("bench").build());
+    layer("throttle", || ThrottleLayer::plain("bench").build());
+    layer("hedge", || HedgeLayer::plain("bench").build());
 }
 
 /// What a layer holds, and what each service of it does that has made calls.
@@ -112,33 +134,54 @@ where
 {
     let max = usize::try_from(keys).ok().and_then(NonZeroUsize::new);
     let max = max.expect("there are some keys");
-    let (bytes, mut service) = held_bytes(|| {
+    let (bytes, mut service) = fill(name, keys, || {
         let mut service = build(max).expect("valid options").layer(Bare);
-        for key in 0..keys {
+        move |key| {
             drive(&mut service, key).expect("nothing refuses it");
         }
-        service
     });
-    let start = Instant::now();
-    let mut key = 0;
-    for _ in 0..CALLS {
-        // Odd and large: the keys are met in no order that a cache could guess.
-        key = (key + 0x9E37_79B9_7F4A_7C15_u64 % keys.max(2)) % keys;
-        drive(&mut service, key).expect("nothing refuses it");
-    }
-    let nanos = start.elapsed().as_nanos() as f64 / f64::from(CALLS);
     let (more, ()) = held_bytes(|| {
         for key in keys..3 * keys {
-            drive(&mut service, key).expect("nothing refuses it");
+            service(key);
         }
     });
-    let each = bytes as f64 / keys as f64;
-    println!("{name:32} {keys:10} {each:12.0} {nanos:14.0}");
     // A map may grow once more before it finds that nobody is let in any more.
     assert!(
         more <= bytes / 4 + 4096,
         "{name}: twice as many further keys hold {more} bytes over {bytes}"
     );
 }
+
+/// governor's own store of keys, which forgets none of them by itself.
+fn governor(keys: u64) {
+    let _ = fill("governor", keys, || {
+        let limiter = RateLimiter::dashmap(governor::Quota::per_second(PLENTY));
+        move |key| {
+            limiter.check_key(&key).expect("nothing refuses it");
+        }
+    });
+}
+
+/// Makes a call with each key and then some with any of them; tells what was kept of each and what a call took.
+fn fill<C: FnMut(u64)>(name: &str, keys: u64, make: impl FnOnce() -> C) -> (i64, C) {
+    let (bytes, mut call) = held_bytes(|| {
+        let mut call = make();
+        (0..keys).for_each(&mut call);
+        call
+    });
+    let start = Instant::now();
+    let mut key = 0;
+    for _ in 0..CALLS {
+        // Odd and large: the keys are met in no order that a cache could guess.
+        key = (key + 0x9E37_79B9_7F4A_7C15_u64 % keys.max(2)) % keys;
+        call(key);
+    }
+    let nanos = start.elapsed().as_nanos() as f64 / f64::from(CALLS);
+    let each = bytes as f64 / keys as f64;
+    println!("{name:32} {keys:10} {each:12.0} {nanos:14.0}");
+    (bytes, call)
+}
+
+const PLENTY: NonZeroU32 = NonZeroU32::new(1_000_000_000).expect("above zero");
 
 const CALLS: u32 = 200_000;
