@@ -1,4 +1,4 @@
-//! What a stack allocates: nothing of its own.
+//! What a stack costs: it allocates nothing of its own, and reads the clock no more than it must.
 
 use std::future::{Future, Ready, ready};
 use std::pin::pin;
@@ -9,6 +9,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
 use seaworthy::prelude::*;
+use seaworthy::rate_limit::Quota;
+use seaworthy_kit::clock;
 use tower::{Layer, Service, ServiceBuilder};
 
 /// Answers at once.
@@ -64,6 +66,36 @@ fn allocations<S: Service<Req>, Req>(mut service: S, request: impl Fn() -> Req) 
     counted.count_total / 100
 }
 
+/// How often each of so many calls of a long-lived service reads the clock.
+fn reads(mut service: impl Service<u64>, calls: u64) -> Vec<u64> {
+    (0..3).for_each(|_| call(&mut service, 7));
+    let counted = (0..calls).map(|_| {
+        let before = clock::reads();
+        call(&mut service, 7);
+        clock::reads() - before
+    });
+    counted.collect()
+}
+
+/// With default options, but for a quota that is not met here: it has no default.
+fn rate_limit() -> RateLimitLayer<seaworthy::Plain> {
+    let layer = RateLimitLayer::plain("payments").quota(Quota::per_hour(10_000));
+    layer.build().unwrap()
+}
+
+/// Timeout, rate limit, circuit breaker, bulkhead and retry, with default options.
+macro_rules! five {
+    ($retry:expr) => {
+        ServiceBuilder::new()
+            .layer(TimeoutLayer::plain("payments").build().unwrap())
+            .layer(rate_limit())
+            .layer(CircuitBreakerLayer::plain("payments").build().unwrap())
+            .layer(BulkheadLayer::plain("payments").build().unwrap())
+            .layer($retry.build().unwrap())
+            .service(Bare)
+    };
+}
+
 fn payment() -> Request<Empty<Bytes>> {
     let request = Request::get("http://gateway/payments/7").header("accept", "application/json");
     request.body(Empty::new()).expect("the request is valid")
@@ -77,6 +109,29 @@ async fn plain_stacks_allocate_nothing() {
     assert_eq!(allocations(stack.layer(Bare), || 7), 0);
     let stack = server("payments").plain().build().unwrap();
     assert_eq!(allocations(stack.layer(Bare), || 7), 0);
+}
+
+#[tokio::test]
+async fn five_layers_allocate_nothing() {
+    let stack = five!(RetryLayer::plain("payments"));
+    assert_eq!(allocations(stack, || 7), 0);
+}
+
+#[tokio::test]
+async fn of_five_layers_only_the_rate_limit_reads_the_clock_for_a_call() {
+    const CALLS: u64 = 320;
+    let alone = reads(rate_limit().layer(Bare), CALLS);
+    assert_eq!(alone, vec![1; 320]);
+    let stack = five!(RetryLayer::plain("payments").budget(None));
+    assert_eq!(reads(stack, CALLS), alone);
+    // The budget of the retries is told of 32 calls at a time, and must know when they were.
+    let by_default = reads(five!(RetryLayer::plain("payments")), CALLS);
+    assert_eq!(by_default.iter().sum::<u64>(), CALLS + CALLS / 32);
+    let told = by_default.iter().position(|reads| *reads == 2).unwrap();
+    for (call, reads) in by_default.into_iter().enumerate() {
+        let expected = if call % 32 == told { 2 } else { 1 };
+        assert_eq!(reads, expected, "call {call}");
+    }
 }
 
 #[tokio::test]
