@@ -3,14 +3,16 @@
 use seaworthy::adaptive::AdaptiveHandle;
 use seaworthy::hedge::HedgeHandle;
 use seaworthy::http::Http;
+use seaworthy::kit::clock;
 use seaworthy::prelude::*;
 use seaworthy::rate_limit::{Quota, RateLimitHandle};
 use seaworthy::retry::{Backoff, RetryHandle};
+use seaworthy::timeout::deadline::Deadline;
 use seaworthy_tests::echo::v1::echo_client::EchoClient;
 use tokio::task::JoinHandle;
-use tonic::metadata::MetadataValue;
 use tonic::transport::Endpoint;
 use tower::ServiceBuilder;
+use tower::util::MapFutureLayer;
 
 use super::*;
 use crate::stack::{AGES, boxed};
@@ -19,6 +21,8 @@ use crate::stack::{AGES, boxed};
 struct Chain {
     first: Served,
     middle: Server,
+    /// How much time the middle hop gives each call on its own, in milliseconds, if any: it cuts nothing, so that whatever waits has to look at its time itself.
+    given: Arc<AtomicU64>,
     last: Served,
     rate: RateLimitHandle,
     slots: AdaptiveHandle,
@@ -93,9 +97,21 @@ impl Chain {
             .build()
             .unwrap();
         let (quota, limit) = (rate.handle(), slots.handle());
+        let given = Arc::new(AtomicU64::new(0));
+        let scope = {
+            let given = given.clone();
+            move |future| {
+                let own = match given.load(Ordering::SeqCst) {
+                    0 => Deadline::NEVER,
+                    given => Deadline::after(clock::now(), Duration::from_millis(given)),
+                };
+                deadline::scope(own, future)
+            }
+        };
         let stack = ServiceBuilder::new()
             .layer(RespondLayer::new())
             .layer(DeadlineLayer::http("middle").build().unwrap())
+            .layer(MapFutureLayer::new(scope))
             .layer(rate)
             .layer(slots);
         let routes = relay(&left, &last, boxed(client)).routes();
@@ -103,6 +119,7 @@ impl Chain {
         Self {
             first: first_hop(Limits::default(), &left, &middle).await,
             middle,
+            given,
             last,
             rate: quota,
             slots: limit,
@@ -118,15 +135,12 @@ impl Chain {
         tokio::spawn(Protocol::Http1.send(request))
     }
 
-    /// Asks the middle hop, and waits on when its time is over: what ends then is ended by the middle hop alone.
-    fn ask(&self, milliseconds: &'static str) -> JoinHandle<Result<(), tonic::Status>> {
+    /// Asks the middle hop, which gives this call and those after it that much time on its own, and waits on when that is over.
+    fn ask(&self, milliseconds: u64) -> JoinHandle<Result<(), tonic::Status>> {
+        self.given.store(milliseconds, Ordering::SeqCst);
         let channel = Endpoint::from_shared(self.middle.url("")).unwrap();
         let mut client = EchoClient::new(channel.connect_lazy());
-        let mut request = tonic::Request::new(ping(1));
-        // Not as `grpc-timeout`, for which tonic has timers of its own at both ends.
-        let given = MetadataValue::from_static(milliseconds);
-        request.metadata_mut().insert("x-request-timeout-ms", given);
-        tokio::spawn(async move { client.unary(request).await.map(drop) })
+        tokio::spawn(async move { client.unary(ping(1)).await.map(drop) })
     }
 
     fn stopped(&self) -> u64 {
@@ -217,7 +231,7 @@ async fn hedges_and_retries_end_with_the_deadline() {
     chain.is_over(3).await;
 
     // So they do where their caller does not see to it.
-    let call = chain.ask("2000");
+    let call = chain.ask(2000);
     gate.arrivals(3).await;
     within("the deadline", call).await.unwrap().unwrap_err();
     chain.is_over(6).await;
@@ -282,7 +296,7 @@ async fn wait_for_a_slot_ends_with_the_deadline() {
     .await;
     let running = chain.call("600000");
     gate.arrivals(3).await;
-    let waiting = chain.ask("300");
+    let waiting = chain.ask(300);
     let refused = within("the deadline", waiting).await.unwrap().unwrap_err();
     assert_eq!(refused.code(), Code::DeadlineExceeded, "{refused:?}");
     assert_eq!(chain.slots.snapshot().waiting, 0);
@@ -306,7 +320,7 @@ async fn wait_for_a_share_ends_with_the_deadline_and_a_hopeless_one_does_not_beg
     assert_eq!(answer.status, StatusCode::OK);
 
     // There is a share for it in time.
-    let waiting = chain.ask("3000");
+    let waiting = chain.ask(3000);
     eventually("it waits for its share", || {
         chain.rate.snapshot().waiting == 1
     })
@@ -318,7 +332,7 @@ async fn wait_for_a_share_ends_with_the_deadline_and_a_hopeless_one_does_not_beg
     assert_eq!(chain.rate.snapshot().waiting, 0);
 
     // Whose turn comes after its deadline is told so at once, and does not wait.
-    let hopeless = chain.ask("25000");
+    let hopeless = chain.ask(25_000);
     let refused = within("a refusal", hopeless).await.unwrap().unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
     assert_eq!(chain.begun(1), 2, "they have reached nobody");
