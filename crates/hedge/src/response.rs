@@ -136,8 +136,10 @@ where
                     {
                         let guard = this.guard.take().expect("seen above");
                         this.first.set(First::Over);
-                        if let Some(field) = this.field.take() {
+                        if let Some(field) = this.field {
                             guard.gate().measure(field.started());
+                            // Where it lies: moving it out would copy it first.
+                            *this.field = None;
                         }
                         this.timer.set(None);
                         return Poll::Ready(Ok(parts.traffic.finish(response, guard)));
