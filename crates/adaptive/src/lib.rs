@@ -78,6 +78,10 @@
 //! More important calls go first; in a full queue the least important give way.
 //! Classes that may not use the whole limit do not wait.
 //!
+//! With [`fair_by`](Builder::fair_by), tenants share the limit and the queue: within a class, a slot that becomes free goes to who has least running for its weight, each tenant waits in a line of its own, and in a full queue the one with most waiting gives way.
+//! Whoever is alone gets all.
+//! Without it a call does not pay for it; with it, each call takes the lock of the queue when it begins and when it ends.
+//!
 //! # Where the state lives
 //! In the [`AdaptiveLayer`] value: its clones, and all services that it makes, share one limit.
 //! [`keyed`](Builder::keyed) makes a limit for each key of a request.
@@ -113,6 +117,7 @@
 //! | relearn | 30 s | half the limit for 200 ms of it costs less than one call in a hundred |
 //! | shares | 1, 1, 0.9, 0.8 | what nobody waits for gives way before there is a queue |
 //! | queue | none waits | a queue is a choice, with a bound |
+//! | fair shares | none | only you know whose a request is |
 //! | delay of the queue | 5 ms, 100 ms | what Facebook found to need no tuning from service to service |
 //!
 //! What calls that do not end take is not known: while all slots are taken by calls that hang, nothing is learnt. A timeout inside ends them, and counts.
@@ -122,6 +127,7 @@
 //!
 //! # Prior art
 //! The laws are those of Netflix's concurrency-limits, Vegas is Brakmo and Peterson's, AIMD Chiu and Jain's; that a baseline is measured at a lowered limit is Envoy's.
+//! Fair shares are fair queueing (Demers, Keshav and Shenker, 1989) and FQ-CoDel (RFC 8290), for calls in place of packets.
 //! CoDel is Nichols and Jacobson's (RFC 8289), its variant for services and last come first served are Facebook's ("Fail at Scale", ACM Queue 2015); the classes are Google's.
 
 pub use seaworthy_core::limit::{Aimd, Algorithm, Cause, Gradient2, Vegas};
