@@ -195,7 +195,9 @@ impl<T, M> Builder<T, M> {
 
     /// Lets the limit fall after a window of which this share of the calls was dropped. Default: 0.01.
     ///
-    /// Lower, the timeouts that every service has bring the limit down for no reason.
+    /// Dropped is what says that there was too much: a timeout, a call turned away further in because of the load, a busy answer.
+    /// Other failures, however many, do not count.
+    /// Lower, the timeouts that every service has bring the limit down for no reason; where more than one call in a hundred times out whatever the load, as some dependencies do, it should be above that share.
     pub fn drop_rate(mut self, share: f64) -> Self {
         match Ratio::try_new("drop_rate", share) {
             Ok(rate) => self.options.limit.drop_rate = rate,

@@ -76,7 +76,7 @@ where
 {
     /// Hands the guard to the body, with what the head of the response said.
     pub(crate) fn new(inner: B, guard: G, classifier: C, verdict: Verdict) -> Self {
-        let mut call = Call {
+        let call = Call {
             guard: Some(guard),
             classifier,
             verdict,
@@ -90,7 +90,6 @@ where
         if body.inner.is_end_stream() {
             end(call, None);
         } else {
-            call.guard().judged(verdict);
             body.call = Some(call);
         }
         body

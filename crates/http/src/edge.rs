@@ -71,6 +71,7 @@ struct Edge<F> {
     name_layers: bool,
     tell_errors: bool,
     x_rate_limit: bool,
+    late: f64,
 }
 
 /// What the request says about how its response must look.
@@ -80,6 +81,9 @@ struct Caller {
     head: bool,
     http1: bool,
 }
+
+/// Enough to tell those apart who were told of one moment, and little beside what they wait.
+const LATE: f64 = 0.1;
 
 // ===== impl RespondLayer =====
 
@@ -93,6 +97,7 @@ impl RespondLayer {
                 name_layers: false,
                 tell_errors: false,
                 x_rate_limit: false,
+                late: LATE,
             },
         }
     }
@@ -119,6 +124,7 @@ impl<F> RespondLayer<F> {
                 name_layers: self.edge.name_layers,
                 tell_errors: self.edge.tell_errors,
                 x_rate_limit: self.edge.x_rate_limit,
+                late: self.edge.late,
             },
         }
     }
@@ -141,6 +147,17 @@ impl<F> RespondLayer<F> {
     #[must_use]
     pub fn x_rate_limit(mut self, write: bool) -> Self {
         self.edge.x_rate_limit = write;
+        self
+    }
+
+    /// Tells callers to come back up to this share of their wait later, by a draw for each: `Retry-After`, and `t` of a quota that is used up. Default: 0.1; 0 for tests, 1 at the most.
+    ///
+    /// Or else all who were told of one moment come back in one.
+    /// In whole seconds, which is all that the fields can say: waits below ten seconds stay what they are by default, rounded up.
+    /// A layer of this process that reads the [`Rejection`](seaworthy_kit::Rejection) in the extensions sees the exact time.
+    #[must_use]
+    pub const fn jitter(mut self, share: f64) -> Self {
+        self.edge.late = if share > 0.0 { share.min(1.0) } else { 0.0 };
         self
     }
 }

@@ -21,8 +21,35 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use http::header::HeaderName;
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HeaderName, ORIGIN};
 use http::{Method, Request};
+
+/// Whether this is what a browser asks before it makes a request of another origin: a CORS preflight.
+#[must_use]
+pub fn is_preflight<B>(request: &Request<B>) -> bool {
+    let has = |name| request.headers().contains_key(name);
+    request.method() == Method::OPTIONS && has(ORIGIN) && has(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Whether this asks how the service is: `GET` or `HEAD` of `/livez`, `/readyz`, `/startupz`, `/healthz` or `/health`, or a call of gRPC's health service.
+///
+/// It is what the caller says: whether anything answers there is not known.
+#[must_use]
+pub fn is_health_check<B>(request: &Request<B>) -> bool {
+    match (request.method(), request.uri().path()) {
+        (
+            &Method::GET | &Method::HEAD,
+            "/livez" | "/readyz" | "/startupz" | "/healthz" | "/health",
+        ) => true,
+        (&Method::POST, path) => matches!(
+            path,
+            "/grpc.health.v1.Health/Check"
+                | "/grpc.health.v1.Health/Watch"
+                | "/grpc.health.v1.Health/List"
+        ),
+        _ => false,
+    }
+}
 
 /// A key made of a few bytes, such as the value of a header: made without an allocation up to [`INLINE`](Self::INLINE) bytes.
 ///

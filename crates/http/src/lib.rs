@@ -33,6 +33,9 @@ pub use overload::OverloadClassifier;
 mod load;
 pub use load::LoadClassifier;
 
+mod replayed;
+pub use replayed::Replayed;
+
 mod traffic;
 pub use traffic::Http;
 

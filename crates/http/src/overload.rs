@@ -23,6 +23,9 @@ use crate::load::{is_busy, is_busy_grpc};
 ///
 /// The four HTTP statuses are those that gRPC takes for UNAVAILABLE: a proxy that cannot reach a server, or waits for it in vain, stands in for one that has too much.
 /// So does a connection that is refused or breaks.
+/// A server that is broken is taken for one that has too much so far: from outside the two look the same, since who is far overloaded refuses nothing any more in words.
+/// That is the book's view, in which a call is accepted or is not; Finagle's filter, by contrast, goes by refusals in words alone, and so holds nothing back from a server that is too busy to refuse.
+/// The mistake is a cheap one: fewer calls hurt no server that answers none, one in ten goes through and finds out when it is back, and a circuit breaker inside, whose refusals are ignored here, stops the rest.
 /// RESOURCE_EXHAUSTED is also what gRPC libraries say of a message that is too long; where that is usual, a classifier of one's own tells the two apart.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]

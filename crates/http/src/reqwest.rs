@@ -85,8 +85,8 @@ where
     fn finish<G: Settle>(&self, response: Response, mut guard: G) -> Response {
         let url = response.url().clone();
         let (mut head, body) = http::Response::<Body>::from(response).into_parts();
-        show_head(&mut head, &mut guard);
         let verdict = classify_head(&self.classifier, &head);
+        show_head(&mut head, verdict, &mut guard);
         let body = GuardedBody::new(body, guard, self.classifier.clone(), verdict);
         head.extensions.extend(carrier(url));
         http::Response::from_parts(head, Body::wrap(body)).into()

@@ -88,13 +88,13 @@ where
             }
         };
         let (mut head, body) = response.into_parts();
-        show_head(&mut head, &mut guard);
         // What a refusal says is not the dependency's word.
         let verdict = if refused.is_some() {
             verdict
         } else {
             hinted(verdict, &head)
         };
+        show_head(&mut head, verdict, &mut guard);
         let eos = Mutex::new(eos);
         let body = GuardedBody::new(body, guard, Rest { eos }, verdict);
         Response::from_parts(head, body)

@@ -61,8 +61,8 @@ where
 
 /// Shows the guard the head, and puts what is left of the caller's quotas where the layer that writes the fields finds it: behind what limits further in have put there.
 #[inline]
-pub(crate) fn show_head(head: &mut Parts, guard: &mut impl Settle) {
-    guard.heed(head);
+pub(crate) fn show_head(head: &mut Parts, verdict: Verdict, guard: &mut impl Settle) {
+    guard.heed(head, verdict);
     if let Some(quotas) = guard.quotas() {
         add_quotas(&mut head.extensions, quotas);
     }
@@ -86,8 +86,8 @@ where
 
     fn finish<G: Settle>(&self, response: Response<B>, mut guard: G) -> Self::Response<G> {
         let (mut head, body) = response.into_parts();
-        show_head(&mut head, &mut guard);
         let verdict = classify_head(&self.classifier, &head);
+        show_head(&mut head, verdict, &mut guard);
         let body = GuardedBody::new(body, guard, self.classifier.clone(), verdict);
         Response::from_parts(head, body)
     }
@@ -113,7 +113,8 @@ mod tests {
             self.0.lock().unwrap().1 = true;
         }
 
-        fn heed(&mut self, head: &dyn Any) {
+        fn heed(&mut self, head: &dyn Any, verdict: Verdict) {
+            assert_eq!(verdict, Verdict::SUCCESS, "a caller's own mistake");
             let mut seen = self.0.lock().unwrap();
             assert!(!seen.1, "a call that is over has been shown its head");
             let head: &Parts = head.downcast_ref().expect("the head of HTTP");

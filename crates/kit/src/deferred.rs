@@ -12,7 +12,7 @@ use crate::BoxError;
 use crate::gate::{Entry, Gate, Guard};
 use crate::service::ResponseFuture as Running;
 use crate::share::{Held, Share};
-use crate::traffic::{Settle, Traffic};
+use crate::traffic::Traffic;
 
 /// Where a layer gets the gate of a request from: one shared by all, or one for each key.
 pub trait Source<Req> {
@@ -294,7 +294,7 @@ where
                         }
                         Poll::Ready(Err(error)) => {
                             let error = error.into();
-                            taken.settle(call.traffic.failed(&error));
+                            let error = taken.fail(call.traffic.failed(&error), error);
                             return Poll::Ready(Err(error));
                         }
                         Poll::Ready(Ok(())) => {}

@@ -59,25 +59,19 @@ pub trait Gate: Sized + Send + Sync + 'static {
     /// Sets the gauges that the end of a call changes; called after [`settle`](Self::settle), where a recorder or a listener hears.
     fn show(&self) {}
 
-    /// The verdict on the head of a response, as soon as it is there; the call goes on for as long as its body.
-    ///
-    /// For a gate to which it matters that the call was taken on, and not how long it lasts. Must not panic.
-    #[inline(always)]
-    fn judged(&self, admission: &mut Self::Admission, verdict: Verdict) {
-        let _ = (admission, verdict);
-    }
-
     /// The call was given up before the inner service was called. Must not panic either.
     fn withdraw(&self, admission: Self::Admission) {
         self.settle(admission, Verdict::ABANDONED);
     }
 
-    /// Shown the head of a response as soon as it is there, for a gate that reads more in it than a verdict; see [`Settle::heed`].
+    /// Shown the head of a response as soon as it is there, and told the verdict on it; see [`Settle::heed`].
     ///
+    /// For a gate to which it matters that the call was taken on, and not how long it lasts, or that reads more in the head than a verdict.
     /// There is no admission where the call was let through although it had been refused.
+    /// Must not panic.
     #[inline(always)]
-    fn heed(&self, admission: Option<&mut Self::Admission>, head: &dyn Any) {
-        let _ = (admission, head);
+    fn heed(&self, admission: Option<&mut Self::Admission>, head: &dyn Any, verdict: Verdict) {
+        let _ = (admission, head, verdict);
     }
 
     /// Where the gate reports to.
@@ -220,6 +214,21 @@ impl<G: Gate> Guard<G> {
         }
     }
 
+    /// The call ended with an error; with the rejection of a layer further in go the quotas, where callers are told of them.
+    #[inline(always)]
+    pub(crate) fn fail(self, verdict: Verdict, error: BoxError) -> BoxError {
+        // As in `settle`.
+        let mut this = ManuallyDrop::new(self);
+        let quotas = this
+            .0
+            .take()
+            .and_then(|admitted| admitted.end_and(verdict, Gate::quotas));
+        match quotas {
+            Some(quotas) => quotas.tell(error),
+            None => error,
+        }
+    }
+
     /// The switches of the layer that admitted the call.
     pub fn control(&self) -> &Control {
         self.held().control()
@@ -260,6 +269,12 @@ impl<G: Gate> Guard<G> {
 impl<G: Gate> Admitted<G> {
     #[inline(always)]
     fn end(self, verdict: Verdict) {
+        self.end_and(verdict, |_| ());
+    }
+
+    /// The same, and what is asked of the gate when it has settled.
+    #[inline(always)]
+    fn end_and<R>(self, verdict: Verdict, ask: impl FnOnce(&G) -> R) -> R {
         let Self { held, admission } = self;
         if let Some(admission) = admission {
             held.settle(admission, verdict);
@@ -268,7 +283,9 @@ impl<G: Gate> Admitted<G> {
                 Self::tell_end(&held, verdict);
             }
         }
+        let asked = ask(&held);
         held.release();
+        asked
     }
 
     #[cold]
@@ -301,17 +318,9 @@ impl<G: Gate> Settle for Guard<G> {
     }
 
     #[inline(always)]
-    fn heed(&mut self, head: &dyn Any) {
+    fn heed(&mut self, head: &dyn Any, verdict: Verdict) {
         let Admitted { held, admission } = self.0.as_mut().expect(IS_ADMITTED);
-        held.heed(admission.as_mut(), head);
-    }
-
-    #[inline(always)]
-    fn judged(&mut self, verdict: Verdict) {
-        let Admitted { held, admission } = self.0.as_mut().expect(IS_ADMITTED);
-        if let Some(admission) = admission {
-            held.judged(admission, verdict);
-        }
+        held.heed(admission.as_mut(), head, verdict);
     }
 
     fn quotas(&self) -> Option<Quotas> {

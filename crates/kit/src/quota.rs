@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::{Name, Rejection, causes};
+use crate::{BoxError, Name, Rejection, causes};
 
 /// How one quota stood when its call was decided, or answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,6 +22,8 @@ pub struct QuotaState {
     ///
     /// Not the time until all of it is there: a refused call may come back before.
     pub reset: Duration,
+    /// Whether it is for this quota that the call was refused: it had not what the call costs.
+    pub violated: bool,
 }
 
 /// The quotas that one call met, in the order in which it met them: the outermost layer's last.
@@ -42,6 +44,13 @@ pub struct Limited {
     quotas: Quotas,
 }
 
+/// The rejection of a layer further in, with the quotas of those that had admitted the call.
+#[derive(Debug)]
+struct Told {
+    error: BoxError,
+    quotas: Quotas,
+}
+
 /// Enough for most: a short window and a long one.
 const FEW: usize = 2;
 
@@ -57,6 +66,7 @@ impl QuotaState {
             window,
             remaining: limit,
             reset: Duration::ZERO,
+            violated: false,
         }
     }
 
@@ -98,6 +108,18 @@ impl Quotas {
         self.few.iter().flatten().chain(&self.more)
     }
 
+    /// Each of them, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut QuotaState> {
+        self.few.iter_mut().flatten().chain(&mut self.more)
+    }
+
+    /// A call of that cost was refused: for each quota of which less was left.
+    pub fn refused(&mut self, cost: u64) {
+        for state in self.iter_mut() {
+            state.violated = state.remaining < cost;
+        }
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -113,7 +135,18 @@ impl Quotas {
     /// Those that came with an error, however deeply other layers wrapped it.
     #[must_use]
     pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
-        causes::find(error).map(|limited: &Limited| &limited.quotas)
+        let told = causes::find(error).map(|told: &Told| &told.quotas);
+        told.or_else(|| causes::find(error).map(|limited: &Limited| &limited.quotas))
+    }
+
+    /// Goes with the rejection of a layer further in, behind those that limits further in have told; any other error is left as it is.
+    pub(crate) fn tell(self, error: BoxError) -> BoxError {
+        if self.is_empty() || Rejection::find(&*error).is_none() {
+            return error;
+        }
+        let mut quotas = Self::find(&*error).cloned().unwrap_or_default();
+        quotas.extend(self.iter().copied());
+        Box::new(Told { error, quotas })
     }
 }
 
@@ -128,6 +161,20 @@ impl Extend<QuotaState> for Quotas {
 impl fmt::Debug for Quotas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+// ===== impl Told =====
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.error, f)
+    }
+}
+
+impl Error for Told {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.error)
     }
 }
 
@@ -195,6 +242,25 @@ mod tests {
         assert_eq!(limits(&quotas), (0..8).collect::<Vec<_>>());
         assert_eq!(quotas.len(), Quotas::MAX);
         assert!(!quotas.is_empty());
+    }
+
+    #[test]
+    fn quotas_of_those_who_admitted_go_behind_those_of_who_refused() {
+        let rejection = || Rejection::new(RejectionKind::RateLimited, "api".into());
+        let of = |limit| {
+            let mut quotas = Quotas::new();
+            quotas.push(state(limit));
+            quotas
+        };
+        let found = |error: &BoxError| Quotas::find(&**error).map(limits);
+        let error = of(7).tell(Box::new(rejection()));
+        assert_eq!(found(&error), Some(vec![7]));
+        assert_eq!(error.to_string(), rejection().to_string());
+        let error = of(7).tell(Box::new(Limited::new(rejection(), of(5))));
+        assert_eq!(found(&of(9).tell(error)), Some(vec![5, 7, 9]));
+        let other = of(7).tell("cable cut".into());
+        assert_eq!(found(&other), None);
+        assert_eq!(Quotas::new().tell(other).to_string(), "cable cut");
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub struct Grounds {
     kind: RejectionKind,
     state: Option<&'static str>,
     cause: Option<&'static str>,
+    marks: u8,
 }
 
 /// No wait: longer than five centuries.
@@ -79,6 +80,12 @@ impl Refusal {
         self.grounds.cause
     }
 
+    /// What the gate has [marked](Grounds::marked) it with; zero for none.
+    #[must_use]
+    pub const fn marks(self) -> u8 {
+        self.grounds.marks
+    }
+
     /// The same refusal with another time to come back.
     #[must_use]
     pub(crate) const fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
@@ -107,7 +114,15 @@ impl Grounds {
             kind,
             state: None,
             cause: None,
+            marks: 0,
         }
+    }
+
+    /// Says one of a few things more, which only the gate itself understands: as which of its quotas had too little.
+    #[must_use]
+    pub const fn marked(mut self, marks: u8) -> Self {
+        self.marks = marks;
+        self
     }
 
     /// Says in which state the layer refused, and what had brought it there where that is known: labels, in lowercase.

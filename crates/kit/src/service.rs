@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use crate::gate::{Gate, Guard, Refusal};
 use crate::share::Share;
-use crate::traffic::{Settle, Traffic};
+use crate::traffic::Traffic;
 use crate::{BoxError, Seldom};
 
 /// An inner service behind a [`Gate`] that decides at once.
@@ -192,8 +192,7 @@ where
                     Ok(response) => Ok(traffic.finish(response, guard)),
                     Err(error) => {
                         let error = error.into();
-                        guard.settle(traffic.failed(&error));
-                        Err(error)
+                        Err(guard.fail(traffic.failed(&error), error))
                     }
                 })
             }

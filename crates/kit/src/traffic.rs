@@ -14,11 +14,6 @@ pub trait Settle: Send + Sync + Unpin + 'static {
     /// The call is over.
     fn settle(self, verdict: Verdict);
 
-    /// Told the verdict on the head of the response, where there is a body to come.
-    fn judged(&mut self, verdict: Verdict) {
-        let _ = verdict;
-    }
-
     /// Asked each time the response has nothing to give yet: whether the call is to be cut short, and with which error.
     ///
     /// A guard that returns `Pending` here has registered the waker, or never cuts.
@@ -30,9 +25,9 @@ pub trait Settle: Send + Sync + Unpin + 'static {
     /// Told each time that a part of the response arrived.
     fn progress(&mut self) {}
 
-    /// Shown the head of the response as soon as it is there, in the type of its traffic: of HTTP `http::response::Parts`.
-    fn heed(&mut self, head: &dyn Any) {
-        let _ = head;
+    /// Shown the head of the response as soon as it is there, in the type of its traffic, of HTTP `http::response::Parts`, with the verdict on it; the call goes on for as long as its body.
+    fn heed(&mut self, head: &dyn Any, verdict: Verdict) {
+        let _ = (head, verdict);
     }
 
     /// What is left of the caller's quotas, for a response that can carry it.

@@ -114,7 +114,23 @@ impl<T, M> Builder<T, M> {
         })
     }
 
-    /// Tells with each answer and each refusal how the quotas stand, as [`Quotas`](seaworthy_kit::quota::Quotas): in the extensions of an HTTP response, and with the error of a refusal. Default: no.
+    /// Besides what is [exempt](Self::exempt) already, does not count what comes by itself and costs nothing: CORS preflights, and `GET` and `HEAD` of `/livez`, `/readyz`, `/startupz`, `/healthz` and `/health`, and gRPC's health service. Default: they count.
+    ///
+    /// Not by default, because it takes a look at each request, and because a path is what callers say: it should be one that answers for next to nothing.
+    /// Stored answers, which an idempotency layer further in gives again, cost nothing in any case.
+    #[cfg(feature = "http")]
+    pub fn exempt_defaults(self) -> Builder<T, Rules<M::Cost, crate::rules::Usual<M::Exempt>>>
+    where
+        M: Mode,
+    {
+        self.change(|traffic, mode| {
+            let Rules { cost, exempt } = mode.into_rules();
+            let exempt = crate::rules::Usual(exempt);
+            (traffic, Rules { cost, exempt })
+        })
+    }
+
+    /// Tells with each answer and each refusal how the quotas stand, as [`Quotas`](seaworthy_kit::quota::Quotas): in the extensions of an HTTP response, and with the error of a refusal, be it of this layer or of one further in. Default: no.
     ///
     /// The edge (`RespondLayer`) makes the fields `RateLimit` and `RateLimit-Policy` of them.
     /// It costs each call two allocations, which `http::Extensions` makes, and a look at the clock.

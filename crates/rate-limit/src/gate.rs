@@ -1,5 +1,6 @@
 //! The quotas with a line, a clock and a voice: what the shared services ask.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use seaworthy_core::gcra::{Line, Quota, Scarcity, TakenAll, Windows};
 use seaworthy_core::{InvalidConfig, Moment, show_settled};
-use seaworthy_kit::gate::Entry;
+use seaworthy_kit::gate::{Entry, Grounds};
 use seaworthy_kit::line::Gauges;
 use seaworthy_kit::quota::{Limited, QuotaState, Quotas};
 use seaworthy_kit::{
@@ -94,15 +95,31 @@ impl RateGate {
         if waiting > 0 {
             // Each of them costs one at least.
             let turn = self.windows.earliest(now, waiting, cost);
-            return Err(refusal(turn.map_or(Scarcity::Never, Scarcity::Until), now));
+            let scarcity = turn.map_or(Scarcity::Never, Scarcity::Until);
+            return Err(self.refusal(scarcity, now, cost));
         }
         match self.windows.try_take_and_look(now, cost) {
             Ok((taken, has_more)) => Ok(self.spent(taken, has_more)),
             Err(scarcity) => {
                 self.set_tight(true);
-                Err(refusal(scarcity, now))
+                Err(self.refusal(scarcity, now, cost))
             }
         }
+    }
+
+    /// What the layer makes of a "no": when to come back, and which of the quotas had less than that.
+    pub(crate) fn refusal(&self, scarcity: Scarcity, now: Moment, cost: u64) -> Refusal {
+        let Scarcity::Until(moment) = scarcity else {
+            return Refusal::new(RejectionKind::CostTooHigh, None);
+        };
+        let mut violated = 0;
+        if self.options.announce {
+            for (at, cell) in self.windows.cells().enumerate() {
+                violated |= u8::from(cell.remaining(now) < cost) << at;
+            }
+        }
+        let grounds = &SPENT[usize::from(violated) % SPENT.len()];
+        Refusal::because(grounds, Some(moment.since(now)))
     }
 
     #[inline(always)]
@@ -115,7 +132,7 @@ impl RateGate {
     fn check_tight(&self) -> Result<(), Refusal> {
         let now = self.now();
         let checked = self.windows.check(now, 1);
-        checked.map_err(|scarcity| refusal(scarcity, now))
+        checked.map_err(|scarcity| self.refusal(scarcity, now, 1))
     }
 
     /// Written only where it changes: it lies beside what every call reads.
@@ -241,6 +258,15 @@ impl Gate for RateGate {
     }
 
     #[inline]
+    fn heed(&self, spent: Option<&mut Spent>, head: &dyn Any, _: Verdict) {
+        if let Some(spent) = spent
+            && is_replay(head)
+        {
+            self.give_back(Spent(spent.0.take()));
+        }
+    }
+
+    #[inline]
     fn settle(&self, spent: Spent, verdict: Verdict) {
         if verdict.is_refusal() {
             self.give_back(spent);
@@ -257,7 +283,11 @@ impl Gate for RateGate {
     }
 
     fn reject(&self, refusal: Refusal) -> BoxError {
-        reject(&self.telemetry, refusal, self.quotas())
+        let mut quotas = self.quotas();
+        for (at, state) in quotas.iter_mut().flat_map(Quotas::iter_mut).enumerate() {
+            state.violated = refusal.marks() >> at & 1 == 1;
+        }
+        reject(&self.telemetry, refusal, quotas)
     }
 
     #[inline]
@@ -296,6 +326,17 @@ impl Counting for RateGate {
     }
 }
 
+/// Whether an answer is a stored one, given again: the quota was paid for the first.
+#[cfg(feature = "http")]
+pub(crate) fn is_replay(head: &dyn Any) -> bool {
+    seaworthy_http::Replayed::marks(head)
+}
+
+#[cfg(not(feature = "http"))]
+pub(crate) const fn is_replay(_: &dyn Any) -> bool {
+    false
+}
+
 /// The error of a refusal, with the quotas where they are told.
 pub(crate) fn reject(telemetry: &Telemetry, refusal: Refusal, quotas: Option<Quotas>) -> BoxError {
     let error = telemetry.refuse(refusal);
@@ -308,15 +349,16 @@ pub(crate) fn reject(telemetry: &Telemetry, refusal: Refusal, quotas: Option<Quo
     }
 }
 
-/// What the layer makes of a "no".
-pub(crate) fn refusal(scarcity: Scarcity, now: Moment) -> Refusal {
-    match scarcity {
-        Scarcity::Until(moment) => {
-            Refusal::new(RejectionKind::RateLimited, Some(moment.since(now)))
-        }
-        Scarcity::Never => Refusal::new(RejectionKind::CostTooHigh, None),
+/// For each set of up to four quotas, the refusal of a call for which they had too little.
+static SPENT: [Grounds; 16] = {
+    let mut each = [Grounds::new(RejectionKind::RateLimited); 16];
+    let mut at = 0;
+    while at < each.len() {
+        each[at] = each[at].marked(at as u8);
+        at += 1;
     }
-}
+    each
+};
 
 impl Spent {
     pub(crate) const fn taken(taken: TakenAll) -> Self {

@@ -75,6 +75,7 @@
 //! Several quotas are taken all or not at all; a refusal names the longest wait.
 //!
 //! A call that a layer further in refuses gets back what it paid: it has used nothing of what the quota protects.
+//! So does a stored answer that an idempotency layer further in gives again.
 //! So does one whose caller leaves before the inner service was called; one that leaves later, fails, or is ignored by the classifier has been served, and pays.
 //!
 //! With [`queue`](Builder::queue), calls wait in line, first come first served whatever they cost, and no newcomer overtakes.
@@ -108,7 +109,7 @@
 //! `CostTooHigh` for a call that costs more than a burst: 400 or INVALID_ARGUMENT, and not to be tried again.
 //! `DeadlineExceeded` where the caller's deadline ended the wait, which happens only if the quota was lowered meanwhile.
 //! `Draining` after [`RateLimitHandle::drain`].
-//! Errors of the inner service pass unchanged.
+//! Errors of the inner service pass unchanged; with [`announce`](Builder::announce) the quotas go with the rejections of layers further in, which then are the source of the error.
 //!
 //! # Defaults
 //! | option | default | reason |
@@ -117,6 +118,7 @@
 //! | burst | all of a window | what `governor` and most servers mean by "so many a second" |
 //! | waiting | none | a queue hides overload: it is a choice, with a bound and a time |
 //! | cost | 1 | |
+//! | exempt | nobody | preflights and health checks by one call, [`exempt_defaults`](Builder::exempt_defaults), since it takes a look at each request |
 //! | told to callers | nothing | it costs allocations, and clients have nobody to tell |
 //! | idle keys | forgotten after a minute | and only when all of their quota is there again |
 //!
@@ -149,6 +151,8 @@ pub mod pace;
 pub use pace::{Pace, PaceHandle, PaceLayer};
 
 mod rules;
+#[cfg(feature = "http")]
+pub use rules::Usual;
 pub use rules::{Cost, Count, Counting, Exempt, Mode, Nobody, One, Priced, Rules, Says};
 
 #[cfg(feature = "redis")]

@@ -69,6 +69,8 @@
 //! *Stopped.* 429 and 503 with `Retry-After`, a gRPC status with `RetryInfo`, and a quota of which nothing is left stop all calls until the moment that the server told.
 //! `Retry-After` takes precedence over the quotas; of several stops the longest counts; a later, shorter word does not shorten it.
 //!
+//! Calls that wait for the end of a stop leave up to a tenth of their wait later ([`jitter`](Builder::jitter)), and not all in one instant.
+//!
 //! *Spread.* Where calls wait and a quota is [low](Builder::low), each call gets a turn, so that what is left lasts until there is more.
 //! Every answer says anew how it goes on.
 //! Without [`wait`](Builder::wait) nothing is spread: to refuse a call that the server would have taken helps nobody.
@@ -103,6 +105,7 @@
 //! |---|---|---|
 //! | waiting | none | a queue is a choice, with a bound and a time |
 //! | longest hint | 60 s | longer than most servers ask for, and no slip of theirs stops a client for a day |
+//! | jitter | 0.1 | those who were told of one moment are not to come in one instant |
 //! | low | 0.2 | above that a client goes as it likes: a pace has a price, too |
 //!
 //! # Events and metrics

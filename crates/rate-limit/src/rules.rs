@@ -30,6 +30,11 @@ pub struct Nobody;
 #[derive(Clone, Copy)]
 pub struct Says<F>(pub(crate) F);
 
+/// What no rate limit is for, besides what another rule exempts; see [`exempt_defaults`](crate::Builder::exempt_defaults).
+#[cfg(feature = "http")]
+#[derive(Clone, Copy, Debug)]
+pub struct Usual<E>(pub(crate) E);
+
 /// What a request costs.
 pub trait Cost<Req> {
     /// In units of the quota; nothing is always admitted.
@@ -121,6 +126,15 @@ impl<Req> Cost<Req> for One {
 impl<Req> Exempt<Req> for Nobody {
     fn is_exempt(&self, _: &Req) -> bool {
         false
+    }
+}
+
+#[cfg(feature = "http")]
+impl<B, E: Exempt<http::Request<B>>> Exempt<http::Request<B>> for Usual<E> {
+    fn is_exempt(&self, request: &http::Request<B>) -> bool {
+        seaworthy_http::key::is_preflight(request)
+            || seaworthy_http::key::is_health_check(request)
+            || self.0.is_exempt(request)
     }
 }
 

@@ -14,7 +14,7 @@ use seaworthy_core::gcra::{Entered, Place, Scarcity, TakenAll, Turn};
 use seaworthy_kit::{Event, Gate, Held, Refusal, RejectionKind, deadline};
 use tokio::time::{Sleep, sleep};
 
-use crate::gate::{RateGate, Spent, refusal};
+use crate::gate::{RateGate, Spent};
 
 pin_project! {
     /// The wait of one call for its share.
@@ -131,7 +131,7 @@ impl Seat {
             .with_line(|line, windows, wake| line.enter(windows, now, cost, until, || waker, wake));
         match entered {
             Ok(Entered::Taken(taken)) => Seen::Over(Ok(Spent::taken(taken))),
-            Err(scarcity) => Seen::Over(Err(refusal(scarcity, now))),
+            Err(scarcity) => Seen::Over(Err(self.held.refusal(scarcity, now, cost))),
             Ok(Entered::Waiting(place, again)) => {
                 let terms = Terms {
                     since: now,
@@ -188,7 +188,8 @@ impl Seat {
         }
         let ahead = self.held.waiting() as u64;
         let turn = self.held.windows().earliest(now, ahead, self.cost);
-        refusal(turn.map_or(Scarcity::Never, Scarcity::Until), now)
+        let scarcity = turn.map_or(Scarcity::Never, Scarcity::Until);
+        self.held.refusal(scarcity, now, self.cost)
     }
 
     fn left(&self, terms: Terms, admitted: bool) {

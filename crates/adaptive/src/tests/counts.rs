@@ -111,6 +111,19 @@ async fn aimd_takes_a_call_that_is_slower_than_its_timeout_for_dropped() {
     }
 }
 
+/// A bug of the service's is no sign of load, however often it shows, and under whichever law.
+#[tokio::test(start_paused = true)]
+async fn failures_do_not_bring_the_limit_down() {
+    for law in [Algorithm::Aimd(Aimd::new()), Algorithm::Vegas(Vegas::new())] {
+        let handle = limit(20).algorithm(law).build().unwrap().handle();
+        for _ in 0..20 {
+            round(&handle, 20, 20 * MILLI, || Err("a bug".into())).await;
+            round(&handle, 20, 20 * MILLI, || Ok(())).await;
+        }
+        assert!(handle.snapshot().limit >= 20, "{law:?}");
+    }
+}
+
 /// The time in the queue is none of the service's.
 #[tokio::test(start_paused = true)]
 async fn wait_for_a_slot_is_not_measured() {

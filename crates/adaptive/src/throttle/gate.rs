@@ -1,7 +1,9 @@
 //! Adaptive throttling with a clock and a voice: what the shared service asks.
 
-use seaworthy_core::acceptance::{Acceptance, Standing};
-use seaworthy_core::{Criticality, Moment, Outcome};
+use std::any::Any;
+
+use seaworthy_core::acceptance::{Acceptance, AcceptanceConfig, Standing};
+use seaworthy_core::{Criticality, InvalidConfig, Moment, Outcome};
 use seaworthy_kit::gate::NoWait;
 use seaworthy_kit::{Clock, Gate, Refusal, RejectionKind, Telemetry, Verdict, criticality};
 
@@ -9,6 +11,8 @@ use seaworthy_kit::{Clock, Gate, Refusal, RejectionKind, Telemetry, Verdict, cri
 #[derive(Debug)]
 pub struct ThrottleGate {
     acceptance: Acceptance,
+    /// The options of the builder.
+    built: AcceptanceConfig,
     clock: Clock,
     telemetry: Telemetry,
     /// Asked only while the dependency refuses calls; another one in tests.
@@ -18,13 +22,14 @@ pub struct ThrottleGate {
 }
 
 impl ThrottleGate {
-    pub(super) const fn new(
+    pub(super) fn new(
         acceptance: Acceptance,
         clock: Clock,
         telemetry: Telemetry,
         draw: fn() -> u64,
     ) -> Self {
         Self {
+            built: acceptance.config(),
             acceptance,
             clock,
             telemetry,
@@ -44,6 +49,14 @@ impl ThrottleGate {
     #[cfg(test)]
     pub(super) const fn acceptance(&self) -> &Acceptance {
         &self.acceptance
+    }
+
+    pub(super) fn config(&self) -> AcceptanceConfig {
+        self.acceptance.config()
+    }
+
+    pub(super) fn set_config(&self, config: AcceptanceConfig) -> Result<(), InvalidConfig> {
+        self.acceptance.set_config(config)
     }
 
     pub(super) fn standings(&self) -> [Standing; Criticality::ALL.len()] {
@@ -109,9 +122,11 @@ impl Gate for ThrottleGate {
     }
 
     /// The head tells whether a call was taken on, and what comes after it how it went: a stream that lasts for hours was accepted at once.
-    fn judged(&self, admission: &mut Admission, verdict: Verdict) {
-        // A head that leaves it open is the head of an answer: who turns a call away says so in it.
-        self.book(admission, verdict.settled());
+    fn heed(&self, admission: Option<&mut Admission>, _: &dyn Any, verdict: Verdict) {
+        if let Some(admission) = admission {
+            // A head that leaves it open is the head of an answer: who turns a call away says so in it.
+            self.book(admission, verdict.settled());
+        }
     }
 
     fn settle(&self, mut admission: Admission, verdict: Verdict) {
@@ -122,8 +137,8 @@ impl Gate for ThrottleGate {
         &self.telemetry
     }
 
-    /// Without refusals in the window, what is forgotten makes no difference.
+    /// Without refusals in the window, what is forgotten makes no difference; options that somebody has set would come back as the builder had them.
     fn is_forgettable(&self) -> bool {
-        self.acceptance.is_at_rest(|| self.now())
+        self.acceptance.is_at_rest(|| self.now()) && self.config() == self.built
     }
 }

@@ -3,9 +3,10 @@
 use std::future::Future;
 
 use seaworthy_core::Criticality;
-use seaworthy_core::acceptance::Standing;
+use seaworthy_core::acceptance::{AcceptanceConfig, Standing};
 use seaworthy_kit::{
-    BoxError, Control, ErrorsAsFailures, Gate, RejectionKind, Report, Share, Subscription, call,
+    BoxError, Control, ErrorsAsFailures, Gate, InvalidConfig, RejectionKind, Report, Share,
+    Subscription, call,
 };
 
 use super::ThrottleGate;
@@ -43,6 +44,23 @@ impl ThrottleHandle {
             classes: self.share.standings(),
             in_flight: self.share.in_flight(),
         }
+    }
+
+    /// The options, as they are now.
+    #[must_use]
+    pub fn config(&self) -> AcceptanceConfig {
+        self.share.config()
+    }
+
+    /// Other options from now on, for all that is counted already: `handle.set_config(handle.config().multiplier(1.5))`.
+    ///
+    /// The window stays: what is counted is counted by it.
+    /// A key of which the options are not those of the builder is not forgotten.
+    ///
+    /// # Errors
+    /// If an option has a value that cannot work, or the window is another one; nothing has changed then.
+    pub fn set_config(&self, config: AcceptanceConfig) -> Result<(), InvalidConfig> {
+        self.share.set_config(config)
     }
 
     /// Calls the listener at every event of this layer, on the thread where it happens.

@@ -1,5 +1,6 @@
 //! The options of adaptive throttling, and what is checked of them.
 
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 
 use crate::InvalidConfig;
@@ -14,6 +15,17 @@ pub struct AcceptanceConfig {
     window: Duration,
     min_requests: u32,
     max_rejection: f64,
+}
+
+/// Options that can be changed while others read them.
+///
+/// Each is good by itself, whatever the others are; loom need not look at them.
+#[derive(Debug)]
+pub(super) struct Dials {
+    multiplier: AtomicU64,
+    window: Duration,
+    min_requests: AtomicU32,
+    max_rejection: AtomicU64,
 }
 
 /// Options that can work.
@@ -104,6 +116,49 @@ impl AcceptanceConfig {
             min_requests: self.min_requests.into(),
             max_rejection: self.max_rejection,
         })
+    }
+}
+
+// ===== impl Dials =====
+
+impl Dials {
+    /// Of options that can work.
+    pub(super) const fn new(config: AcceptanceConfig) -> Self {
+        Self {
+            multiplier: AtomicU64::new(config.multiplier.to_bits()),
+            window: config.window,
+            min_requests: AtomicU32::new(config.min_requests),
+            max_rejection: AtomicU64::new(config.max_rejection.to_bits()),
+        }
+    }
+
+    pub(super) fn set(&self, config: AcceptanceConfig) -> Result<(), InvalidConfig> {
+        config.rules()?;
+        if config.window != self.window {
+            return Err(InvalidConfig::new(
+                "window",
+                "cannot be changed: what is counted is counted by it",
+            ));
+        }
+        self.multiplier.store(config.multiplier.to_bits(), Relaxed);
+        self.min_requests.store(config.min_requests, Relaxed);
+        self.max_rejection
+            .store(config.max_rejection.to_bits(), Relaxed);
+        Ok(())
+    }
+
+    pub(super) fn get(&self) -> AcceptanceConfig {
+        AcceptanceConfig {
+            multiplier: f64::from_bits(self.multiplier.load(Relaxed)),
+            window: self.window,
+            min_requests: self.min_requests.load(Relaxed),
+            max_rejection: f64::from_bits(self.max_rejection.load(Relaxed)),
+        }
+    }
+
+    pub(super) fn rules(&self) -> Rules {
+        let rules = self.get().rules();
+        rules.expect("each of the options was checked when it was set")
     }
 }
 

@@ -73,7 +73,7 @@ use crate::{Criticality, InvalidConfig, Moment};
 
 mod config;
 pub use config::AcceptanceConfig;
-use config::Rules;
+use config::Dials;
 
 mod weigh;
 use weigh::weigh;
@@ -91,7 +91,7 @@ mod tests;
 /// Any gap is O(1) to count over and O(buckets) to weigh.
 /// A clock that steps back counts into the newest bucket; one that was set back by the window or more begins an empty one.
 pub struct Acceptance {
-    rules: Rules,
+    dials: Dials,
     /// For each class: accepted, refused by the dependency, refused here.
     counts: Buckets<COUNTS>,
     /// Whether the dependency refused anything in the window ([`TROUBLED`]), and above that bit how often it was said.
@@ -157,7 +157,7 @@ impl Acceptance {
         let rules = config.rules()?;
         Ok(Self {
             counts: Buckets::new(rules.window, BUCKETS),
-            rules,
+            dials: Dials::new(config),
             trouble: AtomicU64::new(0),
         })
     }
@@ -209,11 +209,25 @@ impl Acceptance {
         }
     }
 
+    /// The options, as they are now.
+    #[must_use]
+    pub fn config(&self) -> AcceptanceConfig {
+        self.dials.get()
+    }
+
+    /// Other options from now on, for all that is counted already. The window stays.
+    ///
+    /// # Errors
+    /// If an option has a value that cannot work, or the window is another one; nothing has changed then.
+    pub fn set_config(&self, config: AcceptanceConfig) -> Result<(), InvalidConfig> {
+        self.dials.set(config)
+    }
+
     /// What is known of each class, the least important first.
     #[must_use]
     pub fn standings(&self, now: Moment) -> [Standing; CLASSES] {
         let counts = self.sum(now);
-        let probabilities = weigh(&counts, &self.rules);
+        let probabilities = weigh(&counts, &self.dials.rules());
         Criticality::ALL.map(|class| Standing {
             class,
             counts: counts[class.index()],
@@ -249,7 +263,7 @@ impl Acceptance {
                 probabilities: [0.0; CLASSES],
             };
         }
-        let probabilities = weigh(&counts, &self.rules);
+        let probabilities = weigh(&counts, &self.dials.rules());
         let probability = probabilities[class.index()];
         let admits = probability == 0.0 || fraction(draw()) >= probability;
         if !admits {
@@ -314,7 +328,7 @@ fn fraction(draw: u64) -> f64 {
 impl fmt::Debug for Acceptance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Acceptance")
-            .field("rules", &self.rules)
+            .field("config", &self.config())
             .field("troubled", &self.is_troubled())
             .finish_non_exhaustive()
     }

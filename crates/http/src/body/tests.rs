@@ -19,7 +19,6 @@ struct Log(Arc<Mutex<Vec<Told>>>);
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Told {
-    Judged(Verdict),
     Poll,
     Progress,
     Cut,
@@ -76,10 +75,6 @@ impl Settle for Scripted {
     fn settle(mut self, verdict: Verdict) {
         self.is_settled = true;
         self.log.told(Told::Settled(verdict));
-    }
-
-    fn judged(&mut self, verdict: Verdict) {
-        self.log.told(Told::Judged(verdict));
     }
 
     fn poll_cut(&mut self, _: &mut Context<'_>) -> Poll<BoxError> {
@@ -153,8 +148,7 @@ fn guard_is_asked_where_the_body_waits_and_told_of_every_frame() {
     let log = Log::default();
     let script = Script(vec![data(), Poll::Pending, data()]);
     let mut body = guarded(Response::builder(), script, log.guard());
-    let judged = [Told::Judged(Verdict::SUCCESS)];
-    assert_eq!(log.take(), judged, "nobody has polled yet");
+    assert_eq!(log.take(), [], "nobody has polled yet");
     assert!(poll(&mut body).is_ready());
     assert_eq!(log.take(), [Told::Poll, Told::Progress]);
     assert!(poll(&mut body).is_pending());
@@ -164,13 +158,8 @@ fn guard_is_asked_where_the_body_waits_and_told_of_every_frame() {
 }
 
 #[test]
-fn guard_is_told_of_the_head_only_where_a_body_comes() {
+fn body_that_is_over_already_settles_as_it_is_made() {
     let log = Log::default();
-    let grpc = Response::builder().header("content-type", "application/grpc");
-    let body = guarded(grpc, Script(vec![data()]), log.guard());
-    assert_eq!(log.take(), [Told::Judged(Verdict::LATER)]);
-    drop(body);
-    log.take();
     let (head, ()) = Response::new(()).into_parts();
     let verdict = classify_head(&DefaultClassifier::new(), &head);
     let empty = http_body_util::Empty::<Bytes>::new();

@@ -8,7 +8,7 @@ use http::{Response, StatusCode};
 use seaworthy_kit::quota::Quotas;
 use seaworthy_kit::{Attempts, BoxError, Exhausted, Rejection, RejectionKind, Tag};
 
-use super::kinds::{grpc_status, http_status, may_come_back, problem_type, title, wait};
+use super::kinds::{grpc_status, http_status, may_come_back, problem_type, spread, title, wait};
 use super::tell::{tell, with_detail};
 use super::{Caller, Edge, EdgeBody, Otherwise};
 use crate::grpc::{GrpcStatus, TrailersOnly};
@@ -23,10 +23,15 @@ impl<F> Edge<F> {
             return;
         };
         // Its headers and its extensions cannot be had at once; of two quotas, a copy takes no allocation.
-        let quotas = quotas.clone();
-        rate_limit::write(response.headers_mut(), &quotas);
+        let mut quotas = quotas.clone();
+        spread(&mut quotas, self.late);
+        self.write(response, &quotas);
+    }
+
+    fn write<B>(&self, response: &mut Response<B>, quotas: &Quotas) {
+        rate_limit::write(response.headers_mut(), quotas);
         if self.x_rate_limit {
-            rate_limit::write_x(response.headers_mut(), &quotas);
+            rate_limit::write_x(response.headers_mut(), quotas);
         }
     }
 }
@@ -68,17 +73,23 @@ impl<F: Otherwise> Edge<F> {
                 with_detail(Problem::new(status), detail).into_response()
             };
         };
-        let quotas = Quotas::find(&**error);
+        let told = Quotas::find(&**error);
+        let quotas = told.map(|told| {
+            let mut quotas = told.clone();
+            spread(&mut quotas, self.late);
+            quotas
+        });
+        let quotas = quotas.as_ref();
         let mut response = if caller.grpc {
-            respond_grpc(rejection, quotas, detail)
+            respond_grpc(rejection, quotas, self.late, detail)
         } else {
             self.respond_http(rejection, quotas, caller, detail)
         };
         response.extensions_mut().insert(rejection.clone());
-        if let Some(quotas) = quotas {
+        if let Some((told, quotas)) = told.zip(quotas) {
             // As a layer leaves them that has admitted its call: those further out add theirs.
-            response.extensions_mut().insert(quotas.clone());
-            self.write_quotas(&mut response);
+            response.extensions_mut().insert(told.clone());
+            self.write(&mut response, quotas);
         }
         if Tag::may_have_arrived(&**error) {
             response.extensions_mut().insert(Tag::MaybeProcessed);
@@ -110,7 +121,10 @@ impl<F: Otherwise> Edge<F> {
         let mut response = with_detail(problem, detail).into_response::<Bytes>();
         let headers = response.headers_mut();
         if may_come_back(kind) {
-            headers.insert(RETRY_AFTER, retry_after::encode(wait(rejection, quotas)));
+            headers.insert(
+                RETRY_AFTER,
+                retry_after::encode(wait(rejection, quotas, self.late)),
+            );
         }
         if caller.http1 && kind == RejectionKind::Draining {
             // The next request of this connection belongs to another instance.
@@ -132,12 +146,13 @@ fn made_in_vain(error: &BoxError) -> Option<Attempts> {
 fn respond_grpc(
     rejection: &Rejection,
     quotas: Option<&Quotas>,
+    late: f64,
     detail: Option<String>,
 ) -> Response<Bytes> {
     let message = detail.map_or_else(|| title(rejection.kind()).into(), Cow::Owned);
     let mut response = TrailersOnly::new(grpc_status(rejection.kind())).message(message);
     if may_come_back(rejection.kind()) {
-        response = response.retry_delay(wait(rejection, quotas));
+        response = response.retry_delay(wait(rejection, quotas, late));
     }
     response.into_response()
 }

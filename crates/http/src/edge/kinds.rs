@@ -87,16 +87,32 @@ pub(super) const fn may_come_back(kind: RejectionKind) -> bool {
 /// How long the caller is asked to wait; a second where nobody knows, so that it does not come back at once.
 ///
 /// The draft of the `RateLimit` fields, section 6: not earlier than the `t` beside it.
-pub(super) fn wait(rejection: &Rejection, quotas: Option<&Quotas>) -> Duration {
-    let wait = rejection
-        .retry_after()
-        .unwrap_or(LEAST_WAIT)
+pub(super) fn wait(rejection: &Rejection, quotas: Option<&Quotas>, late: f64) -> Duration {
+    let wait = rejection.retry_after().unwrap_or(LEAST_WAIT);
+    later(wait.max(LEAST_WAIT), late, seaworthy_kit::draw)
         .max(quotas.map_or(LEAST_WAIT, rate_limit::least_wait))
-        .max(LEAST_WAIT);
-    Duration::from_secs(
-        wait.as_secs()
-            .saturating_add(u64::from(wait.subsec_nanos() > 0)),
-    )
+}
+
+/// A wait in whole seconds, rounded up, and up to that share of it longer: or else all who are told of one moment come back in one.
+///
+/// A wait of which the share is less than a second is only rounded, which spreads those who were refused at different times over a second.
+pub(super) fn later(wait: Duration, late: f64, draw: impl FnOnce() -> u64) -> Duration {
+    let whole = wait
+        .as_secs()
+        .saturating_add(u64::from(wait.subsec_nanos() > 0));
+    let most = (whole as f64 * late) as u64;
+    let more = match most {
+        0 => 0,
+        most => draw() % most.saturating_add(1),
+    };
+    Duration::from_secs(whole.saturating_add(more))
+}
+
+/// What callers are told of their quotas: there is more of those that are used up when they should come back, and not at one moment for all.
+pub(super) fn spread(quotas: &mut Quotas, late: f64) {
+    for state in quotas.iter_mut().filter(|state| state.remaining == 0) {
+        state.reset = later(state.reset, late, seaworthy_kit::draw);
+    }
 }
 
 const LEAST_WAIT: Duration = Duration::from_secs(1);

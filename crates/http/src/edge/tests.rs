@@ -62,7 +62,8 @@ async fn text(response: Response<EdgeBody<Empty<Bytes>>>) -> String {
 async fn wait_is_rounded_up() {
     let open = |after| rejection(RejectionKind::CircuitOpen, Some(after));
     for (millis, seconds) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (29_500, "30")] {
-        let response = answer(open(millis), false).await;
+        let layer = RespondLayer::new().jitter(0.0);
+        let response = answer_with(layer, open(millis), false).await;
         assert_eq!(response.headers()["retry-after"], seconds, "{millis} ms");
     }
     let response = answer(open(1001), true).await;

@@ -54,10 +54,14 @@ pub fn write_x(headers: &mut HeaderMap, quotas: &Quotas) {
     }
 }
 
-/// The names of the policies that refuse a call, as the fields have them: those of which nothing is left, or the one of which least is left, where the call was to cost more than one.
+/// The names of the policies that refuse a call, as the fields have them: those that had less than it costs, or where nobody says which they are, those of which least is left.
 pub(crate) fn names_violated(quotas: &Quotas) -> Vec<String> {
+    let is_known = quotas.iter().any(|state| state.violated);
     let least = quotas.iter().map(|state| state.remaining).min();
-    let violated = quotas.iter().filter(|state| Some(state.remaining) == least);
+    let violated = quotas.iter().filter(|state| match is_known {
+        true => state.violated,
+        false => Some(state.remaining) == least,
+    });
     violated
         .map(|state| said(&state.policy).collect())
         .collect()

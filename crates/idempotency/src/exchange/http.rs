@@ -232,6 +232,7 @@ where
         if again {
             let value = http::HeaderValue::from_static("true");
             response.headers_mut().insert(REPLAYED.clone(), value);
+            response.extensions_mut().insert(seaworthy_http::Replayed);
         }
         Answer::<Response<B>, _>::tell_kept(self, &mut response, left);
         Ok(Replayed::Answer(response))

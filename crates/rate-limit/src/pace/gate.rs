@@ -24,6 +24,7 @@ pub struct PaceGate {
     is_free: AtomicBool,
     config: TempoConfig,
     waits: Option<Waits>,
+    jitter: f64,
     telemetry: Telemetry,
 }
 
@@ -50,6 +51,7 @@ impl PaceGate {
     pub(crate) const fn new(
         config: TempoConfig,
         waits: Option<Waits>,
+        jitter: f64,
         telemetry: Telemetry,
     ) -> Self {
         Self {
@@ -61,8 +63,14 @@ impl PaceGate {
             is_free: AtomicBool::new(true),
             config,
             waits,
+            jitter,
             telemetry,
         }
+    }
+
+    /// By which share of their wait calls go later than they might.
+    pub(crate) const fn jitter(&self) -> f64 {
+        self.jitter
     }
 
     pub(crate) fn line(&self) -> MutexGuard<'_, Line> {
@@ -223,7 +231,7 @@ impl Gate for PaceGate {
         }
     }
 
-    fn heed(&self, pass: Option<&mut Pass>, head: &dyn Any) {
+    fn heed(&self, pass: Option<&mut Pass>, head: &dyn Any, _: Verdict) {
         let mut advice = Advice::new(self.config.low);
         let is_told = read(head, &mut advice);
         if let Some(pass) = pass {

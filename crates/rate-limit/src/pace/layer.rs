@@ -28,6 +28,7 @@ pub struct Builder<T> {
     max_hint: Duration,
     low: f64,
     wait: Option<Waits>,
+    jitter: f64,
 }
 
 /// How calls wait.
@@ -82,6 +83,7 @@ impl<T> Builder<T> {
             max_hint: DEFAULT_MAX_HINT,
             low: DEFAULT_LOW,
             wait: None,
+            jitter: DEFAULT_JITTER,
         }
     }
 
@@ -93,6 +95,7 @@ impl<T> Builder<T> {
             max_hint: self.max_hint,
             low: self.low,
             wait: self.wait,
+            jitter: self.jitter,
         }
     }
 
@@ -124,13 +127,22 @@ impl<T> Builder<T> {
         self
     }
 
+    /// Lets calls that wait for the end of a stop go up to this share of their wait later, each by a draw of its own; from 0.0 to 1.0. Default: 0.1.
+    ///
+    /// Or else all that wait, here and in other clients that were told of the same moment, would leave in one instant.
+    /// Calls that are spread have turns of their own, and those that come after the stop have not waited: they go as they come.
+    pub const fn jitter(mut self, share: f64) -> Self {
+        self.jitter = share;
+        self
+    }
+
     /// Makes the pace.
     ///
     /// # Errors
     /// If an option has a value that cannot work; the error names the option.
     pub fn build(self) -> Result<PaceLayer<T>, InvalidConfig> {
         let telemetry = Telemetry::new(LAYER, &self.name);
-        let gate = PaceGate::new(self.config()?, self.wait, telemetry);
+        let gate = PaceGate::new(self.config()?, self.wait, self.jitter, telemetry);
         Ok(PaceLayer {
             traffic: self.traffic,
             share: Share::new(gate),
@@ -171,18 +183,26 @@ impl<T> Builder<T> {
         L: Fn(&K) -> Option<String> + Send + Sync + 'static,
     {
         let telemetry = Telemetry::new(LAYER, &self.name);
-        let (config, wait) = (self.config()?, self.wait);
-        let make = move |_: Option<&K>, telemetry, _| Ok(PaceGate::new(config, wait, telemetry));
+        let (config, wait, jitter) = (self.config()?, self.wait, self.jitter);
+        let make = move |_: Option<&K>, telemetry, _| {
+            Ok(PaceGate::new(config, wait, jitter, telemetry))
+        };
         KeyedLayer::labelled(self.traffic, max_keys, key, telemetry, label, make)
     }
 
     fn config(&self) -> Result<TempoConfig, InvalidConfig> {
+        if !(0.0..=1.0).contains(&self.jitter) {
+            return Err(InvalidConfig::new("jitter", "must be from 0.0 to 1.0"));
+        }
         TempoConfig::try_new(self.max_hint, Ratio::try_new("low", self.low)?)
     }
 }
 
 /// Longer than most servers ask for, and no slip of theirs stops a client for a day.
 const DEFAULT_MAX_HINT: Duration = Duration::from_secs(60);
+
+/// Enough to tell calls apart, and little beside what they wait.
+const DEFAULT_JITTER: f64 = 0.1;
 
 /// Above that a client goes as it likes.
 const DEFAULT_LOW: f64 = 0.2;

@@ -5,14 +5,15 @@ use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use seaworthy_core::tempo::Turn;
-use seaworthy_kit::{Event, Gate, Held, Moment, Refusal, clock};
+use seaworthy_kit::{Event, Gate, Held, Moment, Refusal, clock, draw};
 use tokio::time::{Sleep, sleep_until};
 
 use super::PaceGate;
-use super::gate::{Pass, refusal};
+use super::gate::{Line, Pass, refusal};
 
 pin_project! {
     /// The wait of one call for its turn.
@@ -45,6 +46,8 @@ struct Waiting {
     since: Moment,
     /// The latest turn that it would take.
     until: Moment,
+    /// How long after its turn it goes.
+    late: Duration,
 }
 
 /// What a look at the pace gave.
@@ -123,16 +126,19 @@ impl Place {
             Some(most) if wait <= most => now + most,
             _ => return Seen::Over(Err(refusal(wait))),
         };
+        let turn = line.tempo.turn(now);
+        let late = self.late(&mut line, &turn, now, until);
         self.stage = Stage::Waiting(Waiting {
-            turn: line.tempo.turn(now),
+            turn,
             number: line.join(waker),
             since: now,
             until,
+            late,
         });
         let waiting = line.waiting();
         drop(line);
         self.held.telemetry().report(&Event::Queued { waiting });
-        Seen::Waiting(next)
+        Seen::Waiting(next + late)
     }
 
     /// Goes if its turn has come, and takes another if the pace has changed meanwhile.
@@ -142,20 +148,24 @@ impl Place {
             number,
             since,
             until,
+            late,
         } = waiting;
         let mut line = self.held.line();
-        if line.tempo.is_due(&turn, now) {
+        let is_due = line.tempo.is_due(&turn, now);
+        if is_due && now >= turn.at() + late {
             let _old = line.leave(number);
             drop(line);
             self.left(since, now, true);
             return Seen::Over(Ok(Pass::new(Some(turn))));
         }
-        let turn = if now < turn.at() && !line.tempo.is_void(&turn) {
-            turn
+        let (turn, late) = if is_due || now < turn.at() && !line.tempo.is_void(&turn) {
+            (turn, late)
         } else {
             // A stop came since, or the pace is looser than it was.
             line.tempo.give_back(turn);
-            line.tempo.turn(now)
+            let turn = line.tempo.turn(now);
+            let late = self.late(&mut line, &turn, now, until);
+            (turn, late)
         };
         let next = turn.at();
         if next > until {
@@ -172,8 +182,18 @@ impl Place {
             number,
             since,
             until,
+            late,
         });
-        Seen::Waiting(next)
+        Seen::Waiting(next + late)
+    }
+
+    /// How long after its turn the call goes, where all who wait have the same: after a stop they would all go in one instant.
+    fn late(&self, line: &mut Line, turn: &Turn, now: Moment, until: Moment) -> Duration {
+        if line.tempo.spacing(now).is_some() {
+            return Duration::ZERO;
+        }
+        let wait = turn.at().since(now);
+        part(wait, self.held.jitter(), draw()).min(until.since(turn.at()))
     }
 
     fn left(&self, since: Moment, now: Moment, admitted: bool) {
@@ -181,6 +201,12 @@ impl Place {
         let event = Event::Dequeued { waited, admitted };
         self.held.telemetry().report(&event);
     }
+}
+
+/// A part of a time, up to that share of it, as the draw says.
+fn part(of: Duration, share: f64, draw: u64) -> Duration {
+    const WHOLE: f64 = (1_u64 << 53) as f64;
+    of.mul_f64(share * ((draw >> 11) as f64 / WHOLE))
 }
 
 // Cancellation: a call that goes gives its turn back, so that the next one need not wait for nobody.
@@ -194,5 +220,19 @@ impl Drop for Place {
         let _old = line.leave(waiting.number);
         drop(line);
         self.left(waiting.since, clock::now(), false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn part_is_drawn_between_none_and_the_share() {
+        let ten = Duration::from_secs(10);
+        assert_eq!(part(ten, 0.5, 0), Duration::ZERO);
+        assert_eq!(part(ten, 0.5, 1 << 63), ten / 4);
+        assert!(part(ten, 0.5, u64::MAX) <= ten / 2);
+        assert_eq!(part(ten, 0.0, u64::MAX), Duration::ZERO);
     }
 }

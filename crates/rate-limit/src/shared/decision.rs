@@ -93,7 +93,8 @@ impl Pass {
 // ===== impl Refused =====
 
 impl Refused {
-    pub(super) const fn spent(by: By, wait: Duration, quotas: Quotas) -> Self {
+    pub(super) fn spent(by: By, wait: Duration, mut quotas: Quotas, cost: u64) -> Self {
+        quotas.refused(cost);
         Self {
             why: Why::Spent,
             by,

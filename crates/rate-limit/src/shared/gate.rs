@@ -1,5 +1,6 @@
 //! A key of a shared limit, as a layer holds it.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,7 +15,7 @@ use tokio::time::timeout;
 use super::SharedLimit;
 use super::decision::{Paid, Pass, Refused};
 use super::key::Key;
-use crate::gate::reject;
+use crate::gate::{is_replay, reject};
 use crate::rules::Counting;
 
 /// A key of a shared limit, as a layer holds it.
@@ -95,6 +96,14 @@ impl Gate for SharedGate {
 
     fn enter(held: &Held<Self>) -> Entry<Self> {
         Self::enter_counted(held, 1)
+    }
+
+    fn heed(&self, spent: Option<&mut SharedSpent>, head: &dyn Any, _: Verdict) {
+        if let Some(spent) = spent
+            && is_replay(head)
+        {
+            self.give_back(SharedSpent(spent.0.take()));
+        }
     }
 
     fn settle(&self, spent: SharedSpent, verdict: Verdict) {

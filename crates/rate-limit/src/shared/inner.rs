@@ -53,7 +53,7 @@ impl Inner {
                 let paid = taken.map(|taken| Paid::Shared(Unused::new(key, cost, taken)));
                 Ok(Pass::new(By::Lease, paid, quotas))
             }
-            AtHand::Refused { wait, quotas } => Err(Refused::spent(By::Lease, wait, quotas)),
+            AtHand::Refused { wait, quotas } => Err(Refused::spent(By::Lease, wait, quotas, cost)),
         })
     }
 
@@ -82,7 +82,7 @@ impl Inner {
             }
             Verdict::Refused(wait) => {
                 let wait = Duration::from_nanos(wait);
-                Err(Refused::spent(By::Server, wait, quotas))
+                Err(Refused::spent(By::Server, wait, quotas, cost))
             }
         }
     }
@@ -99,7 +99,7 @@ impl Inner {
                         Ok(Pass::new(By::Share, Some(paid), quotas))
                     }
                     Err(Scarcity::Until(moment)) => {
-                        Err(Refused::spent(By::Share, moment.since(now), quotas))
+                        Err(Refused::spent(By::Share, moment.since(now), quotas, cost))
                     }
                     // More than the share ever has: the server would, when it is back.
                     Err(Scarcity::Never) => Err(Refused::away()),

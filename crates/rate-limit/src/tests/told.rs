@@ -111,6 +111,123 @@ async fn refusal_that_is_a_response_already_costs_nothing() {
     assert_eq!(layer.handle().snapshot().states[0].remaining, 5);
 }
 
+/// The refusal of a layer further in is an answer of the edge, too.
+#[tokio::test]
+async fn refusal_further_in_is_told_how_the_quotas_stand_and_costs_nothing() {
+    let time = ManualClock::new();
+    let layer = |name: &str| {
+        let layer = RateLimitLayer::http(name).quota(tenth(5));
+        layer.announce().clock(time.clock()).build().unwrap()
+    };
+    let (outer, inner) = (layer("outer"), layer("inner"));
+    let stack = ServiceBuilder::new()
+        .layer(RespondLayer::new())
+        .layer(outer)
+        .layer(inner)
+        .service(service_fn(|_: Request<Empty<Bytes>>| {
+            let full = Rejection::new(RejectionKind::BulkheadFull, "handlers".into());
+            ready(Err::<Response<Empty<Bytes>>, BoxError>(Box::new(full)))
+        }));
+    let response = stack.oneshot(request()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let left = response.headers()["ratelimit"].to_str().unwrap();
+    assert_eq!(left, r#""inner";r=5, "outer";r=5"#);
+    let policies: Vec<_> = told(&response).into_iter().map(|told| told.0).collect();
+    assert_eq!(policies, ["inner", "outer"]);
+}
+
+#[tokio::test]
+async fn each_quota_that_has_less_than_the_cost_is_named() {
+    let time = ManualClock::new();
+    let layer = RateLimitLayer::http("api")
+        .quota(tenth(5))
+        .named_quota("hour", Quota::per_hour(6))
+        .named_quota("day", Quota::per_day(9))
+        .cost(|_: &Request<Empty<Bytes>>| 4)
+        .announce()
+        .clock(time.clock());
+    let stack = ServiceBuilder::new()
+        .layer(RespondLayer::new())
+        .layer(layer.build().unwrap())
+        .service(service_fn(|_: Request<Empty<Bytes>>| {
+            ready(Ok::<_, BoxError>(Response::new(Empty::<Bytes>::new())))
+        }));
+    let _ = stack.clone().oneshot(request()).await.unwrap();
+    let refused = stack.oneshot(request()).await.unwrap();
+    let body = http_body_util::BodyExt::collect(refused.into_body()).await;
+    let body = String::from_utf8(body.unwrap().to_bytes().to_vec()).unwrap();
+    assert!(
+        body.contains(r#""violated-policies":["api","hour"]"#),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn stored_answer_that_is_given_again_costs_nothing() {
+    let time = ManualClock::new();
+    let layer = RateLimitLayer::http("api")
+        .quota(tenth(5))
+        .clock(time.clock());
+    let layer = layer.build().unwrap();
+    let stack = ServiceBuilder::new()
+        .layer(layer.clone())
+        .service(service_fn(|request: Request<Empty<Bytes>>| {
+            let mut response = Response::new(Empty::<Bytes>::new());
+            if request.uri().path() == "/again" {
+                response.extensions_mut().insert(seaworthy_http::Replayed);
+            }
+            ready(Ok::<_, BoxError>(response))
+        }));
+    for (path, left) in [("/first", 4), ("/again", 4), ("/first", 3)] {
+        let request = Request::get(path).body(Empty::new()).unwrap();
+        let _ = stack.clone().oneshot(request).await.unwrap();
+        assert_eq!(
+            layer.handle().snapshot().states[0].remaining,
+            left,
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn usual_exemptions_are_preflights_and_health_checks_and_no_more() {
+    let time = ManualClock::new();
+    let layer = RateLimitLayer::http("api")
+        .quota(tenth(5))
+        .exempt(|request: &Request<Empty<Bytes>>| request.uri().path() == "/own")
+        .exempt_defaults()
+        .clock(time.clock());
+    let layer = layer.build().unwrap();
+    let stack = ServiceBuilder::new()
+        .layer(layer.clone())
+        .service(service_fn(|_: Request<Empty<Bytes>>| {
+            ready(Ok::<_, BoxError>(Response::new(Empty::<Bytes>::new())))
+        }));
+    let preflight = ["origin", "access-control-request-method"];
+    for (method, path, headers, cost) in [
+        ("GET", "/livez", &[][..], 0),
+        ("HEAD", "/readyz", &[], 0),
+        ("POST", "/grpc.health.v1.Health/Check", &[], 0),
+        ("OPTIONS", "/orders", &preflight, 0),
+        ("GET", "/own", &[], 0),
+        ("OPTIONS", "/orders", &preflight[..1], 1),
+        ("GET", "/orders", &preflight, 1),
+        ("POST", "/healthz", &[], 1),
+        ("GET", "/healthz/x", &[], 1),
+        ("GET", "/orders", &[], 1),
+    ] {
+        let before = layer.handle().snapshot().states[0].remaining;
+        let mut request = Request::builder().method(method).uri(path);
+        for name in headers {
+            request = request.header(*name, "https://shop.example");
+        }
+        let request = request.body(Empty::new()).unwrap();
+        assert!(stack.clone().oneshot(request).await.is_ok());
+        let after = layer.handle().snapshot().states[0].remaining;
+        assert_eq!(before - after, cost, "{method} {path}");
+    }
+}
+
 #[tokio::test]
 async fn wait_is_rounded_up_at_the_edge_only() {
     let time = ManualClock::new();

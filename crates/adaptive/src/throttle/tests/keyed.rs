@@ -52,6 +52,25 @@ async fn key_whose_host_refuses_is_not_forgotten_until_the_window_is_over() {
     assert_eq!(known(), [2]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn options_that_somebody_has_set_hold_at_once_and_keep_their_key() {
+    let layer = hosts(1);
+    let service = layer.layer(service_fn(async |_: u32| Err::<(), _>("too much")));
+    let handle = account(&layer, 1);
+    service.clone().oneshot(1).await.unwrap_err();
+    let before = handle.probability(Critical);
+    let config = handle.config().max_rejection(0.125);
+    handle.set_config(config).unwrap();
+    assert!(before > 0.125);
+    assert_eq!(handle.probability(Critical), 0.125);
+    let wrong = handle.config().window(Duration::from_secs(1));
+    assert_eq!(handle.set_config(wrong).unwrap_err().option(), "window");
+    advance(Duration::from_secs(120)).await;
+    let known = || layer.handle().get(&2).is_some();
+    service.clone().oneshot(2).await.unwrap_err();
+    assert!(!known(), "the first is kept: somebody has set it");
+}
+
 mod contract {
     use super::*;
 

@@ -114,6 +114,39 @@ fn few_requests_refuse_nothing() {
 }
 
 #[test]
+fn options_can_be_changed_except_for_the_window() {
+    let config = AcceptanceConfig::new().min_requests(0);
+    let acceptance = Acceptance::try_new(config).expect("valid");
+    let (class, now) = (Critical, Moment::from_nanos(1));
+    for _ in 0..50 {
+        acceptance.on_accepted(class, now);
+        acceptance.on_refused(class, now);
+    }
+    let probability = || acceptance.standings(now)[class.index()].probability;
+    assert_eq!(probability(), 0.0, "every second is accepted");
+    acceptance
+        .set_config(config.multiplier(1.2))
+        .expect("valid");
+    assert_eq!(probability(), 40.0 / 101.0);
+    let capped = config.multiplier(1.2).max_rejection(0.25);
+    acceptance.set_config(capped).expect("valid");
+    assert_eq!(probability(), 0.25);
+    let option = |config| {
+        acceptance
+            .set_config(config)
+            .map_err(|error| error.option())
+    };
+    assert_eq!(option(config.multiplier(1.0)), Err("multiplier"));
+    let hour = Duration::from_secs(3600);
+    assert_eq!(option(config.window(hour)), Err("window"));
+    assert_eq!(acceptance.config(), capped, "nothing has changed");
+    acceptance
+        .set_config(capped.min_requests(101))
+        .expect("valid");
+    assert_eq!(probability(), 0.0);
+}
+
+#[test]
 fn few_requests_of_a_class_are_judged_by_those_of_all() {
     let acceptance = build(AcceptanceConfig::new().min_requests(10));
     answers(&acceptance, Critical, 100, 0);

@@ -119,6 +119,65 @@ async fn cost_above_what_is_left_violates_what_has_least() {
 }
 
 #[tokio::test]
+async fn every_quota_that_had_less_than_the_cost_is_violated() {
+    let mut states = quotas([
+        state("a", 10, 3, 1),
+        state("b", 10, 2, 1),
+        state("c", 10, 5, 1),
+    ]);
+    states.refused(5);
+    let rejection = Rejection::new(RejectionKind::RateLimited, "api".into());
+    let error = Limited::new(rejection, states);
+    let body = text(answer(Box::new(error), false).await).await;
+    assert!(body.contains(r#""violated-policies":["a","b"]"#), "{body}");
+}
+
+#[tokio::test]
+async fn callers_come_back_up_to_a_tenth_later_and_never_before() {
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..200 {
+        let error = limited(Some(60_000), [state("a", 1, 0, 60_000)]);
+        let response = answer(error, false).await;
+        let headers = response.headers();
+        let after: u64 = headers["retry-after"].to_str().unwrap().parse().unwrap();
+        let told = headers["ratelimit"].to_str().unwrap();
+        let more: u64 = told.split("t=").nth(1).unwrap().parse().unwrap();
+        assert!((60..=66).contains(&after) && (60..=66).contains(&more));
+        assert!(after >= more, "not earlier than there is more");
+        seen.insert(after);
+        let exact: &Quotas = response.extensions().get().unwrap();
+        assert_eq!(exact.iter().next().unwrap().reset.as_secs(), 60);
+    }
+    assert!(seen.len() > 3, "{seen:?}");
+    for (share, late) in [(0.0, false), (f64::NAN, false), (-1.0, false), (9.0, true)] {
+        let error = limited(Some(60_000), [state("a", 1, 0, 60_000)]);
+        let layer = RespondLayer::new().jitter(share);
+        let response = answer_with(layer, error, false).await;
+        let after: u64 = response.headers()["retry-after"]
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!(after == 60 || late && after <= 120, "{share}");
+    }
+}
+
+#[test]
+fn wait_is_prolonged_by_the_draw_and_within_bounds() {
+    use super::super::kinds::later;
+    let secs = Duration::from_secs;
+    assert_eq!(later(secs(60), 0.1, || 0), secs(60));
+    assert_eq!(later(secs(60), 0.1, || 6), secs(66));
+    assert_eq!(later(secs(60), 0.1, || 7), secs(60));
+    assert_eq!(later(Duration::from_millis(59_001), 0.1, || 6), secs(66));
+    assert_eq!(
+        later(secs(9), 0.1, || unreachable!("it is too short")),
+        secs(9)
+    );
+    assert_eq!(later(Duration::MAX, 1.0, || u64::MAX), secs(u64::MAX));
+}
+
+#[tokio::test]
 async fn refusal_without_quotas_has_no_fields_and_names_no_policy() {
     let response = answer(rejection(RejectionKind::RateLimited, None), false).await;
     assert!(!response.headers().contains_key("ratelimit"));

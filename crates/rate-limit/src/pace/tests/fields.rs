@@ -18,7 +18,10 @@ fn answer(status: u16, fields: Fields) -> Response<Full<Bytes>> {
 }
 
 fn layer() -> PaceLayer<seaworthy_http::Http> {
-    let layer = PaceLayer::http("gateway").wait(9, HOUR).max_hint(HOUR);
+    let layer = PaceLayer::http("gateway")
+        .wait(9, HOUR)
+        .max_hint(HOUR)
+        .jitter(0.0);
     layer.build().unwrap()
 }
 

@@ -36,7 +36,7 @@ async fn server() -> (String, Arc<AtomicU32>) {
 async fn client_keeps_away_from_a_server_that_asked_for_it() {
     let (url, seen) = server().await;
     let max_keys = NonZeroUsize::new(8).unwrap();
-    let layer = PaceLayer::reqwest("gateway").wait(9, secs(1));
+    let layer = PaceLayer::reqwest("gateway").wait(9, secs(1)).jitter(0.0);
     let layer = layer
         .keyed(max_keys, seaworthy_http::key::reqwest_host)
         .unwrap();

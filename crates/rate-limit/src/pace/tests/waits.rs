@@ -4,7 +4,51 @@ use super::*;
 
 fn pace(max_waiting: usize, max_wait: Duration) -> PaceHandle {
     let layer = PaceLayer::plain("gateway").wait(max_waiting, max_wait);
-    layer.build().unwrap().handle()
+    layer.jitter(0.0).build().unwrap().handle()
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_wait_for_the_end_of_a_stop_do_not_leave_in_one_instant() {
+    let layer = PaceLayer::plain("gateway").wait(100, HOUR);
+    let handle = layer.build().unwrap().handle();
+    handle.stop(secs(10));
+    let mut calls: Vec<_> = (0..100).map(|_| waiting(&handle)).collect();
+    let mut left = Vec::new();
+    for _ in 0..110 {
+        tokio::time::advance(Duration::from_millis(100)).await;
+        let before = calls.len();
+        // Also one that is polled too early, as in a `select`, waits on.
+        calls.retain_mut(|call| call.poll().is_pending());
+        left.push(before - calls.len());
+    }
+    assert_eq!(
+        left[..99].iter().sum::<usize>(),
+        0,
+        "none before the moment"
+    );
+    assert_eq!(
+        left[99..].iter().sum::<usize>(),
+        100,
+        "a tenth later all have left"
+    );
+    assert!(left.iter().all(|&at_once| at_once < 50), "{left:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_goes_late_but_not_later_than_it_may_and_at_once_where_all_is_forgotten() {
+    let layer = || PaceLayer::plain("gateway").jitter(1.0);
+    let handle = layer().wait(9, secs(10)).build().unwrap().handle();
+    handle.stop(secs(10));
+    let mut call = waiting(&handle);
+    tokio::time::advance(secs(10) + Duration::from_millis(1)).await;
+    assert_ready!(call.poll()).unwrap();
+    let handle = layer().wait(9, HOUR).build().unwrap().handle();
+    handle.stop(secs(10));
+    let mut call = waiting(&handle);
+    handle.forget();
+    assert!(call.is_woken());
+    assert_ready!(call.poll()).unwrap();
+    assert_eq!(layer().jitter(1.1).build().unwrap_err().option(), "jitter");
 }
 
 /// A call that waits.
