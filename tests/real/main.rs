@@ -30,5 +30,6 @@ mod sharing;
 mod storm;
 mod stress;
 mod switches;
+mod turnstiles;
 mod upgrades;
 mod uploads;
