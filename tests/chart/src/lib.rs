@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use plotters::prelude::*;
 
+/// Where the names of the curves stand.
+pub use plotters::chart::SeriesLabelPosition as Place;
+
 /// A chart: named curves over one axis.
 #[derive(Clone, Debug)]
 pub struct Chart {
@@ -16,6 +19,7 @@ pub struct Chart {
     curves: Vec<(String, Vec<(f64, f64)>)>,
     folder: PathBuf,
     logarithmic: bool,
+    names: Place,
 }
 
 impl Chart {
@@ -35,6 +39,7 @@ impl Chart {
             curves: Vec::new(),
             folder: target(),
             logarithmic: false,
+            names: Place::UpperRight,
         }
     }
 
@@ -49,6 +54,13 @@ impl Chart {
     #[must_use]
     pub const fn logarithmic(mut self) -> Self {
         self.logarithmic = true;
+        self
+    }
+
+    /// Another place for the names of the curves than above and right, where there is room.
+    #[must_use]
+    pub fn names(mut self, place: Place) -> Self {
+        self.names = place;
         self
     }
 
@@ -112,7 +124,7 @@ impl Chart {
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
+            .position(self.names.clone())
             .background_style(WHITE.mix(0.8))
             .border_style(BLACK.mix(0.2))
             .draw()?;

@@ -31,6 +31,8 @@ pub struct Cpu {
 struct Shared {
     state: Mutex<State>,
     arrived: Notify,
+    /// For workers that have stopped.
+    resumed: Notify,
 }
 
 #[derive(Debug)]
@@ -39,6 +41,8 @@ struct State {
     order: Order,
     /// 1.0 is the full speed.
     speed: f64,
+    /// How many of the workers work.
+    working: usize,
     dropped: u64,
 }
 
@@ -65,18 +69,35 @@ impl Cpu {
             jobs: VecDeque::new(),
             order,
             speed: 1.0,
+            working: workers,
             dropped: 0,
         };
         let cpu = Self {
             shared: Arc::new(Shared {
                 state: Mutex::new(state),
                 arrived: Notify::new(),
+                resumed: Notify::new(),
             }),
         };
-        for _ in 0..workers {
-            tokio::spawn(cpu.clone().work(world));
+        for number in 0..workers {
+            tokio::spawn(cpu.clone().work(world, number));
         }
         cpu
+    }
+
+    /// Lets so many of the workers work; one that stops ends its job first.
+    pub fn set_working(&self, workers: usize) {
+        self.lock().working = workers;
+        self.shared.resumed.notify_waiters();
+    }
+
+    /// Waits until all that was asked for is done, which is after the callers have gone where there was too much.
+    pub async fn drain(&self, world: World) {
+        while self.waiting() > 0 {
+            world.at(world.now() + 1.0).await;
+        }
+        // For the jobs in hand.
+        world.at(world.now() + 10.0).await;
     }
 
     /// Changes the speed, 1.0 being the full one, for the jobs that begin from now on.
@@ -112,10 +133,17 @@ impl Cpu {
         finished.await.map_err(|_| Expired)
     }
 
-    async fn work(self, world: World) {
+    async fn work(self, world: World, number: usize) {
         // Kept as a number: were each job to begin when the timer of the last one fired, rounding up would cost a share of the capacity.
         let mut free = 0.0;
         loop {
+            if number >= self.lock().working {
+                // It may have been woken for a job that is now another's.
+                self.shared.arrived.notify_one();
+                self.shared.resumed.notified().await;
+                free = world.now();
+                continue;
+            }
             let Some((job, speed)) = self.next(free) else {
                 self.shared.arrived.notified().await;
                 continue;
@@ -259,6 +287,45 @@ mod tests {
                 job.await.unwrap().unwrap();
             }
             assert!((world.now() - 2.0).abs() < 0.01);
+        });
+    }
+
+    #[test]
+    fn stopped_workers_leave_the_jobs_to_the_others() {
+        run(1, |world, _| async move {
+            let cpu = Cpu::start(world, 4, Order::Fifo);
+            // Some of them wait for a job when they are stopped, and some do not work to begin with.
+            for (working, until) in [(1, 4.0), (4, 5.0), (2, 7.0), (3, 9.0)] {
+                cpu.set_working(working);
+                let jobs: Vec<_> = (0..4)
+                    .map(|_| {
+                        let cpu = cpu.clone();
+                        tokio::spawn(async move { cpu.run(world.now(), 1.0, FOREVER).await })
+                    })
+                    .collect();
+                for job in jobs {
+                    job.await.unwrap().unwrap();
+                }
+                let now = world.now();
+                assert!((now - until).abs() < 0.01, "{working}: {now}");
+            }
+        });
+    }
+
+    #[test]
+    fn drained_processor_has_done_what_nobody_waits_for() {
+        run(1, |world, _| async move {
+            let cpu = Cpu::start(world, 1, Order::Fifo);
+            for _ in 0..30 {
+                let cpu = cpu.clone();
+                drop(tokio::spawn(
+                    async move { cpu.run(0.0, 1.0, FOREVER).await },
+                ));
+            }
+            tokio::task::yield_now().await;
+            cpu.drain(world).await;
+            assert_eq!(cpu.waiting(), 0);
+            assert!(world.now() >= 30.0, "{}", world.now());
         });
     }
 }

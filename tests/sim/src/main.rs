@@ -5,7 +5,10 @@ use std::error::Error;
 
 use clap::{Parser, ValueEnum};
 use sim::report::Report;
-use sim::{cascade, contention, fleet, half_open, isolation, storm};
+use sim::{
+    bursts, cascade, classes, contention, fleet, half_open, hedge, isolation, leases, limit,
+    overload, storm, throttle,
+};
 
 /// Runs experiments on a simulated fleet.
 #[derive(Parser)]
@@ -15,16 +18,26 @@ struct Args {
     /// The seed of all chance.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Also writes the charts that the docs show into `docs/curves`.
+    #[arg(long)]
+    record: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Experiment {
+    Bursts,
     Cascade,
+    Classes,
     Contention,
     Fleet,
     HalfOpen,
+    Hedge,
     Isolation,
+    Leases,
+    Limit,
+    Overload,
     Storm,
+    Throttle,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -40,6 +53,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         for chart in report.charts() {
             println!("{}", chart.write()?.display());
         }
+        if args.record {
+            for chart in report.record()? {
+                println!("{}", chart.display());
+            }
+        }
         println!();
     }
     Ok(())
@@ -48,11 +66,18 @@ fn main() -> Result<(), Box<dyn Error>> {
 impl Experiment {
     fn run(self, seed: u64) -> Report {
         match self {
+            Self::Bursts => bursts::experiment(),
+            Self::Classes => classes::experiment(seed),
+            Self::Hedge => hedge::experiment(seed),
+            Self::Leases => leases::experiment(),
+            Self::Limit => limit::experiment(seed),
+            Self::Throttle => throttle::experiment(seed),
             Self::Contention => contention::experiment(seed, &[10, 50, 100, 200], 40),
             Self::Cascade => cascade::experiment(seed),
             Self::Fleet => fleet::experiment(seed),
             Self::HalfOpen => half_open::experiment(seed),
             Self::Isolation => isolation::experiment(seed),
+            Self::Overload => overload::experiment(seed),
             Self::Storm => storm::experiment(seed, 200.0),
         }
     }
