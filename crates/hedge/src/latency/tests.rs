@@ -48,6 +48,18 @@ fn old_samples_are_forgotten() {
 }
 
 #[test]
+fn both_halves_count_as_one() {
+    let middle = Percentile::new(0.5).min_samples(10);
+    let latency = Latency::try_new(middle.window(Duration::from_secs(10))).unwrap();
+    (0..10).for_each(|_| latency.record(500 * MILLI, at(0)));
+    (0..10).for_each(|n| latency.record(5 * MILLI, at(5_000 + 200 * n)));
+    assert_eq!(latency.samples(), 20);
+    assert!(is_about(latency.delay(at(6_800)), 5));
+    latency.record(500 * MILLI, at(7_000));
+    assert!(is_about(latency.delay(at(7_000)), 500));
+}
+
+#[test]
 fn call_that_was_cut_counts_above_the_percentile_and_not_below() {
     let latency = latency(10);
     latency.measure_censored(at(0), || at(9));
