@@ -50,5 +50,8 @@ pub mod tower_http;
 pub mod edge;
 pub use edge::RespondLayer;
 
+pub mod server_timing;
+pub use server_timing::ServerTimingLayer;
+
 #[cfg(feature = "testing")]
 pub mod testing;
