@@ -1,5 +1,6 @@
 //! Who is served next, who gives way, and how long a newcomer may wait: what a queue does under overload.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use core::cmp::Reverse;
 use core::time::Duration;
@@ -35,8 +36,8 @@ pub(super) struct Order {
     delay: Option<ControlledDelay>,
     /// Since when somebody has been waiting without a break.
     standing: Option<Moment>,
-    /// Where each tenant has a line of its own.
-    pub(super) fair: Option<Fair>,
+    /// Where each tenant has a line of its own. On the heap: most queues have none, and there may be one for each of a million keys.
+    pub(super) fair: Option<Box<Fair>>,
 }
 
 // ===== impl ControlledDelay =====

@@ -1,5 +1,7 @@
 //! The queue with fair shares: how slots are taken where each call is a tenant's.
 
+use alloc::boxed::Box;
+
 use super::Queue;
 use crate::slots::fair::Fair;
 use crate::slots::tenant::Party;
@@ -13,7 +15,7 @@ impl<W> Queue<W> {
     /// From then on, slots are taken with [`try_acquire_as`](Self::try_acquire_as) or [`enter_as`](Self::enter_as), and given back with [`release_as`](Self::release_as), and nothing else.
     #[must_use]
     pub fn fair(mut self, lends: bool) -> Self {
-        self.order.fair = Some(Fair::new(lends));
+        self.order.fair = Some(Box::new(Fair::new(lends)));
         self
     }
 
@@ -60,7 +62,7 @@ impl<W> Queue<W> {
     /// How many tenants have calls that run or wait, as far as they are told apart; one with calls of several classes counts in each.
     #[must_use]
     pub fn tenants(&self) -> usize {
-        self.order.fair.as_ref().map_or(0, Fair::len)
+        self.order.fair.as_deref().map_or(0, Fair::len)
     }
 }
 
