@@ -317,6 +317,7 @@ impl<T, M> Builder<T, M> {
     ///
     /// One that is in use, or that somebody has set, is not forgotten.
     /// [`AdaptiveHandle::from`] makes a handle of what the layer's own handle finds for a key.
+    /// An idle key costs about 1,200 bytes, and what the key itself does.
     ///
     /// # Errors
     /// If an option has a value that cannot work; the error names the option.

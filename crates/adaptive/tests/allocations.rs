@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, pending, ready};
+use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -49,3 +50,31 @@ fn refused_call_allocates_its_error_and_nothing_else() {
     let answers = service_fn(|()| ready(Ok::<_, Infallible>(())));
     assert_eq!(allocations(layer.layer(answers)), 100);
 }
+
+/// Bytes that are left of each key after it was called twice.
+fn bytes_per_key(keys: u64) -> u64 {
+    let max_keys = NonZeroUsize::new(keys as usize).expect("above zero");
+    let layer = AdaptiveLayer::plain("tenants")
+        .keyed(max_keys, |tenant: &u64| *tenant)
+        .expect("defaults");
+    let mut service = layer.layer(service_fn(|_: u64| ready(Ok::<_, Infallible>(()))));
+    let mut cx = Context::from_waker(Waker::noop());
+    let used = allocation_counter::measure(|| {
+        for key in (0..keys).chain(0..keys) {
+            assert!(pin!(service.call(key)).poll(&mut cx).is_ready());
+        }
+    });
+    assert_eq!(layer.handle().len() as u64, keys);
+    used.bytes_current as u64 / keys
+}
+
+#[test]
+fn idle_key_costs_no_more_than_documented() {
+    for keys in [100, 1_000, 10_000] {
+        let bytes = bytes_per_key(keys);
+        assert!(bytes <= DOCUMENTED, "{bytes} bytes for each of {keys} keys");
+    }
+}
+
+/// What the docs of `Builder::keyed` say, 1,200, and some for another allocator or platform.
+const DOCUMENTED: u64 = 1_400;

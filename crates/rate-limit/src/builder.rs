@@ -166,7 +166,7 @@ impl<T, M> Builder<T, M> {
     /// A key is forgotten only when all of its quotas are there again, so that a new one would be no different: whoever makes up keys resets none.
     /// Where none can be forgotten, all keys that find no room share one overflow quota.
     ///
-    /// A key that nobody uses costs some 580 bytes (measured, in maps of a thousand to a million), and what the key itself owns twice.
+    /// A key that nobody uses costs some 580 bytes (measured, in maps of a thousand to a million; `governor` 36, until it is told to forget), and what the key itself owns twice.
     ///
     /// What callers send must not be a key as it is where it can be long, and an address should be cut to the part that one caller owns (of IPv6, the first 64 bits).
     pub fn keyed<Req, K, F>(self, max_keys: NonZeroUsize, key: F) -> KeyedBuilder<T, M, K, F>
