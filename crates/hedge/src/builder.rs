@@ -121,6 +121,12 @@ impl<T, A, P> Builder<T, A, P> {
         self
     }
 
+    /// The same where none is set yet: for what puts layers together.
+    pub fn or_retry_budget(mut self, budget: impl Into<Option<Budget>>) -> Self {
+        self.retry_budget = self.retry_budget.or(budget.into());
+        self
+    }
+
     /// Sends no hedge to slow calls while more than this share of the calls of the last 10 s are slow; `None` for whatever share. Default: 0.2, or twice the share that is above the percentile if that is more; none if the delay is zero.
     ///
     /// Then slow is the rule and no tail: the dependency has too much to do, and a hedge is more of it.

@@ -10,8 +10,8 @@ use seaworthy_core::Throttle;
 use seaworthy_kit::budget::Counter;
 use seaworthy_kit::failures::Seen;
 use seaworthy_kit::{
-    BoxError, Control, ErrorsAsFailures, Gate, Guard, Plain, Report, Settle, Share, Subscription,
-    Verdict, verdict,
+    BoxError, Budget, Control, ErrorsAsFailures, Gate, Guard, Plain, Report, Settle, Share,
+    Subscription, Verdict, verdict,
 };
 use tokio::time::Sleep;
 
@@ -84,6 +84,12 @@ impl RetryHandle {
         let instruments = self.share.telemetry().instruments();
         instruments.publish(&[]);
         instruments.publish_retries();
+    }
+
+    /// What the retries draw on, if there is a budget: for a hedge inside, as its `retry_budget`.
+    #[must_use]
+    pub fn budget(&self) -> Option<Budget> {
+        self.share.budget.clone()
     }
 
     /// What the layer is doing now.
