@@ -84,6 +84,12 @@ impl RateGate {
         self.options.max_wait
     }
 
+    /// The same; `None` where no call waits, or for ever.
+    pub(crate) fn longest_wait(&self) -> Option<Duration> {
+        let wait = self.options.max_wait;
+        (self.options.max_queue > 0 && wait != Duration::MAX).then_some(wait)
+    }
+
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }

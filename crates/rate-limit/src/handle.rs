@@ -1,6 +1,7 @@
 //! The handle: see what is left, and change how much there is.
 
 use std::future::Future;
+use std::time::Duration;
 
 use seaworthy_core::gcra::Quota;
 use seaworthy_kit::quota::QuotaState;
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub states: Vec<QuotaState>,
     /// How many calls wait.
     pub waiting: usize,
+    /// How long a call waits at most; `None` where none does, or for ever.
+    pub max_wait: Option<Duration>,
 }
 
 impl RateLimitHandle {
@@ -40,6 +43,7 @@ impl RateLimitHandle {
             quotas: quotas.collect(),
             states: self.share.states().collect(),
             waiting: self.share.waiting(),
+            max_wait: self.share.longest_wait(),
         }
     }
 

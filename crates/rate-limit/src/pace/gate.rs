@@ -84,6 +84,12 @@ impl PaceGate {
         (line.waiting() < waits.max_waiting).then(|| waits.max_wait.min(left))
     }
 
+    /// How long a call waits at most; `None` where none does, or for ever.
+    pub(crate) fn longest_wait(&self) -> Option<Duration> {
+        let waits = self.waits.filter(|waits| waits.max_waiting > 0)?;
+        (waits.max_wait != Duration::MAX).then_some(waits.max_wait)
+    }
+
     /// Stands still for so long, as if the server had said so.
     pub(crate) fn stop(&self, wait: Duration) {
         let mut advice = Advice::new(self.config.low);

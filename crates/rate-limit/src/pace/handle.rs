@@ -4,7 +4,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use seaworthy_kit::{
-    BoxError, Control, ErrorsAsFailures, Gate, Report, Share, Subscription, call, clock,
+    BoxError, Control, ErrorsAsFailures, Gate, RejectionKind, Report, Share, Subscription, call,
+    clock,
 };
 
 use super::PaceGate;
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub spacing: Option<Duration>,
     /// How many wait for their turn.
     pub waiting: usize,
+    /// How long a call waits at most; `None` where none does, or for ever.
+    pub max_wait: Option<Duration>,
 }
 
 impl PaceHandle {
@@ -41,6 +44,7 @@ impl PaceHandle {
             stopped_for: stopped_for.map(|until| until.since(now)),
             spacing: line.tempo.spacing(now),
             waiting: line.waiting(),
+            max_wait: self.share.longest_wait(),
         }
     }
 
@@ -82,6 +86,12 @@ impl PaceHandle {
     /// Dropping the future stops the wait; new calls stay refused until [`Control::resume`].
     pub fn drain(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         self.share.drain()
+    }
+
+    /// Registers the layer's metrics now, so that a scrape before the first call shows it.
+    pub fn publish(&self) {
+        let instruments = self.share.telemetry().instruments();
+        instruments.publish(&[RejectionKind::RateLimited]);
     }
 
     /// Runs a function at the pace: no service needed. It waits if the layer lets calls wait.
