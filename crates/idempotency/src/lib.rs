@@ -145,7 +145,7 @@
 //! # Cancellation
 //! The call is driven in place.
 //! Dropped before its claim, or while it waits for another, it leaves nothing behind.
-//! Dropped later, it goes on in a task of its own, with its span and its deadline: the handler to its end, and its answer into the store, or, with [`cancel_on_disconnect`](Builder::cancel_on_disconnect), only the step that ends the run.
+//! Dropped later, it goes on in a task of its own, with its span, its deadline and its class: the handler to its end, and its answer into the store, or, with [`cancel_on_disconnect`](Builder::cancel_on_disconnect), only the step that ends the run.
 //! So service, future and response must be `Send + 'static`.
 //! At most [`max_detached`](Builder::max_detached) runs go on like that; one more is cancelled, which leaves it overdue.
 //! What a cancelled one takes at the store is bounded too: 1,024 at a time; any further one is left to its lease.

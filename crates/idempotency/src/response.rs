@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 use seaworthy_kit::BoxError;
+use seaworthy_kit::criticality::{self, Criticality};
 use seaworthy_kit::deadline::{self, Deadline};
 use tokio::runtime::Handle;
 use tower_service::Service;
@@ -64,6 +65,7 @@ struct Driven<Out: Send + 'static> {
     /// With the call goes what is known of it, and its places: nobody waits until this is dropped.
     call: Option<(Boxed<Out>, Arc<Phase>)>,
     deadline: Option<Deadline>,
+    class: Option<Criticality>,
     #[cfg(feature = "tracing")]
     span: tracing::Span,
 }
@@ -88,6 +90,7 @@ where
                 driven: Driven {
                     call: Some((call, phase)),
                     deadline: deadline::current(),
+                    class: criticality::current(),
                     #[cfg(feature = "tracing")]
                     span: tracing::Span::current(),
                 },
@@ -191,6 +194,7 @@ impl<Out: Send + 'static> Drop for Driven<Out> {
             drop(call.await);
         };
         let rest = deadline::scope(self.deadline.unwrap_or(Deadline::NEVER), rest);
+        let rest = criticality::Scoped::new(self.class, rest);
         #[cfg(feature = "tracing")]
         let rest = tracing::Instrument::instrument(rest, self.span.clone());
         runtime.spawn(rest);

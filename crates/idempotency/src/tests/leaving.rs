@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use seaworthy_kit::{Rejection, RejectionKind, deadline};
+use seaworthy_kit::{Criticality, Rejection, RejectionKind, criticality, deadline};
 
 use super::*;
 
@@ -33,28 +33,31 @@ async fn handler_runs_on_when_its_caller_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_without_a_caller_keeps_its_lease_its_deadline_and_its_run() {
+async fn run_without_a_caller_keeps_its_lease_its_deadline_its_class_and_its_run() {
     let bench = Bench::new();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let seeing = seen.clone();
     let service = bench.layer.layer(service_fn(move |_: Asked| {
         let seen = seeing.clone();
         async move {
-            seen.lock()
-                .unwrap()
-                .push((deadline::current(), current().map(|run| run.lease())));
+            seen.lock().unwrap().push((
+                deadline::current(),
+                criticality::current(),
+                current().map(|run| run.lease()),
+            ));
             tokio::time::sleep(3 * LEASE).await;
-            seen.lock()
-                .unwrap()
-                .push((deadline::current(), current().map(|run| run.lease())));
+            seen.lock().unwrap().push((
+                deadline::current(),
+                criticality::current(),
+                current().map(|run| run.lease()),
+            ));
             Ok::<_, BoxError>(reply(200, "at last"))
         }
     }));
     let until = deadline::Deadline::after(seaworthy_kit::clock::now(), 10 * LEASE);
     {
-        let mut call = spawn(deadline::scope(until, async {
-            service.clone().oneshot(payment("k")).await
-        }));
+        let call = deadline::scope(until, async { service.clone().oneshot(payment("k")).await });
+        let mut call = spawn(criticality::scope(Criticality::Sheddable, call));
         assert_pending!(call.poll());
     }
     tokio::time::sleep(3 * LEASE + SECOND).await;
@@ -62,6 +65,7 @@ async fn run_without_a_caller_keeps_its_lease_its_deadline_and_its_run() {
     assert_eq!(seen.len(), 2);
     assert_eq!(seen[0], seen[1]);
     assert_eq!(seen[0].0, Some(until));
+    assert_eq!(seen[0].1, Some(Criticality::Sheddable));
     assert_eq!(read(bench.answered(payment("k"))).2, "at last");
 }
 
