@@ -1,15 +1,21 @@
 //! The facade's presets, as a user takes them, against each other.
 
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
 use http::{Request, StatusCode};
 use seaworthy::circuit_breaker::State;
-use seaworthy::http::RespondLayer;
+use seaworthy::hedge::BudgetConfig;
+use seaworthy::http::{RespondLayer, key};
+use seaworthy::rate_limit::Quota;
 use seaworthy::{RejectionKind, client, server};
 use seaworthy_tests::echo::v1::echo_client::EchoClient;
 use seaworthy_tests::echo::{Ping, Script, ping, pong};
-use seaworthy_tests::{Answer, Gate, Protocol, Server, within};
+use seaworthy_tests::{Answer, Gate, Protocol, Server, Upstream, eventually, within};
 use tonic::Code;
 use tonic::transport::Endpoint;
 use tower::{Layer, Service, ServiceExt};
@@ -109,7 +115,7 @@ async fn presets_of_both_sides_work_together_over_grpc() {
     assert_eq!(answer.number, 2, "the second attempt");
 
     let mut request = tonic::Request::new(ping(1));
-    request.set_timeout(std::time::Duration::from_millis(300));
+    request.set_timeout(Duration::from_millis(300));
     let status = within("the deadline", echo.unary(request))
         .await
         .unwrap_err();
@@ -137,4 +143,159 @@ async fn request_type_of_a_preset_is_whatever_the_client_takes() {
     let service = layer.layer(Protocol::Http1.hyper());
     let answer = Answer::read(service.oneshot(empty).await.unwrap()).await;
     assert!(answer.body.is_empty());
+}
+
+#[tokio::test]
+async fn rate_limit_of_a_preset_refuses_before_a_slot_is_taken() {
+    for protocol in Protocol::ALL {
+        let gate = Gate::closed();
+        let handler = {
+            let gate = gate.clone();
+            move || async move { gate.pass().await }
+        };
+        let by_account = key::header("x-account".parse().unwrap());
+        let inside = server("payments")
+            .http()
+            .rate_limit(|limit| {
+                let limit = limit.quota(Quota::per_hour(1)).announce();
+                limit.keyed(NonZeroUsize::MIN.saturating_add(9), by_account)
+            })
+            .bulkhead(|bulkhead| bulkhead.max_concurrent(1))
+            .build()
+            .unwrap();
+        let routes = Router::new().route("/", get(handler)).layer(inside.clone());
+        let served = Server::axum(routes).await;
+        let of = |account: &'static str| {
+            let mut request = served.get("/");
+            request
+                .headers_mut()
+                .insert("x-account", account.parse().unwrap());
+            request
+        };
+        let first = tokio::spawn(protocol.hyper().request(of("a")));
+        gate.arrivals(1).await;
+        let refused = protocol.send(of("a")).await;
+        assert_eq!(refused.problem(), (429, "rate_limited".to_owned()));
+        assert_eq!(refused.header("retry-after"), "3600");
+        assert_eq!(refused.header("ratelimit"), r#""payments";r=0;t=3600"#);
+        // Another account has its quota, and no slot: it may come again.
+        for _ in 0..2 {
+            let refused = protocol.send(of("b")).await;
+            assert_eq!(refused.problem(), (503, "bulkhead_full".to_owned()));
+        }
+        gate.open();
+        assert_eq!(
+            Answer::read(first.await.unwrap().unwrap()).await.status,
+            200
+        );
+        idle(&inside.bulkhead()).await;
+        assert_eq!(protocol.send(of("b")).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn class_of_a_request_is_seen_by_the_adaptive_limit_of_a_preset() {
+    for protocol in Protocol::ALL {
+        let gate = Gate::closed();
+        let handler = {
+            let gate = gate.clone();
+            move || async move { gate.pass().await }
+        };
+        let inside = server("payments")
+            .http()
+            .criticality(|class| class)
+            .adaptive(|adaptive| adaptive.initial(5).min(5).max(5))
+            .without_bulkhead()
+            .build()
+            .unwrap();
+        let routes = Router::new().route("/", get(handler)).layer(inside.clone());
+        let served = Server::axum(routes).await;
+        let of = |class: &'static str| {
+            let mut request = served.get("/");
+            let class = class.parse().unwrap();
+            request.headers_mut().insert("x-criticality", class);
+            request
+        };
+        let call = |class| tokio::spawn(protocol.hyper().request(of(class)));
+        let held: Vec<_> = (0..4).map(|_| call("critical")).collect();
+        gate.arrivals(4).await;
+        let refused = protocol.send(of("sheddable")).await;
+        assert_eq!(refused.problem(), (503, "shed".to_owned()));
+        let last = call("critical");
+        gate.arrivals(1).await;
+        gate.open();
+        for call in held.into_iter().chain([last]) {
+            assert_eq!(call.await.unwrap().unwrap().status(), StatusCode::OK);
+        }
+    }
+}
+
+#[tokio::test]
+async fn hedge_of_a_preset_leaves_nothing_in_the_budget_for_a_retry() {
+    for protocol in Protocol::ALL {
+        let gate = Gate::closed();
+        let upstream = Upstream::start({
+            let gate = gate.clone();
+            move |seen| {
+                let gate = gate.clone();
+                async move {
+                    // The first is slow, until the second has failed.
+                    match seen.number {
+                        1 => gate.pass().await,
+                        _ => gate.open(),
+                    }
+                    let failed = http::Response::builder().status(503);
+                    failed.body(Body::empty()).unwrap()
+                }
+            }
+        })
+        .await;
+        let one_for_each_call = BudgetConfig::default().share(1.0).floor(0);
+        let outside = client("stock")
+            .http()
+            .retry(|retry| retry.budget(one_for_each_call))
+            .hedge(|hedge| hedge.delay(Duration::from_millis(20)).budget(None))
+            .build()
+            .unwrap();
+        let service = boxed(outside.layer(protocol.hyper()));
+        let answer = service.oneshot(upstream.server().get("/")).await.unwrap();
+        assert_eq!(Answer::read(answer).await.status, 503);
+        assert_eq!(upstream.hits(), 2);
+        assert_eq!(outside.hedge().snapshot().hedges, 1);
+        let retry = outside.retry().snapshot();
+        assert_eq!((retry.retries, retry.gave_up), (0, 1));
+        assert_eq!(outside.circuit_breaker().snapshot().failures, 2);
+    }
+}
+
+#[tokio::test]
+async fn deadline_of_a_preset_ends_the_call_and_its_hedge() {
+    for protocol in Protocol::ALL {
+        // Not by a clone in the server, of which each connection has another.
+        let living: &'static Arc<()> = Box::leak(Box::default());
+        let upstream = Upstream::start(|_| async {
+            let lives = living.clone();
+            std::future::pending::<()>().await;
+            drop(lives);
+            http::Response::new(Body::empty())
+        })
+        .await;
+        let ms = Duration::from_millis;
+        let outside = client("stock")
+            .http()
+            .total_timeout(ms(400))
+            .timeout(|timeout| timeout.limit(ms(390)))
+            .hedge(|hedge| hedge.delay(ms(20)).budget(None))
+            .build()
+            .unwrap();
+        let service = boxed(outside.layer(protocol.hyper()));
+        let late = service
+            .oneshot(upstream.server().get("/"))
+            .await
+            .unwrap_err();
+        assert_eq!(rejected(&late), RejectionKind::TimedOut);
+        assert_eq!(outside.hedge().snapshot().hedges, 1);
+        // The servers of both are told, by the end of their connections or streams.
+        eventually("nobody works for it", || Arc::strong_count(living) == 1).await;
+    }
 }

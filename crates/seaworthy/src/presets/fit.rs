@@ -16,6 +16,12 @@ pub struct Times {
     pub idle: Option<Duration>,
     /// How long a call waits for a slot.
     pub queue: Option<Duration>,
+    /// How long a call waits for its share of a rate limit.
+    pub rate_queue: Option<Duration>,
+    /// How long a call waits for its turn, at the pace of the server.
+    pub wait: Option<Duration>,
+    /// After how long a call is hedged, where that is fixed.
+    pub hedge_delay: Option<Duration>,
     /// What the retry gives an attempt.
     pub retry_attempt: Option<Duration>,
     /// What the retry gives all attempts together.
@@ -33,9 +39,24 @@ impl Times {
                 "must be below the total timeout, or the deadline, which would always come first";
             return Err(InvalidConfig::new("limit", reason));
         }
-        if reaches(self.queue, self.total) {
+        if reaches(self.queue, self.total) || reaches(self.rate_queue, self.total) {
             let reason = "must not let a call wait for as long as it has in all; Duration::MAX waits until then";
             return Err(InvalidConfig::new("queue", reason));
+        }
+        if reaches(self.wait, self.total) {
+            let reason = "must not let a call wait for as long as it has in all; Duration::MAX waits until then";
+            return Err(InvalidConfig::new("wait", reason));
+        }
+        if reaches(self.hedge_delay, self.total) || reaches(self.hedge_delay, self.limit) {
+            let reason = "must be below the limit of the timeout inside and the total timeout, or a call is cut before it is hedged";
+            return Err(InvalidConfig::new("delay", reason));
+        }
+        let is_waiting = |wait: Option<Duration>| wait.is_some_and(|wait| !wait.is_zero());
+        if is_waiting(self.queue) && reaches(self.queue, self.hedge_delay)
+            || is_waiting(self.wait) && reaches(self.wait, self.hedge_delay)
+        {
+            let reason = "must be above the wait for a slot, and for a turn, or a call is hedged that has not been sent; a percentile is above them by itself";
+            return Err(InvalidConfig::new("delay", reason));
         }
         if reaches(self.idle, self.total) {
             let reason =

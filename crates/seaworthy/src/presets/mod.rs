@@ -7,6 +7,13 @@
 //! server:  edge → deadline → bulkhead → timeout → the handler
 //! ```
 //!
+//! Other layers join where they are asked for:
+//!
+//! ```text
+//! client:  class → total timeout → retry → hedge → throttle → pace → circuit breaker → bulkhead → ..
+//! server:  edge → class → deadline → rate limit → adaptive limit → bulkhead → timeout → ..
+//! ```
+//!
 //! A preset is its layers and nothing else: it adds no state, no allocation and no decision of its own.
 //! Each layer can be changed through its own builder, or left out; what was set together is checked together when the stack is built.
 //! All layers of a stack have its name, in rejections, events and metrics; they differ by the label `layer`.
@@ -16,16 +23,19 @@
 //! Two dependencies need two stacks.
 
 mod client;
-pub use client::{Client, ClientBuilder, ClientLayer, ClientPlan};
+pub use client::{Client, ClientBuilder, ClientExtras, ClientLayer, ClientPlan};
 
 mod fit;
 pub use fit::Times;
+
+mod kind;
+pub use kind::Kind;
 
 mod part;
 pub use part::{Handled, Part, Plan, Without};
 
 mod server;
-pub use server::{Server, ServerBuilder, ServerLayer};
+pub use server::{Server, ServerBuilder, ServerExtras, ServerLayer};
 
 /// The stack in front of a dependency: total timeout → retry → circuit breaker → bulkhead → attempt timeout.
 ///
@@ -62,6 +72,8 @@ pub use server::{Server, ServerBuilder, ServerLayer};
 /// |---|---|---|
 /// | total timeout | 10 s, to the end of the body | nobody who waits in person waits for longer |
 /// | attempt timeout | 3 s, to the head of the response | three attempts with the waits between them, at most 0.3 s together, fit into the total |
+///
+/// The optional layers have the defaults of their own; a [hedge](ClientBuilder::hedge) draws on the budget of the retry.
 ///
 /// A response that is a stream and meant to last needs [`total_timeout(Duration::MAX)`](ClientBuilder::total_timeout).
 /// A request that carries a deadline (`grpc-timeout` and the other [default headers](crate::timeout::deadline::Builder::carry)) may shorten its total timeout; the total timeout is never past the deadline of the task either.
@@ -101,6 +113,8 @@ pub fn client(name: impl Into<String>) -> Client {
 /// | timeout | 15 s, to the head of the response | longer than a [`client()`] stack inside of the handler takes in all, so that there is time left to answer |
 /// | running at once | 200 | a server gets the calls of all its callers; so many is what a Tomcat lets in |
 /// | deadline | what the caller says | a caller can only shorten its own call; without a word there is none, so that streams may last |
+///
+/// The optional layers have the defaults of their own; of an [adaptive limit](ServerBuilder::adaptive) the bulkhead is the most that it finds.
 pub fn server(name: impl Into<String>) -> Server {
     Server::new(name.into())
 }

@@ -8,7 +8,7 @@ use seaworthy_circuit_breaker::{
     self as circuit_breaker, CircuitBreakerHandle, CircuitBreakerLayer,
 };
 use seaworthy_kit::keyed::{KeyedHandle, KeyedLayer};
-use seaworthy_kit::{Gate, InvalidConfig, Share};
+use seaworthy_kit::{Budget, Gate, InvalidConfig, Share};
 use seaworthy_retry::{self as retry, RetryHandle, RetryLayer};
 use seaworthy_timeout::deadline::{self, DeadlineHandle};
 use seaworthy_timeout::{self as timeout, DeadlineLayer, TimeoutHandle, TimeoutLayer};
@@ -28,6 +28,16 @@ pub trait Plan {
     /// # Errors
     /// If an option has a value that cannot work; the error names the option.
     fn build(self) -> Result<Self::Layer, InvalidConfig>;
+
+    /// Draws on the budget of the stack's retry, where it draws on any and was given no other.
+    #[must_use]
+    fn with_retry_budget(self, budget: Option<Budget>) -> Self
+    where
+        Self: Sized,
+    {
+        let _ = budget;
+        self
+    }
 }
 
 /// A layer in a stack.
@@ -38,6 +48,11 @@ pub trait Part {
     /// What it says about time, to be checked against what the other layers say.
     fn times(&self, times: &mut Times) {
         let _ = times;
+    }
+
+    /// What it lets its retries draw on, to be shared with hedges.
+    fn retry_budget(&self) -> Option<Budget> {
+        None
     }
 }
 
@@ -142,6 +157,10 @@ impl<T, A, P> Part for RetryLayer<T, A, P> {
         times.retry_attempt = seen.attempt_timeout;
         times.retry_total = seen.total_timeout;
     }
+
+    fn retry_budget(&self) -> Option<Budget> {
+        self.handle().budget()
+    }
 }
 
 impl<T, A, P> Handled for RetryLayer<T, A, P> {
@@ -233,6 +252,11 @@ impl<G: Gate, T, K: Hash + Eq + Clone, F> Part for KeyedLayer<G, T, K, F> {
             let bulkhead = BulkheadHandle::from(bulkhead.clone());
             times.queue = bulkhead.snapshot().max_wait;
         }
+        #[cfg(feature = "rate-limit")]
+        if let Some(pace) = gate.downcast_ref::<Share<seaworthy_rate_limit::pace::PaceGate>>() {
+            let pace = seaworthy_rate_limit::PaceHandle::from(pace.clone());
+            times.wait = pace.snapshot().max_wait;
+        }
     }
 }
 
@@ -244,24 +268,14 @@ impl<G: Gate, T, K: Hash + Eq + Clone, F> Handled for KeyedLayer<G, T, K, F> {
     }
 }
 
+#[cfg(feature = "adaptive")]
+mod adaptive;
+
+#[cfg(feature = "hedge")]
+mod hedge;
+
 #[cfg(feature = "http")]
-mod edge {
-    //! The edge has nothing that could be wrong, and nothing to look at.
+mod http;
 
-    use seaworthy_http::RespondLayer;
-    use seaworthy_kit::InvalidConfig;
-
-    use super::{Part, Plan};
-
-    impl<F> Plan for RespondLayer<F> {
-        type Layer = Self;
-
-        fn build(self) -> Result<Self, InvalidConfig> {
-            Ok(self)
-        }
-    }
-
-    impl<F> Part for RespondLayer<F> {
-        fn publish(&self) {}
-    }
-}
+#[cfg(feature = "rate-limit")]
+mod rate_limit;

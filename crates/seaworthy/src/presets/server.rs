@@ -1,15 +1,19 @@
 //! The stack in front of handlers.
 
-use std::future::Future;
 use std::time::Duration;
 
 use seaworthy_bulkhead as bulkhead;
 use seaworthy_kit::{InvalidConfig, Plain};
 use seaworthy_timeout as timeout;
-use seaworthy_timeout::deadline::{self, DeadlineHandle};
-use tower_layer::Layer;
+use seaworthy_timeout::deadline;
 
-use super::{Handled, Part, Plan, Times, Without};
+use super::{Part, Plan, Times, Without};
+
+mod extras;
+pub use extras::ServerExtras;
+
+mod layer;
+pub use layer::ServerLayer;
 
 /// A server stack of which the traffic is not said yet: the first step of [`server`](super::server()).
 #[derive(Clone, Debug)]
@@ -23,20 +27,12 @@ pub struct Server {
 /// Each setter takes a closure over the builder in its place, with all its options.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it is built"]
-pub struct ServerBuilder<E, D, B, O> {
+pub struct ServerBuilder<E, D, B, O, X> {
     edge: E,
     deadline: D,
     bulkhead: B,
     timeout: O,
-}
-
-/// The stack in front of handlers: a layer like any other. See [`server`](super::server()).
-#[derive(Clone, Debug)]
-pub struct ServerLayer<E, D, B, O> {
-    edge: E,
-    deadline: D,
-    bulkhead: B,
-    timeout: O,
+    extras: X,
 }
 
 // ===== impl Server =====
@@ -56,13 +52,15 @@ impl Server {
         deadline::Builder<Plain, Plain>,
         bulkhead::Builder<Plain>,
         timeout::Builder<Plain>,
+        ServerExtras<Plain>,
     > {
         let name = self.name;
         ServerBuilder {
             edge: Without,
             deadline: timeout::DeadlineLayer::plain(&name),
             bulkhead: bulkhead::BulkheadLayer::plain(&name),
-            timeout: timeout::TimeoutLayer::plain(name),
+            timeout: timeout::TimeoutLayer::plain(&name),
+            extras: ServerExtras::new(name),
         }
         .with_defaults()
     }
@@ -76,13 +74,15 @@ impl Server {
         deadline::Builder<seaworthy_http::Http, seaworthy_http::deadline_header::DeadlineHeaders>,
         bulkhead::Builder<seaworthy_http::Http>,
         timeout::Builder<seaworthy_http::Http>,
+        ServerExtras<seaworthy_http::Http>,
     > {
         let name = self.name;
         ServerBuilder {
             edge: seaworthy_http::RespondLayer::new(),
             deadline: timeout::DeadlineLayer::http(&name),
             bulkhead: bulkhead::BulkheadLayer::http(&name),
-            timeout: timeout::TimeoutLayer::http(name),
+            timeout: timeout::TimeoutLayer::http(&name),
+            extras: ServerExtras::new(name),
         }
         .with_defaults()
     }
@@ -96,8 +96,8 @@ const CONCURRENT: usize = 200;
 
 // ===== impl ServerBuilder =====
 
-impl<E, T, K, M, L, U>
-    ServerBuilder<E, deadline::Builder<T, K>, bulkhead::Builder<T, M>, timeout::Builder<T, L, U>>
+impl<E, T, K, M, L, U, X>
+    ServerBuilder<E, deadline::Builder<T, K>, bulkhead::Builder<T, M>, timeout::Builder<T, L, U>, X>
 {
     fn with_defaults(self) -> Self {
         self.bulkhead(|bulkhead| bulkhead.max_concurrent(CONCURRENT))
@@ -105,50 +105,65 @@ impl<E, T, K, M, L, U>
     }
 }
 
-impl<E, D, B, O> ServerBuilder<E, D, B, O> {
+impl<E, D, B, O, X> ServerBuilder<E, D, B, O, X> {
     /// Changes how rejections become responses: `.edge(|edge| edge.otherwise(|_| StatusCode::BAD_GATEWAY))`.
-    pub fn edge<X: Plan>(self, change: impl FnOnce(E) -> X) -> ServerBuilder<X, D, B, O> {
+    pub fn edge<N: Plan>(self, change: impl FnOnce(E) -> N) -> ServerBuilder<N, D, B, O, X> {
         ServerBuilder {
             edge: change(self.edge),
             deadline: self.deadline,
             bulkhead: self.bulkhead,
             timeout: self.timeout,
+            extras: self.extras,
         }
     }
 
     /// Changes which deadlines are taken and given.
-    pub fn deadline<X: Plan>(self, change: impl FnOnce(D) -> X) -> ServerBuilder<E, X, B, O> {
+    pub fn deadline<N: Plan>(self, change: impl FnOnce(D) -> N) -> ServerBuilder<E, N, B, O, X> {
         ServerBuilder {
             edge: self.edge,
             deadline: change(self.deadline),
             bulkhead: self.bulkhead,
             timeout: self.timeout,
+            extras: self.extras,
         }
     }
 
     /// Changes the bulkhead. Default: 200 running at once, none waiting.
-    pub fn bulkhead<X: Plan>(self, change: impl FnOnce(B) -> X) -> ServerBuilder<E, D, X, O> {
+    pub fn bulkhead<N: Plan>(self, change: impl FnOnce(B) -> N) -> ServerBuilder<E, D, N, O, X> {
         ServerBuilder {
             edge: self.edge,
             deadline: self.deadline,
             bulkhead: change(self.bulkhead),
             timeout: self.timeout,
+            extras: self.extras,
         }
     }
 
     /// Changes the timeout. Default: 15 s until the head of the response.
-    pub fn timeout<X: Plan>(self, change: impl FnOnce(O) -> X) -> ServerBuilder<E, D, B, X> {
+    pub fn timeout<N: Plan>(self, change: impl FnOnce(O) -> N) -> ServerBuilder<E, D, B, N, X> {
         ServerBuilder {
             edge: self.edge,
             deadline: self.deadline,
             bulkhead: self.bulkhead,
             timeout: change(self.timeout),
+            extras: self.extras,
         }
     }
 
     /// Any number of calls at once.
-    pub fn without_bulkhead(self) -> ServerBuilder<E, D, Without, O> {
+    pub fn without_bulkhead(self) -> ServerBuilder<E, D, Without, O, X> {
         self.bulkhead(|_| Without)
+    }
+
+    /// Changes what stands in the places that are empty at first.
+    fn change_extras<Y>(self, change: impl FnOnce(X) -> Y) -> ServerBuilder<E, D, B, O, Y> {
+        ServerBuilder {
+            edge: self.edge,
+            deadline: self.deadline,
+            bulkhead: self.bulkhead,
+            timeout: self.timeout,
+            extras: change(self.extras),
+        }
     }
 
     /// Builds the layers.
@@ -160,94 +175,30 @@ impl<E, D, B, O> ServerBuilder<E, D, B, O> {
     /// |---|---|
     /// | `limit` | the handler has as much time as any request can get: the deadline's `max`, or `default_limit` where callers say nothing, which then always comes first |
     /// | `idle` | a body may pause for as long as that |
-    /// | `queue` | a call may wait for a slot for as long as it has in all, and the wait is not [`Duration::MAX`] |
-    pub fn build(self) -> Result<ServerLayer<E::Layer, D::Layer, B::Layer, O::Layer>, InvalidConfig>
+    /// | `queue` | a call may wait for a slot, or for its share of a rate limit, for as long as it has in all, and the wait is not [`Duration::MAX`] |
+    pub fn build(
+        self,
+    ) -> Result<ServerLayer<E::Layer, D::Layer, B::Layer, O::Layer, X::Layer>, InvalidConfig>
     where
         E: Plan,
         D: Plan,
         B: Plan,
         O: Plan,
+        X: Plan,
     {
         let layer = ServerLayer {
             edge: self.edge.build()?,
             deadline: self.deadline.build()?,
             bulkhead: self.bulkhead.build()?,
             timeout: self.timeout.build()?,
+            extras: self.extras.build()?,
         };
         let mut times = Times::default();
         layer.deadline.times(&mut times);
         layer.bulkhead.times(&mut times);
         layer.timeout.times(&mut times);
+        layer.extras.times(&mut times);
         times.check()?;
         Ok(layer)
-    }
-}
-
-// ===== impl ServerLayer =====
-
-impl<E, D, B, O> ServerLayer<E, D, B, O> {
-    /// A view of the deadlines.
-    #[must_use]
-    pub fn deadline(&self) -> D::Handle
-    where
-        D: Handled,
-    {
-        self.deadline.handle()
-    }
-
-    /// A view of the bulkhead.
-    #[must_use]
-    pub fn bulkhead(&self) -> B::Handle
-    where
-        B: Handled,
-    {
-        self.bulkhead.handle()
-    }
-
-    /// A view of the timeout.
-    #[must_use]
-    pub fn timeout(&self) -> O::Handle
-    where
-        O: Handled,
-    {
-        self.timeout.handle()
-    }
-
-    /// Refuses new calls from now on, and is ready when those under way have ended.
-    ///
-    /// # Cancel safety
-    /// Dropping the future stops the wait; new calls stay refused until [`deadline().control().resume()`](crate::Control::resume).
-    pub fn drain(&self) -> impl Future<Output = ()> + Send + 'static + use<E, D, B, O>
-    where
-        D: Handled<Handle = DeadlineHandle>,
-    {
-        self.deadline().drain()
-    }
-
-    /// Registers the metrics of all layers now, so that a scrape before the first call shows them.
-    pub fn publish(&self)
-    where
-        D: Part,
-        B: Part,
-        O: Part,
-    {
-        self.deadline.publish();
-        self.bulkhead.publish();
-        self.timeout.publish();
-    }
-}
-
-impl<S, E, D, B, O> Layer<S> for ServerLayer<E, D, B, O>
-where
-    O: Layer<S>,
-    B: Layer<O::Service>,
-    D: Layer<B::Service>,
-    E: Layer<D::Service>,
-{
-    type Service = E::Service;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        let inner = self.bulkhead.layer(self.timeout.layer(inner));
-        self.edge.layer(self.deadline.layer(inner))
     }
 }

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use seaworthy::core::{Backoff, Previous};
+use seaworthy::rate_limit::Quota;
 use seaworthy::{InvalidConfig, client, server};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -168,4 +169,107 @@ fn wrong_option_of_a_layer_is_named() {
     assert_eq!(wrong(none.build()), Some("max_concurrent"));
     let none = stack.circuit_breaker(|it| it.failure_rate(2.0));
     assert_eq!(wrong(none.build()), Some("failure_rate"));
+}
+
+#[test]
+fn hedge_that_comes_too_late_is_refused() {
+    let with = |delay| {
+        let stack = client("gateway").plain();
+        wrong(stack.hedge(|it| it.delay(delay)).build())
+    };
+    assert_eq!(
+        with(3 * SECOND),
+        Some("delay"),
+        "the attempt is over by then"
+    );
+    assert_eq!(with(2 * SECOND), None);
+    let total = |total| {
+        let stack = client("gateway").plain().total_timeout(total);
+        let stack = stack.timeout(|it| it.limit(Duration::MAX));
+        wrong(stack.hedge(|it| it.delay(2 * SECOND)).build())
+    };
+    assert_eq!(total(2 * SECOND), Some("delay"));
+    assert_eq!(total(3 * SECOND), None);
+}
+
+#[test]
+fn hedge_of_what_may_stand_in_a_queue_is_refused() {
+    let slot = |wait, delay| {
+        let stack = client("gateway").plain();
+        let stack = stack.bulkhead(|it| it.queue(5, wait));
+        wrong(stack.hedge(|it| it.delay(delay)).build())
+    };
+    assert_eq!(slot(SECOND, SECOND), Some("delay"));
+    assert_eq!(slot(SECOND / 2, SECOND), None);
+    assert_eq!(slot(Duration::ZERO, Duration::ZERO), None);
+    let turn = |wait| {
+        let stack = client("gateway").plain().pace(|it| it.wait(5, wait));
+        wrong(stack.hedge(|it| it.delay(SECOND)).build())
+    };
+    assert_eq!(turn(SECOND), Some("delay"));
+    assert_eq!(turn(SECOND / 2), None);
+    // A percentile is above what calls wait by itself.
+    let live = client("gateway").plain().hedge(|it| it);
+    assert_eq!(wrong(live.bulkhead(|it| it.queue(5, SECOND)).build()), None);
+}
+
+#[test]
+fn wait_for_a_turn_as_long_as_the_call_is_refused() {
+    let with = |wait| wrong(client("hosts").plain().pace(|it| it.wait(5, wait)).build());
+    assert_eq!(with(10 * SECOND), Some("wait"));
+    assert_eq!(with(9 * SECOND), None);
+    assert_eq!(with(Duration::MAX), None, "as long as the deadline allows");
+    let keyed = |wait| {
+        let stack = client("hosts").plain().pace(|it| {
+            let it = it.wait(5, wait);
+            it.keyed::<u32, _>(NonZeroUsize::MIN, |host: &u32| *host)
+        });
+        wrong(stack.build())
+    };
+    assert_eq!(keyed(10 * SECOND), Some("wait"));
+    assert_eq!(keyed(9 * SECOND), None);
+}
+
+#[test]
+fn wait_for_the_rate_limit_as_long_as_the_call_is_refused() {
+    let stack = || {
+        let stack = server("payments").plain();
+        stack.deadline(|it| it.max(20 * SECOND))
+    };
+    let with = |wait| {
+        let quota = Quota::per_second(1);
+        wrong(
+            stack()
+                .rate_limit(|it| it.quota(quota).queue(5, wait))
+                .build(),
+        )
+    };
+    assert_eq!(with(20 * SECOND), Some("queue"));
+    assert_eq!(with(19 * SECOND), None);
+    assert_eq!(with(Duration::MAX), None);
+    let keyed = |wait| {
+        let stack = stack().rate_limit(|it| {
+            let it = it.quota(Quota::per_second(1)).queue(5, wait);
+            it.keyed(NonZeroUsize::MIN, |tenant: &u32| *tenant)
+        });
+        wrong(stack.build())
+    };
+    assert_eq!(keyed(20 * SECOND), Some("queue"));
+    assert_eq!(keyed(19 * SECOND), None);
+}
+
+#[test]
+fn wrong_option_of_an_optional_layer_is_named() {
+    let stack = client("gateway").http();
+    let none = stack.clone().hedge(|it| it.max_hedges(0));
+    assert_eq!(wrong(none.build()), Some("max_hedges"));
+    let none = stack.clone().throttle(|it| it.multiplier(0.0));
+    assert_eq!(wrong(none.build()), Some("multiplier"));
+    let none = stack.pace(|it| it.low(2.0));
+    assert_eq!(wrong(none.build()), Some("low"));
+    let stack = server("payments").http();
+    let none = stack.clone().rate_limit(|it| it);
+    assert_eq!(wrong(none.build()), Some("quota"), "nobody else knows it");
+    let none = stack.adaptive(|it| it.drop_rate(2.0));
+    assert_eq!(wrong(none.build()), Some("drop_rate"));
 }

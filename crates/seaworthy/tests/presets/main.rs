@@ -1,6 +1,7 @@
 //! The presets: they are the layers stacked by hand, fit together, and go onto every server and client.
 
 mod fit;
+mod order;
 mod places;
 mod published;
 mod table;
