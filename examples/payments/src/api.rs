@@ -106,7 +106,9 @@ async fn status(State(api): State<Api>) -> Json<Value> {
     });
     Json(json!({
         "circuits": guards.circuits(),
-        "bulkheads": guards.bulkheads(),
+        "slots": guards.slots(),
+        "rates": guards.rates(),
+        "hedges": guards.hedges(),
         "retries": guards.retries(),
         "keys": guards.keys(),
         "queue": { "waiting": queue.len(), "capacity": queue.capacity() },

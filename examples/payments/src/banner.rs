@@ -52,6 +52,13 @@ impl fmt::Display for Banner<'_> {
         )?;
         writeln!(f, "  fraud service faults   http://{fraud_faults}/faults")?;
         writeln!(f, "  idempotency keys       in {}", self.0.key_store())?;
+        let rate = self.0.rate();
+        write!(f, "  rate limit             {rate} for each address")?;
+        match self.0.trusted_proxies() {
+            0 => writeln!(f)?,
+            1 => writeln!(f, ", as the proxy in front says it")?,
+            proxies => writeln!(f, ", as {proxies} proxies in front say it")?,
+        }
         writeln!(f, "\nMake a payment:")?;
         writeln!(
             f,

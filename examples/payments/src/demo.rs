@@ -25,6 +25,7 @@ use tower::BoxError;
 use crate::{
     api,
     banner::reachable,
+    callers::{CallerLimit, Rate},
     cashier::Cashier,
     faults::{Breakable, Switch},
     flags::Flags,
@@ -47,6 +48,7 @@ pub struct Demo {
     addresses: Addresses,
     gateway_url: Uri,
     key_store: KeyStore,
+    limit: CallerLimit,
     /// The payments API; ends when `drain` is dropped and every connection is over.
     front: JoinSet<()>,
     drain: watch::Sender<()>,
@@ -167,7 +169,11 @@ impl Demo {
         back.spawn(fraud.serve_grpc(fraud_server, pending()));
 
         let keys = flags.store.open().await.map_err(StartError::Store)?;
-        let stack = Stack::new(addresses.fraud, keys).map_err(StartError::Other)?;
+        let limit = CallerLimit {
+            rate: flags.rate,
+            trusted_proxies: flags.trust_forwarded,
+        };
+        let stack = Stack::new(addresses.fraud, keys, limit).map_err(StartError::Other)?;
         stack.guards.publish();
         let upstreams = Upstreams::new(stack.clone(), &gateway_url).map_err(StartError::other)?;
         let store = Store::new();
@@ -199,6 +205,7 @@ impl Demo {
             addresses,
             gateway_url,
             key_store: flags.store.clone(),
+            limit,
             front,
             drain,
             payments: stack.guards.payment,
@@ -225,6 +232,18 @@ impl Demo {
         &self.key_store
     }
 
+    /// How often one address may pay.
+    #[must_use]
+    pub fn rate(&self) -> Rate {
+        self.limit.rate
+    }
+
+    /// How many proxies in front of the demo are believed.
+    #[must_use]
+    pub fn trusted_proxies(&self) -> usize {
+        self.limit.trusted_proxies
+    }
+
     /// How many payments wait in the queue.
     #[must_use]
     pub fn queued(&self) -> usize {
@@ -247,7 +266,7 @@ impl Demo {
         // likes, with half a request or a stream of reflection.
         let paid = async {
             sleep(MOMENT).await;
-            join!(payments.bulkhead.drain(), payments.keys.handle.drain());
+            join!(payments.limit.drain(), payments.keys.handle.drain());
             sleep(MOMENT).await;
         };
         let over = async {
@@ -309,6 +328,8 @@ impl Listener {
             // Without it, a response in two packets waits for the acknowledgement of the first.
             drop(stream.set_nodelay(true));
         });
+        // Whose address it is counts, and is found with each request.
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
         if let Err(error) = axum::serve(listener, router)
             .with_graceful_shutdown(until)
             .await

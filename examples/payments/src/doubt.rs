@@ -5,7 +5,7 @@ use std::{
     iter,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -23,21 +23,22 @@ use crate::stack::Attempt;
 /// its extensions, since only below the retry, the bulkhead and the time limit is it known whether
 /// the gateway was asked.
 ///
-/// Once there, it stays: a gateway that says no to the second attempt may be charging for the first.
+/// Once there, it stays: a gateway that says no to the second attempt may be charging for the first,
+/// which may still be under way beside it. So the attempts are counted that have not been told no.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Doubt(Arc<AtomicBool>);
+pub(crate) struct Doubt(Arc<AtomicU64>);
 
 // ===== impl Doubt =====
 
 impl Doubt {
     /// Whether something from before this charge leaves one.
     pub(crate) fn new(from_before: bool) -> Self {
-        Self(Arc::new(AtomicBool::new(from_before)))
+        Self(Arc::new(AtomicU64::new(from_before.into())))
     }
 
     /// Whether the card may have been charged.
     pub(crate) fn remains(&self) -> bool {
-        self.0.load(Relaxed)
+        self.0.load(Relaxed) > 0
     }
 }
 
@@ -51,7 +52,7 @@ where
 {
     let doubt = attempt.extensions().get().cloned();
     let Doubt(doubt) = doubt.unwrap_or_default();
-    let before = doubt.swap(true, Relaxed);
+    doubt.fetch_add(1, Relaxed);
     let answer = gateway.oneshot(attempt).await;
     let answer = answer.map(S::Response::into_response).map_err(Into::into);
     let says_no = match &answer {
@@ -59,7 +60,7 @@ where
         Err(error) => never_connected(&**error),
     };
     if says_no {
-        doubt.store(before, Relaxed);
+        doubt.fetch_sub(1, Relaxed);
     }
     answer
 }

@@ -12,12 +12,14 @@ use serde::Serialize;
 use crate::{fields::Fields, problem::Problem};
 
 /// What is wrong with an upstream; nothing by default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Faults {
     /// The share of calls that is answered badly, 0 to 1.
     error_rate: f64,
     /// How long a call waits before it is answered, in milliseconds.
     latency_ms: u64,
+    /// The share of calls that waits so, 0 to 1; the others are answered at once.
+    slow_rate: f64,
     /// Whether calls are never answered at all.
     hang: bool,
 }
@@ -39,6 +41,17 @@ pub(crate) struct Breakable {
 /// This call is to be answered badly.
 #[derive(Debug)]
 pub(crate) struct Faulted;
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self {
+            error_rate: 0.0,
+            latency_ms: 0,
+            slow_rate: 1.0,
+            hang: false,
+        }
+    }
+}
 
 impl Switch {
     pub(crate) fn new(upstream: &'static str) -> Self {
@@ -66,10 +79,10 @@ impl Switch {
         if faults.hang {
             future::pending::<()>().await;
         }
-        if faults.latency_ms > 0 {
+        // `f64` draws from 0 up to but not including 1, so 0.0 never does and 1.0 always.
+        if faults.latency_ms > 0 && fastrand::f64() < faults.slow_rate {
             tokio::time::sleep(Duration::from_millis(faults.latency_ms)).await;
         }
-        // `f64` draws from 0 up to but not including 1, so 0.0 never errs and 1.0 always does.
         if fastrand::f64() < faults.error_rate {
             Err(Faulted)
         } else {
@@ -90,12 +103,14 @@ impl Switch {
         let Faults {
             error_rate,
             latency_ms,
+            slow_rate,
             hang,
         } = *faults;
         tracing::info!(
             upstream = self.upstream,
             error_rate,
             latency_ms,
+            slow_rate,
             hang,
             "faults set"
         );
@@ -115,9 +130,12 @@ async fn write(State(switch): State<Switch>, body: Body) -> Result<Json<Faults>,
     let mut fields = Fields::read(body).await?;
     let error_rate = fields.number("error_rate");
     let latency_ms = fields.whole_number("latency_ms");
+    let slow_rate = fields.number("slow_rate");
     let hang = fields.flag("hang");
-    if error_rate.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
-        fields.wrong("error_rate", "is to be between 0 and 1");
+    for (name, rate) in [("error_rate", error_rate), ("slow_rate", slow_rate)] {
+        if rate.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
+            fields.wrong(name, "is to be between 0 and 1");
+        }
     }
     if latency_ms.is_some_and(|latency| latency > MAX_LATENCY_MS) {
         fields.wrong("latency_ms", "is to be at most 3600000, an hour");
@@ -127,6 +145,7 @@ async fn write(State(switch): State<Switch>, body: Body) -> Result<Json<Faults>,
     Ok(Json(switch.change(|faults| {
         faults.error_rate = error_rate.unwrap_or(faults.error_rate);
         faults.latency_ms = latency_ms.unwrap_or(faults.latency_ms);
+        faults.slow_rate = slow_rate.unwrap_or(faults.slow_rate);
         faults.hang = hang.unwrap_or(faults.hang);
     })))
 }

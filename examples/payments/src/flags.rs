@@ -1,4 +1,4 @@
-//! The command line: where to listen, whether an outside card gateway is charged, and where keys are kept.
+//! The command line: where to listen, whether an outside card gateway is charged, where keys are kept, and how often one caller may pay.
 
 use std::{ffi::OsStr, net::SocketAddr};
 
@@ -9,7 +9,7 @@ use clap::{
     error::{Error, ErrorKind},
 };
 
-use crate::key_store::KeyStore;
+use crate::{callers::Rate, key_store::KeyStore};
 
 /// A payments service that survives its upstreams: the seaworthy demo.
 ///
@@ -40,6 +40,17 @@ pub struct Flags {
     /// `redis://HOST:PORT` or `postgres://USER@HOST/DATABASE`
     #[arg(long, value_name = "STORE", default_value = "memory", value_parser = Private(str::parse::<KeyStore>))]
     pub store: KeyStore,
+
+    /// How often one address may pay, over HTTP and gRPC together: so many a second (`20/s`), a
+    /// minute (`100/m`) or an hour (`1000/h`), all of which may come at once; of IPv6, a /64 is one
+    /// address
+    #[arg(long, value_name = "RATE", default_value = "100/s", allow_hyphen_values = true, value_parser = str::parse::<Rate>)]
+    pub rate: Rate,
+
+    /// How many proxies stand in front of the demo: whose address counts is what the first of them
+    /// says in `X-Forwarded-For`; with 0 nobody is believed, and it is whoever connects
+    #[arg(long, value_name = "PROXIES", default_value = "0", allow_hyphen_values = true, value_parser = proxies)]
+    pub trust_forwarded: usize,
 }
 
 /// Reads a value that may have a password in it: the error does not repeat it, as that of clap does.
@@ -69,6 +80,13 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     numeric.parse().map_err(|_| {
         "expected an IP address and a port, such as 127.0.0.1:8080 (port 0 means any free port)"
             .to_owned()
+    })
+}
+
+fn proxies(text: &str) -> Result<usize, String> {
+    let proxies: Option<u8> = text.parse().ok();
+    proxies.map(usize::from).ok_or_else(|| {
+        "expected how many proxies stand in front, such as 1, and at most 255".to_owned()
     })
 }
 
@@ -127,6 +145,8 @@ mod tests {
         assert_eq!(flags.grpc.to_string(), "127.0.0.1:50051");
         assert_eq!(flags.gateway_listen.to_string(), "127.0.0.1:8081");
         assert_eq!(flags.gateway, None);
+        assert_eq!(flags.rate.to_string(), "100/s");
+        assert_eq!(flags.trust_forwarded, 0, "a stranger can write the field");
     }
 
     #[test]
@@ -137,7 +157,7 @@ mod tests {
 
     #[test]
     fn wrong_values_exit_with_two_and_say_what_is_expected() {
-        let cases: [(&[&str], &str); 13] = [
+        let cases: [(&[&str], &str); 19] = [
             (&["--listen", "8080"], "such as 127.0.0.1:8080"),
             (&["--listen", "127.0.0.1:99999"], "such as 127.0.0.1:8080"),
             (
@@ -152,6 +172,12 @@ mod tests {
             (&["--gateway", "http://[::1]:99999/"], "no such port"),
             (&["--gateway", "http://host:0"], "no such port"),
             (&["--gateway", "http://host:"], "no such port"),
+            (&["--rate", "20"], "such as 20/s"),
+            (&["--rate", "-1/s"], "such as 20/s"),
+            (&["--rate", "0/s"], "nobody could ever pay"),
+            (&["--trust-forwarded", "yes"], "such as 1"),
+            (&["--trust-forwarded", "-1"], "such as 1"),
+            (&["--trust-forwarded", "256"], "at most 255"),
             (&["--listn", "127.0.0.1:0"], "--listen"),
             (&["stray"], "unexpected argument"),
         ];

@@ -10,15 +10,20 @@ use std::{
 
 use seaworthy::{
     Event, Subscription,
+    adaptive::AdaptiveHandle,
     bulkhead::BulkheadHandle,
     circuit_breaker::{CircuitBreakerHandle, State},
+    hedge::HedgeHandle,
+    http::forwarded::CallerKey,
+    kit::keyed::KeyedHandle,
+    rate_limit::{RateGate, RateLimitHandle},
     retry::RetryHandle,
     timeout::{TimeoutHandle, deadline::DeadlineHandle},
 };
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::stack::KeysHandle;
+use crate::{callers::Rate, stack::KeysHandle};
 
 /// The handles of every layer in the stack; shared by its clones.
 #[derive(Clone, Debug)]
@@ -31,15 +36,25 @@ pub(crate) struct Guards {
 #[derive(Clone, Debug)]
 pub(crate) struct PaymentGuards {
     pub(crate) deadline: DeadlineHandle,
+    pub(crate) callers: CallersWatch,
     pub(crate) keys: KeysWatch,
-    pub(crate) bulkhead: BulkheadHandle,
+    pub(crate) limit: AdaptiveHandle,
+}
+
+/// The rate limit, and what it was told.
+#[derive(Clone, Debug)]
+pub(crate) struct CallersWatch {
+    pub(crate) rate: Rate,
+    pub(crate) handle: KeyedHandle<RateGate, CallerKey>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct GatewayGuards {
+    pub(crate) deadline: DeadlineHandle,
     pub(crate) circuit: CircuitBreakerHandle,
     pub(crate) retry: RetryHandle,
     pub(crate) bulkhead: BulkheadHandle,
+    pub(crate) hedge: HedgeHandle,
     pub(crate) timeout: TimeoutHandle,
 }
 
@@ -62,14 +77,31 @@ pub(crate) struct CircuitStatus {
     retry_after_ms: Option<u128>,
 }
 
-/// A bulkhead as the page shows it.
+/// What bounds how many run at once, as the page shows it: a bulkhead, or the adaptive limit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct BulkheadStatus {
+pub(crate) struct SlotsStatus {
     name: String,
     running: usize,
     limit: usize,
     waiting: usize,
     queue: usize,
+}
+
+/// The rate limit as the page shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct RateStatus {
+    name: &'static str,
+    rate: String,
+    /// How many callers are known.
+    callers: usize,
+}
+
+/// The hedges as the page shows them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct HedgeStatus {
+    name: String,
+    hedges: u64,
+    won: u64,
 }
 
 /// The retries as the page shows them.
@@ -130,10 +162,14 @@ impl Guards {
         } = self;
         payment.deadline.publish();
         payment.keys.handle.publish();
-        payment.bulkhead.publish();
+        // Callers have no metrics of their own: they share those of the layer.
+        RateLimitHandle::from(payment.callers.handle.overflow()).publish();
+        payment.limit.publish();
+        gateway.deadline.publish();
         gateway.circuit.publish();
         gateway.retry.publish();
         gateway.bulkhead.publish();
+        gateway.hedge.publish();
         gateway.timeout.publish();
         fraud.circuit.publish();
         fraud.timeout.publish();
@@ -152,17 +188,43 @@ impl Guards {
         })
     }
 
-    pub(crate) fn bulkheads(&self) -> [BulkheadStatus; 2] {
-        [&self.payment.bulkhead, &self.gateway.bulkhead].map(|bulkhead| {
-            let seen = bulkhead.snapshot();
-            BulkheadStatus {
-                name: seen.name,
-                running: seen.running,
-                limit: seen.limit,
-                waiting: seen.waiting,
-                queue: seen.queue_limit,
-            }
-        })
+    pub(crate) fn slots(&self) -> [SlotsStatus; 2] {
+        let payment = self.payment.limit.snapshot();
+        let gateway = self.gateway.bulkhead.snapshot();
+        [
+            SlotsStatus {
+                name: payment.name,
+                running: payment.running,
+                limit: payment.limit,
+                waiting: payment.waiting,
+                queue: payment.queue_limit,
+            },
+            SlotsStatus {
+                name: gateway.name,
+                running: gateway.running,
+                limit: gateway.limit,
+                waiting: gateway.waiting,
+                queue: gateway.queue_limit,
+            },
+        ]
+    }
+
+    pub(crate) fn rates(&self) -> [RateStatus; 1] {
+        let CallersWatch { rate, handle } = &self.payment.callers;
+        [RateStatus {
+            name: "payment",
+            rate: rate.to_string(),
+            callers: handle.len(),
+        }]
+    }
+
+    pub(crate) fn hedges(&self) -> [HedgeStatus; 1] {
+        let seen = self.gateway.hedge.snapshot();
+        [HedgeStatus {
+            name: seen.name,
+            hedges: seen.hedges,
+            won: seen.won,
+        }]
     }
 
     pub(crate) fn keys(&self) -> [KeysStatus; 1] {

@@ -5,6 +5,7 @@
 
 mod api;
 mod banner;
+mod callers;
 mod cashier;
 mod demo;
 mod doubt;
@@ -30,6 +31,7 @@ mod tests;
 mod upstreams;
 
 pub use banner::Banner;
+pub use callers::Rate;
 pub use demo::{Addresses, Demo, StartError};
 pub use flags::Flags;
 pub use key_store::{KeyStore, OpenError};

@@ -3,22 +3,23 @@
 //! The one file where the layers go in; the rest of the demo is an ordinary service.
 //!
 //! ```text
-//! a payment ─▶ edge ─▶ deadline ─▶ keys ─▶ bulkhead ─▶ the cashier
-//!                                                         │
-//!                ┌────────────────────────────────────────┤
-//!                ▼                                        ▼
-//!   edge ─▶ circuit ─▶ timeout               circuit ─▶ retry ─▶ bulkhead ─▶ timeout
-//!                         │                                                     │
-//!                         ▼                                                     ▼
-//!                   fraud service                                          card gateway
+//! a payment ─▶ edge ─▶ class ─▶ deadline ─▶ rate limit ─▶ keys ─▶ adaptive limit ─▶ the cashier
+//!                                                                                        │
+//!          ┌─────────────────────────────────────────────────────────────────────────────┤
+//!          ▼                                                                             ▼
+//!   edge ─▶ class ─▶ circuit ─▶ timeout    class ─▶ deadline ─▶ circuit ─▶ retry ─▶ bulkhead ─▶ hedge ─▶ timeout
+//!                         │                                                                                │
+//!                         ▼                                                                                ▼
+//!                   fraud service                                                                     card gateway
 //! ```
 
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use axum::{
     body::Body,
-    http::{Request, Response},
+    http::{Request, Response, response},
     response::IntoResponse,
+    routing::Route,
 };
 use bytes::Bytes;
 use http_body_util::Full;
@@ -27,32 +28,38 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use seaworthy::{
-    BoxError, InvalidConfig, Rejection,
-    bulkhead::{BulkheadLayer, Queued},
+    BoxError, InvalidConfig,
+    adaptive::AdaptiveLayer,
+    bulkhead::BulkheadLayer,
     circuit_breaker::CircuitBreakerLayer,
-    http::{Http, RespondLayer, deadline_header::DeadlineHeaders, replay::ReplayBody},
+    hedge::{Budget, HedgeLayer},
+    http::{
+        RespondLayer,
+        criticality::{CriticalityLayer, PropagateCriticalityLayer},
+        deadline_header::DeadlineHeaders,
+    },
     idempotency::{IdempotencyHandle, IdempotencyLayer, Scope, exchange, store::AnyStore},
+    rate_limit::RateLimitLayer,
     retry::RetryLayer,
     timeout::{DeadlineLayer, TimeoutLayer},
 };
 use tonic::transport::{Channel, Endpoint};
-use tower::{Service, ServiceBuilder, filter::AsyncFilterLayer, util::BoxCloneSyncService};
-
-use crate::{
-    doubt,
-    guards::{FraudGuards, GatewayGuards, Guards, KeysWatch, PaymentGuards},
-    keys,
-    upstreams::ChargeError,
+use tower::{
+    Service, ServiceBuilder,
+    filter::AsyncFilterLayer,
+    util::{BoxCloneSyncService, BoxCloneSyncServiceLayer},
 };
 
-/// What every payment passes through on its way in, the outermost layer first.
-pub(crate) type PaymentLayer = (
-    RespondLayer,
-    DeadlineLayer<Http, DeadlineHeaders>,
-    AsyncFilterLayer<keys::FindKey>,
-    IdempotencyLayer<AnyStore, exchange::http::Http>,
-    BulkheadLayer<Http, Queued>,
-);
+use crate::{
+    callers::{CallerLimit, MAX_CALLERS},
+    doubt,
+    guards::{CallersWatch, FraudGuards, GatewayGuards, Guards, KeysWatch, PaymentGuards},
+    keys,
+};
+
+/// What every payment passes through on its way in.
+pub(crate) type PaymentLayer =
+    BoxCloneSyncServiceLayer<Route, Request<Body>, Response<Body>, Infallible>;
 
 /// A view of what runs under a key.
 pub(crate) type KeysHandle = IdempotencyHandle<AnyStore, exchange::http::Http>;
@@ -61,8 +68,8 @@ pub(crate) type KeysHandle = IdempotencyHandle<AnyStore, exchange::http::Http>;
 pub(crate) type GatewayService =
     BoxCloneSyncService<Request<Full<Bytes>>, Response<Body>, BoxError>;
 
-/// One attempt to call it: the retry layer keeps the body, to send it again.
-pub(crate) type Attempt = Request<ReplayBody<Full<Bytes>>>;
+/// One attempt to call it.
+pub(crate) type Attempt = Request<Body>;
 
 /// Calls the fraud service.
 pub(crate) type FraudService = BoxCloneSyncService<GrpcRequest, GrpcResponse, Infallible>;
@@ -82,36 +89,63 @@ pub(crate) struct Stack {
 /// How long a payment may take: ten seconds, less half a one for the way there and back.
 const PAYMENT_LIMIT: Duration = Duration::from_millis(9_500);
 
+/// How long a charge may take with all its attempts, also one out of the queue, for which nobody
+/// waits: as long as a payment, so that this never cuts what its caller would still wait for.
+const CHARGE_LIMIT: Duration = PAYMENT_LIMIT;
+
+/// After how long a charge is slow, and is sent a second time: a hundred times what most take, and a
+/// quarter of what an attempt has.
+const SLOW: Duration = Duration::from_millis(500);
+
 /// How long the gateway has for each attempt, to the last byte of its answer.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(2);
 
 /// A fraud check is worth having, not worth waiting for.
 const CHECK_LIMIT: Duration = Duration::from_secs(1);
 
-/// How long a call waits for a slot of a bulkhead.
+/// How long a charge waits for a slot of the bulkhead.
 const SLOT_WAIT: Duration = Duration::from_secs(1);
 
 /// For how long a key stays taken after the process that ran it was killed. Short, so that you need
 /// not wait long for your next try; a real service leaves it at the default, 30 seconds.
 const KEY_LEASE: Duration = Duration::from_secs(5);
 
+/// How many charges the gateway gets at a time.
+const GATEWAY_SLOTS: usize = 20;
+
 /// What guards the payments API. HTTP and gRPC use one value, and so share its slots.
-fn payments(store: AnyStore) -> Result<(PaymentLayer, PaymentGuards), InvalidConfig> {
+fn payments(
+    store: AnyStore,
+    limit: CallerLimit,
+) -> Result<(PaymentLayer, PaymentGuards), InvalidConfig> {
     // Outermost: makes answers of what the layers below refuse.
     let edge = RespondLayer::new();
+
+    // Outside of whatever looks at the class of a payment. A caller is a stranger: it can only make
+    // itself less important, with `x-criticality`.
+    let class = CriticalityLayer::new();
 
     // Outside of the keys: it limits how long a caller waits, their store included. It does not
     // come between a charge and its record: a payment with a key that is cut here goes on without
     // its caller. What is called inside, down to each attempt at the gateway, then still ends by
     // this deadline, which travels along.
-    // Outside of the bulkhead: the wait for a slot is part of the time that a payment has.
+    // Outside of the adaptive limit: the wait for a slot is part of the time that a payment has.
     let deadline = DeadlineLayer::http("payment").max(PAYMENT_LIMIT).build()?;
+
+    // By the caller's address, and so before anything is read of a request or asked of a store. A
+    // payment that is sent again counts as well: it is answered, but somebody has to look it up.
+    // What is looked at, such as the page, is not limited.
+    let rate = RateLimitLayer::http("payment")
+        .quota(limit.rate.quota())
+        // Each answer says what is left, as `RateLimit`.
+        .announce()
+        .keyed(MAX_CALLERS, limit.key()?)
+        .build()?;
 
     // A key may stand in the body as well, which the layer of the keys does not understand.
     let find_key = AsyncFilterLayer::new(keys::find as keys::FindKey);
 
-    // Outside of the bulkhead, and of whatever else limits payments: a payment that is sent again
-    // is answered without a slot, and one that finds no slot has not begun, so that its key is
+    // Outside of the adaptive limit: a payment that is sent again is answered without a slot, and one that finds no slot has not begun, so that its key is
     // free for the next try.
     let keys = IdempotencyLayer::http("payment", store, Scope::by(keys::caller))
         // The gateway charges once under one key, and `Payment::new` finds the same one again.
@@ -120,18 +154,36 @@ fn payments(store: AnyStore) -> Result<(PaymentLayer, PaymentGuards), InvalidCon
         .lease(KEY_LEASE)
         .build()?;
 
-    // Innermost: refuses before the cashier has begun what would be in vain.
-    let bulkhead = BulkheadLayer::http("payment")
-        .max_concurrent(50)
-        .queue(200, SLOT_WAIT)
+    // Innermost: refuses before the cashier has begun what would be in vain, the less important
+    // first. How many payments may run at once it finds out, by how long they take and by how many
+    // fail for want of time or of a slot at the gateway. So many must be able to in any case: no
+    // fewer than there are slots at the gateway.
+    let adaptive = AdaptiveLayer::http("payment")
+        .initial(50)
+        .min(GATEWAY_SLOTS)
+        .max(200)
+        .queue(200)
         .build()?;
 
     let guards = PaymentGuards {
         deadline: deadline.handle(),
+        callers: CallersWatch {
+            rate: limit.rate,
+            handle: rate.handle(),
+        },
         keys: KeysWatch::new(keys.handle()),
-        bulkhead: bulkhead.handle(),
+        limit: adaptive.handle(),
     };
-    Ok(((edge, deadline, find_key, keys, bulkhead), guards))
+    let layers = ServiceBuilder::new()
+        .map_response(|response: Response<_>| response.map(Body::new))
+        .layer(edge)
+        .layer(class)
+        .layer(deadline)
+        .layer(rate)
+        .layer(find_key)
+        .layer(keys)
+        .layer(adaptive);
+    Ok((BoxCloneSyncServiceLayer::new(layers.into_inner()), guards))
 }
 
 /// What guards the card gateway, and us from it.
@@ -142,6 +194,16 @@ where
     S::Error: Into<BoxError>,
     S::Future: Send,
 {
+    // Outermost: tells the gateway how important a charge is, if it asks.
+    let class = PropagateCriticalityLayer::http();
+
+    // Outside of everything that waits: what is inside, down to each attempt and its hedge, is cut
+    // when the charge has had its time, or earlier if the payment has.
+    let deadline = DeadlineLayer::http("gateway")
+        .max(CHARGE_LIMIT)
+        .default_limit(CHARGE_LIMIT)
+        .build()?;
+
     // Outside of the retry, as the handbook has it: it counts charges that failed for good, and
     // when it is open a payment is queued at once, not between two attempts.
     let circuit = CircuitBreakerLayer::http("gateway")
@@ -160,17 +222,34 @@ where
 
     // Outside of the bulkhead: a charge that waits for its next attempt holds no slot. It repeats
     // a POST only because every charge carries an `Idempotency-Key`.
+    let budget = Budget::default();
     let retry = RetryLayer::http("gateway")
         .max_attempts(3)
+        .budget(budget.clone())
         // A gateway may ask us to wait for longer than a payment has.
         .max_delay(Duration::from_secs(1))
         .build()?;
 
+    // Outside of the hedge, because charges wait in it: one that has not been sent is not slow. So a
+    // slot is one for a charge, be it sent once or twice at a time.
     // For the gateway alone: shared with the fraud service, a gateway that hangs would take all
     // the slots, and no payment would be checked any more.
     let bulkhead = BulkheadLayer::http("external_api")
-        .max_concurrent(20)
+        .max_concurrent(GATEWAY_SLOTS)
         .queue(50, SLOT_WAIT)
+        .build()?;
+
+    // Inside of the retry, whose budget it draws on: a failing gateway gets no more calls for it. A
+    // charge may be sent twice at a time for the same reason as after each other: both carry its
+    // key, and the gateway charges once under it.
+    let hedge = HedgeLayer::http("gateway")
+        .delay(SLOW)
+        // What fails is the retry's, which waits before it tries again.
+        .hedge_error(|_| false)
+        .hedge_response(|_: &response::Parts| false)
+        .budget(None)
+        .retry_budget(budget)
+        .body(Body::new)
         .build()?;
 
     // Innermost: limits each attempt, without its wait for a slot. What it cuts the retry tries
@@ -178,19 +257,26 @@ where
     let timeout = TimeoutLayer::http("gateway")
         .limit(ATTEMPT_LIMIT)
         .body_limit(ATTEMPT_LIMIT)
+        // The gateway is told how long we wait, and may stop when we do.
+        .propagate(DeadlineHeaders::default())
         .build()?;
 
     let guards = GatewayGuards {
+        deadline: deadline.handle(),
         circuit: circuit.handle(),
         retry: retry.handle(),
         bulkhead: bulkhead.handle(),
+        hedge: hedge.handle(),
         timeout: timeout.handle(),
     };
     let service = ServiceBuilder::new()
         .map_response(|response: Response<_>| response.map(Body::new))
+        .layer(class)
+        .layer(deadline)
         .layer(circuit)
         .layer(retry)
         .layer(bulkhead)
+        .layer(hedge)
         .layer(timeout)
         .service_fn(move |attempt| doubt::ask(client.clone(), attempt));
     Ok((BoxCloneSyncService::new(service), guards))
@@ -207,6 +293,9 @@ where
     // Outermost inside of a tonic client as well: it knows a status, and makes `UNKNOWN` of a
     // refusal that is still an error.
     let edge = RespondLayer::new();
+
+    // Whoever checks may do the less important later.
+    let class = PropagateCriticalityLayer::http();
 
     let circuit = CircuitBreakerLayer::http("fraud")
         .failure_rate(None)
@@ -233,26 +322,11 @@ where
     let service = ServiceBuilder::new()
         .map_response(|response: Response<_>| response.map(tonic::body::Body::new))
         .layer(edge)
+        .layer(class)
         .layer(circuit)
         .layer(timeout)
         .service(channel);
     Ok((BoxCloneSyncService::new(service), guards))
-}
-
-/// What an error of the gateway's stack means for a payment: a refusal of ours, or the gateway's
-/// own failure.
-pub(crate) fn explain(error: &BoxError) -> ChargeError {
-    let Some(rejection) = Rejection::find(&**error) else {
-        return ChargeError::Bad;
-    };
-    let retry_after = rejection.retry_after();
-    if rejection.is_open() {
-        ChargeError::CircuitOpen { retry_after }
-    } else if rejection.is_timeout() {
-        ChargeError::TimedOut { retry_after }
-    } else {
-        ChargeError::Busy { retry_after }
-    }
 }
 
 // ===== impl Stack =====
@@ -262,7 +336,11 @@ impl Stack {
     ///
     /// # Errors
     /// If an option cannot work.
-    pub(crate) fn new(fraud: SocketAddr, store: AnyStore) -> Result<Self, BoxError> {
+    pub(crate) fn new(
+        fraud: SocketAddr,
+        store: AnyStore,
+        limit: CallerLimit,
+    ) -> Result<Self, BoxError> {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_LIMIT));
@@ -271,14 +349,19 @@ impl Stack {
             .connect_timeout(CONNECT_LIMIT)
             .tcp_nodelay(true)
             .connect_lazy();
-        Ok(Self::over(client, channel, store)?)
+        Ok(Self::over(client, channel, store, limit)?)
     }
 
     /// Over whatever calls the upstreams: sockets, or a test's closures.
     ///
     /// # Errors
     /// If an option cannot work.
-    pub(crate) fn over<G, F>(client: G, channel: F, store: AnyStore) -> Result<Self, InvalidConfig>
+    pub(crate) fn over<G, F>(
+        client: G,
+        channel: F,
+        store: AnyStore,
+        limit: CallerLimit,
+    ) -> Result<Self, InvalidConfig>
     where
         G: Service<Attempt> + Clone + Send + Sync + 'static,
         G::Response: IntoResponse,
@@ -288,7 +371,7 @@ impl Stack {
         F::Error: Into<BoxError>,
         F::Future: Send,
     {
-        let (payment_layer, payment_guards) = payments(store)?;
+        let (payment_layer, payment_guards) = payments(store, limit)?;
         let (gateway, gateway_guards) = gateway(client)?;
         let (fraud, fraud_guards) = fraud(channel)?;
         Ok(Self {

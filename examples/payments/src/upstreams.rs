@@ -9,7 +9,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body_util::Full;
-use seaworthy::http::retry::IDEMPOTENCY_KEY;
+use seaworthy::{Rejection, http::retry::IDEMPOTENCY_KEY};
 use serde_json::{Map, Value, json};
 use tonic::Code;
 use tower::{BoxError, ServiceExt};
@@ -18,7 +18,7 @@ use crate::{
     doubt::Doubt,
     payment::{FraudCheck, NewPayment},
     proto::fraud::{CheckRequest, fraud_client::FraudClient},
-    stack::{FraudService, Stack, explain},
+    stack::{FraudService, Stack},
 };
 
 /// The card gateway and the fraud service, through the stack; shared by its clones.
@@ -170,6 +170,22 @@ fn told(payment_id: &str, error: &BoxError) -> ChargeError {
         tracing::warn!(payment_id, error, "no answer from the card gateway");
     }
     why
+}
+
+/// What an error of the gateway's stack means for a payment: a refusal of ours, or the gateway's
+/// own failure.
+fn explain(error: &BoxError) -> ChargeError {
+    let Some(rejection) = Rejection::find(&**error) else {
+        return ChargeError::Bad;
+    };
+    let retry_after = rejection.retry_after();
+    if rejection.is_open() {
+        ChargeError::CircuitOpen { retry_after }
+    } else if rejection.is_timeout() {
+        ChargeError::TimedOut { retry_after }
+    } else {
+        ChargeError::Busy { retry_after }
+    }
 }
 
 /// The name of the charge, if there is one in the answer of the gateway. What is no JSON object is

@@ -116,9 +116,9 @@ async fn card_may_be_charged_when_only_a_further_attempt_finds_no_slot() {
     test.gateway(Gateway::Hangs);
     let paying = test.keyed_meanwhile("k", VISA);
     settle_down().await;
-    // The first attempt is cut after two seconds. By then others wait for its slot, and hold it
-    // for longer than the second attempt waits.
-    sleep(SECOND * 3 / 2).await;
+    // The first attempt is cut after two seconds, and its hedge half a second later. By then others
+    // wait for its slot, and hold it for longer than the second attempt waits.
+    sleep(SECOND * 2).await;
     let others = test.pay_at_once(60);
     let lost = paying.await.unwrap();
     let snapshot = test.stack().guards.gateway.bulkhead.snapshot();

@@ -105,7 +105,7 @@ async fn payment_without_a_key_is_another_each_time() {
 async fn payment_that_is_sent_again_takes_no_slot() {
     let test = Test::start(1);
     let first = test.keyed("k", VISA).await;
-    let holding = test.fill_the_bulkhead();
+    let holding = test.fill_the_slots();
     settle_down().await;
     let started = Instant::now();
     let again = test.keyed("k", VISA).await;
@@ -117,12 +117,12 @@ async fn payment_that_is_sent_again_takes_no_slot() {
 #[tokio::test(start_paused = true)]
 async fn payment_that_finds_no_slot_leaves_its_key_free() {
     let test = Test::start(1);
-    let holding = test.fill_the_bulkhead();
+    let holding = test.fill_the_slots();
     settle_down().await;
     let refused = test.keyed("k", VISA).await;
     assert_eq!(
         (refused.status, refused.body()["kind"].as_str()),
-        (503, Some("bulkhead_full"))
+        (503, Some("shed"))
     );
     for held in holding {
         held.abort();
@@ -137,7 +137,7 @@ async fn payment_that_may_have_begun_keeps_its_key_when_it_finds_no_slot() {
     let test = Test::start(1);
     test.gateway(Gateway::Breaks);
     assert_eq!(test.keyed("k", VISA).await.status, 502);
-    let holding = test.fill_the_bulkhead();
+    let holding = test.fill_the_slots();
     settle_down().await;
     assert_eq!(test.keyed("k", VISA).await.status, 503);
     for held in holding {

@@ -7,7 +7,11 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, http::StatusCode, response::IntoResponse};
+use axum::{
+    Router,
+    http::{HeaderMap, StatusCode},
+    response::IntoResponse,
+};
 use seaworthy::{
     BoxError,
     circuit_breaker::CircuitBreakerHandle,
@@ -22,6 +26,7 @@ use tower::{ServiceExt, service_fn};
 
 use crate::{
     api,
+    callers::CallerLimit,
     cashier::Cashier,
     faults::Switch,
     fraud::FraudService,
@@ -35,8 +40,10 @@ use crate::{
     upstreams::Upstreams,
 };
 
+mod callers;
 mod cashier;
 mod doubt;
+mod hedges;
 mod keys;
 mod keys_in_bodies;
 mod keys_of_queued;
@@ -57,6 +64,12 @@ enum Gateway {
     AnswersBusyLate,
     Breaks,
     Hangs,
+    /// Charges, and then hangs for the first attempt under a key; tells the others that it has.
+    SlowOnce,
+    /// Each second attempt hangs, and the one before is told, while it does, that it charged nothing.
+    SaysNoThenHangs,
+    /// As a gateway that is down, but late.
+    SaysNoLate,
 }
 
 /// What the fraud service does.
@@ -78,6 +91,10 @@ struct Test {
     seen: Arc<Mutex<BTreeMap<String, usize>>>,
     /// How often the gateway charged each.
     charged: Arc<Mutex<BTreeMap<String, usize>>>,
+    /// What each attempt said.
+    heads: Arc<Mutex<Vec<HeaderMap>>>,
+    /// What is inside is held by each attempt for as long as the gateway is at work on it.
+    living: Arc<Arc<()>>,
     worker: JoinHandle<()>,
 }
 
@@ -91,25 +108,53 @@ impl Test {
     }
 
     fn with_keys(capacity: usize, keys: AnyStore) -> Self {
+        let plenty = CallerLimit {
+            rate: "1000000/s".parse().unwrap(),
+            trusted_proxies: 0,
+        };
+        Self::with_limit(capacity, keys, plenty)
+    }
+
+    fn with_limit(capacity: usize, keys: AnyStore, limit: CallerLimit) -> Self {
         let gateway = Arc::new(Mutex::new(OK));
         let fraud = Arc::new(Mutex::new(Fraud::Away));
         let seen = Arc::<Mutex<BTreeMap<String, usize>>>::default();
         let charged = Arc::<Mutex<BTreeMap<String, usize>>>::default();
+        let heads = Arc::<Mutex<Vec<HeaderMap>>>::default();
+        let living = Arc::<Arc<()>>::default();
         let client = service_fn({
             let (gateway, seen, charged) = (gateway.clone(), seen.clone(), charged.clone());
+            let (heads, living) = (heads.clone(), living.clone());
             move |attempt: Attempt| {
                 let key = attempt.headers()["idempotency-key"].to_str().unwrap();
-                *seen.lock().unwrap().entry(key.to_owned()).or_default() += 1;
+                heads.lock().unwrap().push(attempt.headers().clone());
+                let number = {
+                    let mut seen = seen.lock().unwrap();
+                    let number = seen.entry(key.to_owned()).or_default();
+                    *number += 1;
+                    *number
+                };
                 let does = *gateway.lock().unwrap();
-                if let Gateway::Answers(StatusCode::OK) = does {
+                let charges = match does {
+                    Gateway::Answers(StatusCode::OK) => true,
+                    Gateway::SlowOnce => number == 1,
+                    _ => false,
+                };
+                if charges {
                     *charged.lock().unwrap().entry(key.to_owned()).or_default() += 1;
                 }
+                let lives = Arc::clone(&*living);
                 async move {
+                    let _lives = lives;
+                    let says_no = (StatusCode::SERVICE_UNAVAILABLE, [("charged", "no")]);
                     match does {
                         Gateway::Answers(status) => Ok((status, "{}").into_response()),
-                        Gateway::IsDown => {
-                            let head = (StatusCode::SERVICE_UNAVAILABLE, [("charged", "no")]);
-                            Ok(head.into_response())
+                        Gateway::IsDown => Ok(says_no.into_response()),
+                        Gateway::SlowOnce if number > 1 => Ok("{}".into_response()),
+                        Gateway::SaysNoThenHangs if number % 2 == 0 => pending().await,
+                        Gateway::SaysNoThenHangs | Gateway::SaysNoLate => {
+                            sleep(Duration::from_millis(600)).await;
+                            Ok(says_no.into_response())
                         }
                         Gateway::Says(body) => Ok(body.into_response()),
                         Gateway::AnswersBusyLate => {
@@ -118,7 +163,7 @@ impl Test {
                             Ok(head.into_response())
                         }
                         Gateway::Breaks => Err(BoxError::from("connection reset")),
-                        Gateway::Hangs => pending().await,
+                        Gateway::Hangs | Gateway::SlowOnce => pending().await,
                     }
                 }
             }
@@ -141,7 +186,7 @@ impl Test {
                 }
             }
         });
-        let stack = Stack::over(client, channel, keys).unwrap();
+        let stack = Stack::over(client, channel, keys, limit).unwrap();
         let upstreams = Upstreams::new(stack, &"http://gateway.example".parse().unwrap()).unwrap();
         let store = Store::new();
         let (queue, waiting) = queue(capacity);
@@ -156,6 +201,8 @@ impl Test {
             fraud,
             seen,
             charged,
+            heads,
+            living,
             worker,
         }
     }
@@ -217,6 +264,15 @@ impl Test {
     /// How many calls reached the gateway.
     fn seen(&self) -> usize {
         self.seen.lock().unwrap().values().sum()
+    }
+
+    /// What each attempt said in this header.
+    fn told(&self, name: &str) -> Vec<String> {
+        let heads = self.heads.lock().unwrap();
+        let values = heads.iter().filter_map(|head| head.get(name));
+        values
+            .map(|value| value.to_str().unwrap().to_owned())
+            .collect()
     }
 
     /// How many payments have this status.

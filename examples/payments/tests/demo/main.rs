@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod limits;
 mod once;
 mod stores;
 
@@ -310,6 +311,7 @@ async fn faults_are_set_part_by_part_and_read_back() {
         "x",
         "[]",
         r#"{"error_rate":2}"#,
+        r#"{"slow_rate":-0.1}"#,
         r#"{"latency_ms":1.5}"#,
         r#"{"latency_ms":-1.0}"#,
         r#"{"latency_ms":1e19}"#,
@@ -323,7 +325,7 @@ async fn faults_are_set_part_by_part_and_read_back() {
     let now = test.faults(Method::GET, "").await.body;
     assert_eq!(
         now,
-        json!({ "error_rate": 1.0, "latency_ms": 1, "hang": false })
+        json!({ "error_rate": 1.0, "latency_ms": 1, "slow_rate": 1.0, "hang": false })
     );
     test.faults(Method::POST, r#"{"error_rate":0}"#).await;
     assert_eq!(test.pay(VISA).await.status, StatusCode::OK);

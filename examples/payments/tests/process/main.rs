@@ -95,6 +95,10 @@ fn taken_port_is_told_in_one_line() {
 fn wrong_flags_exit_with_two_and_help_with_zero() {
     assert_eq!(run(&["--listen", "8080"]).status.code(), Some(2));
     assert_eq!(run(&["--nothing"]).status.code(), Some(2));
+    let wrong = run(&["--rate", "20"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    let told = String::from_utf8(wrong.stderr).unwrap();
+    assert!(told.contains("such as 20/s, 100/m or 1000/h"), "{told}");
     let help = run(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     let help = String::from_utf8(help.stdout).unwrap();
@@ -103,6 +107,10 @@ fn wrong_flags_exit_with_two_and_help_with_zero() {
         "--grpc",
         "--gateway-listen",
         "--gateway <URL>",
+        "--store <STORE>",
+        "--rate <RATE>",
+        "--trust-forwarded <PROXIES>",
+        "[default: 100/s]",
         "127.0.0.1:50051",
     ] {
         assert!(help.contains(flag), "{flag} is missing in: {help}");
