@@ -123,7 +123,7 @@ impl<T, A, P> Builder<T, A, P> {
 
     /// The same where none is set yet: for what puts layers together.
     pub fn or_retry_budget(mut self, budget: impl Into<Option<Budget>>) -> Self {
-        self.retry_budget = self.retry_budget.or(budget.into());
+        self.retry_budget = self.retry_budget.or_else(|| budget.into());
         self
     }
 
