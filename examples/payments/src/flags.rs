@@ -47,8 +47,8 @@ pub struct Flags {
     #[arg(long, value_name = "RATE", default_value = "100/s", allow_hyphen_values = true, value_parser = str::parse::<Rate>)]
     pub rate: Rate,
 
-    /// How many proxies stand in front of the demo: whose address counts is what the first of them
-    /// says in `X-Forwarded-For`; with 0 nobody is believed, and it is whoever connects
+    /// How many proxies stand in front of the demo: the caller is then whom the outermost of them
+    /// names in `X-Forwarded-For`; with 0 nobody is believed, and the caller is who connects
     #[arg(long, value_name = "PROXIES", default_value = "0", allow_hyphen_values = true, value_parser = proxies)]
     pub trust_forwarded: usize,
 }

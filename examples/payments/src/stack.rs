@@ -103,7 +103,7 @@ const ATTEMPT_LIMIT: Duration = Duration::from_secs(2);
 /// A fraud check is worth having, not worth waiting for.
 const CHECK_LIMIT: Duration = Duration::from_secs(1);
 
-/// How long a charge waits for a slot of the bulkhead.
+/// How long a payment waits for its slot, and a charge for one at the gateway.
 const SLOT_WAIT: Duration = Duration::from_secs(1);
 
 /// For how long a key stays taken after the process that ran it was killed. Short, so that you need
@@ -163,6 +163,9 @@ fn payments(
         .min(GATEWAY_SLOTS)
         .max(200)
         .queue(200)
+        // A payment is worth a wait: a second while the queue is empty now and then, a tenth of it
+        // while it is not.
+        .queue_delay(SLOT_WAIT / 10, SLOT_WAIT)
         .build()?;
 
     let guards = PaymentGuards {
