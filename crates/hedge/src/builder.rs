@@ -123,7 +123,8 @@ impl<T, A, P> Builder<T, A, P> {
 
     /// The same where none is set yet: for what puts layers together.
     pub fn or_retry_budget(mut self, budget: impl Into<Option<Budget>>) -> Self {
-        self.retry_budget = self.retry_budget.or_else(|| budget.into());
+        let known = self.options.retry_budget;
+        self.options.retry_budget = known.or_else(|| budget.into());
         self
     }
 
