@@ -188,6 +188,15 @@ fn hedge_that_comes_too_late_is_refused() {
         let stack = stack.timeout(|it| it.limit(Duration::MAX));
         wrong(stack.hedge(|it| it.delay(2 * SECOND)).build())
     };
+    let keyed = |delay| {
+        let stack = client("hosts").plain().hedge(|it| {
+            let it = it.delay(delay);
+            it.keyed::<u32, _>(NonZeroUsize::MIN, |host: &u32| *host)
+        });
+        wrong(stack.build())
+    };
+    assert_eq!(keyed(3 * SECOND), Some("delay"));
+    assert_eq!(keyed(2 * SECOND), None);
     assert_eq!(total(2 * SECOND), Some("delay"));
     assert_eq!(total(3 * SECOND), None);
 }

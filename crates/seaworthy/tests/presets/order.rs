@@ -138,7 +138,9 @@ type Asked = Request<Full<Bytes>>;
 
 fn of_class(class: &str) -> Asked {
     let request = Request::builder().header("x-criticality", class);
-    request.body(Full::default()).unwrap()
+    request
+        .body(Full::default())
+        .expect("a class is a header value")
 }
 
 #[tokio::test(start_paused = true)]

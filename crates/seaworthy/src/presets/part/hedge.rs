@@ -1,6 +1,9 @@
 //! The hedge in its place.
 
-use seaworthy_hedge::{self as hedge, HedgeHandle, HedgeLayer};
+use std::hash::Hash;
+
+use seaworthy_hedge::{self as hedge, HedgeGate, HedgeHandle, HedgeLayer};
+use seaworthy_kit::keyed::{Keyed, KeyedHandle};
 use seaworthy_kit::{Budget, InvalidConfig};
 
 use super::{Handled, Part, Plan, Times};
@@ -32,6 +35,26 @@ impl<T, A, P> Handled for HedgeLayer<T, A, P> {
     type Handle = HedgeHandle;
 
     fn handle(&self) -> HedgeHandle {
+        Self::handle(self)
+    }
+}
+
+impl<T, A, P, K: Hash + Eq + Clone, F> Part for HedgeLayer<T, A, P, Keyed<HedgeGate, K, F>> {
+    /// Keys without a label share the counters of the layer, and so those of the overflow.
+    fn publish(&self) {
+        HedgeHandle::from(self.handle().overflow()).publish();
+    }
+
+    fn times(&self, times: &mut Times) {
+        let overflow = HedgeHandle::from(self.handle().overflow());
+        times.hedge_delay = overflow.snapshot().delay;
+    }
+}
+
+impl<T, A, P, K: Hash + Eq + Clone, F> Handled for HedgeLayer<T, A, P, Keyed<HedgeGate, K, F>> {
+    type Handle = KeyedHandle<HedgeGate, K>;
+
+    fn handle(&self) -> KeyedHandle<HedgeGate, K> {
         Self::handle(self)
     }
 }
