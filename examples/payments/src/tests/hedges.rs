@@ -5,7 +5,7 @@ use super::{keys::VISA, *};
 impl Test {
     /// How many attempts the gateway is at work on.
     fn under_way(&self) -> usize {
-        Arc::strong_count(&*self.living) - 1
+        Arc::strong_count(&self.living) - 1
     }
 }
 
@@ -28,7 +28,10 @@ async fn slow_charge_is_sent_again_and_the_card_charged_once() {
         assert_eq!(test.under_way(), 0, "nobody waits for the first");
         let hedges = test.stack().guards.gateway.hedge.snapshot();
         assert_eq!((hedges.hedges, hedges.won), (1, 1));
-        assert_eq!(test.stack().guards.gateway.retry.snapshot().retries, 0);
+        let retry = test.stack().guards.gateway.retry.snapshot();
+        assert_eq!(retry.retries, 0);
+        let left = retry.budget_remaining.unwrap();
+        assert!(left < 1.0, "the hedge has drawn on it: {left}");
     }
 }
 
@@ -41,24 +44,6 @@ async fn charge_that_fails_is_the_retrys_and_not_sent_twice_at_once() {
         assert_eq!(test.seen(), 3, "{gateway:?}");
         assert_eq!(test.stack().guards.gateway.hedge.snapshot().hedges, 0);
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn hedges_and_retries_have_one_budget() {
-    let test = Test::start(1_000);
-    // Everything fails, and slowly: without a bound, each payment would be charged six times.
-    test.gateway(Gateway::AnswersBusyLate);
-    let paying = test.pay_at_once(20);
-    for payment in paying {
-        payment.await.unwrap();
-    }
-    let hedges = test.stack().guards.gateway.hedge.snapshot().hedges;
-    let retries = test.stack().guards.gateway.retry.snapshot().retries;
-    assert_eq!(test.seen() as u64, 20 + hedges + retries);
-    assert!(hedges > 0);
-    // Ten a second, and a fifth of the payments of the last ten.
-    let left = test.stack().guards.gateway.retry.budget().unwrap();
-    assert_eq!(left.offered(), 20, "the hedge counts no calls in it");
 }
 
 #[tokio::test(start_paused = true)]

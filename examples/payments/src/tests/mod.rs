@@ -93,8 +93,8 @@ struct Test {
     charged: Arc<Mutex<BTreeMap<String, usize>>>,
     /// What each attempt said.
     heads: Arc<Mutex<Vec<HeaderMap>>>,
-    /// What is inside is held by each attempt for as long as the gateway is at work on it.
-    living: Arc<Arc<()>>,
+    /// Held by each attempt for as long as the gateway is at work on it.
+    living: Arc<()>,
     worker: JoinHandle<()>,
 }
 
@@ -121,10 +121,10 @@ impl Test {
         let seen = Arc::<Mutex<BTreeMap<String, usize>>>::default();
         let charged = Arc::<Mutex<BTreeMap<String, usize>>>::default();
         let heads = Arc::<Mutex<Vec<HeaderMap>>>::default();
-        let living = Arc::<Arc<()>>::default();
+        let living = Arc::new(());
         let client = service_fn({
             let (gateway, seen, charged) = (gateway.clone(), seen.clone(), charged.clone());
-            let (heads, living) = (heads.clone(), living.clone());
+            let (heads, living) = (heads.clone(), Arc::downgrade(&living));
             move |attempt: Attempt| {
                 let key = attempt.headers()["idempotency-key"].to_str().unwrap();
                 heads.lock().unwrap().push(attempt.headers().clone());
@@ -143,7 +143,7 @@ impl Test {
                 if charges {
                     *charged.lock().unwrap().entry(key.to_owned()).or_default() += 1;
                 }
-                let lives = Arc::clone(&*living);
+                let lives = living.upgrade();
                 async move {
                     let _lives = lives;
                     let says_no = (StatusCode::SERVICE_UNAVAILABLE, [("charged", "no")]);
