@@ -26,6 +26,8 @@ pub use deadline::Deadline;
 
 pub mod gcra;
 
+pub mod health;
+
 pub mod hedge;
 
 pub mod ledger;
