@@ -156,6 +156,10 @@ impl<G: Adapts> AdaptiveHandle<G> {
     {
         call(self.share.hold_shared(), &ErrorsAsFailures::new(), function).await
     }
+
+    pub(crate) const fn share(&self) -> &Share<AdaptiveGate> {
+        &self.share
+    }
 }
 
 impl<G> Clone for AdaptiveHandle<G> {

@@ -145,6 +145,8 @@ pub use seaworthy_kit::tenant::{Tenant, tenant};
 /// The wait of one call for a slot.
 pub type Wait = seaworthy_kit::line::Wait<AdaptiveGate>;
 
+mod vital;
+
 mod handle;
 pub use handle::{AdaptiveHandle, Snapshot};
 

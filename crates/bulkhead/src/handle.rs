@@ -123,6 +123,10 @@ impl BulkheadHandle {
     {
         call(self.share.hold_shared(), &ErrorsAsFailures::new(), function).await
     }
+
+    pub(crate) const fn share(&self) -> &Share<BulkheadGate> {
+        &self.share
+    }
 }
 
 impl From<Share<BulkheadGate>> for BulkheadHandle {

@@ -119,6 +119,8 @@ pub use gate::BulkheadGate;
 /// The wait of one call for a slot.
 pub type Wait = seaworthy_kit::line::Wait<BulkheadGate>;
 
+mod vital;
+
 mod handle;
 pub use handle::{BulkheadHandle, Snapshot};
 

@@ -141,6 +141,10 @@ impl CircuitBreakerHandle {
             in_flight: self.share.in_flight(),
         }
     }
+
+    pub(crate) const fn share(&self) -> &Share<CircuitGate> {
+        &self.share
+    }
 }
 
 impl From<Share<CircuitGate>> for CircuitBreakerHandle {

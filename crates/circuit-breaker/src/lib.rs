@@ -224,6 +224,8 @@ pub use layer::{Builder, CircuitBreakerLayer};
 mod gate;
 pub use gate::{Admission, CircuitGate};
 
+mod vital;
+
 mod handle;
 pub use handle::{CircuitBreakerHandle, Snapshot};
 

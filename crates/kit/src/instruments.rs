@@ -52,8 +52,17 @@ pub mod names {
     /// Gauge `{layer, name, class}`: with which probability a call of that class was refused when one was last weighed.
     pub const THROTTLE_PROBABILITY: &str = "seaworthy_throttle_probability";
 
+    /// Gauge `{layer, name, key}`: what a health check shows: 0 pass, 1 warn, 2 fail.
+    pub const HEALTH: &str = "seaworthy_health_status";
+    /// Gauge `{layer, name}`: 1 while the process is ready, else 0.
+    pub const READY: &str = "seaworthy_ready";
+    /// Counter `{layer, name, key, result}`: runs of health checks that are over.
+    pub const CHECKS: &str = "seaworthy_health_checks_total";
+    /// Histogram in seconds `{layer, name, key}`: how long runs of health checks took.
+    pub const CHECK_TIME: &str = "seaworthy_health_check_seconds";
+
     /// Every name above.
-    pub const ALL: [&str; 20] = [
+    pub const ALL: [&str; 24] = [
         CALLS,
         REFUSED,
         CIRCUIT_STATE,
@@ -74,6 +83,10 @@ pub mod names {
         STORE_AVAILABLE,
         DECIDED_ALONE,
         THROTTLE_PROBABILITY,
+        HEALTH,
+        READY,
+        CHECKS,
+        CHECK_TIME,
     ];
 }
 

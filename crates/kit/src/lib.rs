@@ -82,6 +82,9 @@ pub mod readiness;
 mod exhausted;
 pub use exhausted::{Exhausted, Reason};
 
+pub mod vital;
+pub use vital::{Vital, Vitals};
+
 mod tag;
 pub use tag::{Tag, Tagged};
 

@@ -109,6 +109,10 @@ impl RateLimitHandle {
     {
         call(self.share.hold_shared(), &ErrorsAsFailures::new(), function).await
     }
+
+    pub(crate) const fn share(&self) -> &Share<RateGate> {
+        &self.share
+    }
 }
 
 impl From<Share<RateGate>> for RateLimitHandle {

@@ -135,6 +135,8 @@ pub use builder::Builder;
 mod gate;
 pub use gate::{RateGate, Spent};
 
+mod vital;
+
 mod handle;
 pub use handle::{RateLimitHandle, Snapshot};
 

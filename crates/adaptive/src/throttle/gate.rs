@@ -59,7 +59,7 @@ impl ThrottleGate {
         self.acceptance.set_config(config)
     }
 
-    pub(super) fn standings(&self) -> [Standing; Criticality::ALL.len()] {
+    pub(crate) fn standings(&self) -> [Standing; Criticality::ALL.len()] {
         self.acceptance.standings(self.now())
     }
 

@@ -113,6 +113,10 @@ impl ThrottleHandle {
     pub(super) fn gate(&self) -> &ThrottleGate {
         &self.share
     }
+
+    pub(crate) const fn share(&self) -> &Share<ThrottleGate> {
+        &self.share
+    }
 }
 
 impl From<Share<ThrottleGate>> for ThrottleHandle {

@@ -1,15 +1,19 @@
 //! With the feature `metrics`: what a layer says goes to the recorder.
 
 mod by_class;
+mod describe;
 mod handle;
+mod health;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use metrics::{Counter, Key, Label, Level, Metadata, Recorder, Unit};
+use metrics::{Counter, Key, Label, Level, Metadata, Recorder};
 
 use self::by_class::ByClass;
+use self::describe::describe;
 use self::handle::{Handle, Remembered, is_real, with_recorder};
+use self::health::Health;
 use super::{Event, Outcome, names, outcome_name};
 use crate::{Criticality, Reason, RejectionKind};
 
@@ -27,6 +31,7 @@ pub struct Instruments {
     queue_depth: Remembered,
     retries: Handle<Counter>,
     store_available: Remembered,
+    health: Health,
     throttled: ByClass,
     /// By whether the call was let through.
     decided_alone: [Handle<Counter>; 2],
@@ -61,6 +66,7 @@ impl Instruments {
             queue_depth: Remembered::new(key(names::QUEUE_DEPTH, &[])),
             retries: Handle::new(key(names::RETRIES, &[])),
             store_available: Remembered::new(key(names::STORE_AVAILABLE, &[])),
+            health: Health::default(),
             throttled: ByClass::new(names::THROTTLE_PROBABILITY),
             decided_alone: ["false", "true"]
                 .map(|admitted| Handle::new(key(names::DECIDED_ALONE, &[("admitted", admitted)]))),
@@ -224,10 +230,12 @@ impl Instruments {
                     }
                 });
             }
+            Event::Checked { result, took } => self.checked(result, *took),
             // Gauges are set by the layer, which knows the present value; an event has that of its moment, and may be late.
             Event::Queued { .. }
             | Event::LimitChanged { .. }
             | Event::StoreChanged { .. }
+            | Event::HealthChanged { .. }
             | Event::Ended { .. } => {}
         }
     }
@@ -307,6 +315,7 @@ impl Instruments {
             gauge.flush(recorder);
         }
         self.throttled.flush(recorder);
+        self.health.flush(recorder);
     }
 }
 
@@ -321,66 +330,4 @@ fn key(name: &'static str, labels: &[Label], more: &[(&'static str, &'static str
 
 const fn hedge_cause(early: bool) -> &'static str {
     if early { "failed" } else { "slow" }
-}
-
-fn describe(recorder: &dyn Recorder) {
-    let count = [
-        (names::CALLS, "Admitted calls that are over, by outcome."),
-        (
-            names::REFUSED,
-            "Calls refused, by kind; enforced=false: only observed.",
-        ),
-        (names::CIRCUIT_TRANSITIONS, "Changes of a circuit's state."),
-        (names::RETRIES, "Attempts beyond the first."),
-        (
-            names::GAVE_UP,
-            "Failed calls that were not tried again, by reason.",
-        ),
-        (names::HEDGES, "Hedges sent, by cause."),
-        (names::HEDGES_WON, "Hedges that were the first to succeed."),
-        (
-            names::HEDGES_WITHHELD,
-            "Hedges that were due and not sent, by reason.",
-        ),
-        (names::TIMEOUTS, "Calls cut short, by limit."),
-        (
-            names::LIMIT_CHANGES,
-            "Changes of a limit that is found, by cause.",
-        ),
-        (
-            names::KEYED,
-            "What became of calls with an idempotency key, by result.",
-        ),
-        (
-            names::DECIDED_ALONE,
-            "Calls that were decided without the shared store, which was away.",
-        ),
-    ];
-    for (name, text) in count {
-        recorder.describe_counter(name.into(), Some(Unit::Count), text.into());
-    }
-    let gauge = [
-        (
-            names::CIRCUIT_STATE,
-            "0 closed, 1 half-open, 2 open, 3 forced open, 4 forced closed, 5 disabled, 6 recovering.",
-        ),
-        (names::IN_FLIGHT, "Calls that hold a slot."),
-        (names::LIMIT, "Slots there are."),
-        (names::QUEUE_DEPTH, "Calls that wait for a slot."),
-        (
-            names::STORE_AVAILABLE,
-            "1 while the store that is shared with other processes is there, else 0.",
-        ),
-        (
-            names::THROTTLE_PROBABILITY,
-            "With which probability a call is refused, by class.",
-        ),
-    ];
-    for (name, text) in gauge {
-        recorder.describe_gauge(name.into(), Some(Unit::Count), text.into());
-    }
-    let text = "What calls take without a queue.";
-    recorder.describe_gauge(names::BASELINE.into(), Some(Unit::Seconds), text.into());
-    let text = "How long calls waited for a slot.";
-    recorder.describe_histogram(names::QUEUE_WAIT.into(), Some(Unit::Seconds), text.into());
 }

@@ -42,6 +42,12 @@ impl Instruments {
     }
 
     /// Does nothing.
+    pub const fn set_health(&self, _: u8) {}
+
+    /// Does nothing.
+    pub const fn set_ready(&self, _: bool) {}
+
+    /// Does nothing.
     pub const fn set_circuit_state(&self, _: u8) {}
 
     /// Does nothing.

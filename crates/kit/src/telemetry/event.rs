@@ -120,6 +120,20 @@ pub enum Event {
         /// Whether it was let through.
         admitted: bool,
     },
+    /// A run of a health check is over.
+    Checked {
+        /// What it said, or why it did not: one of the results that `docs/metrics.md` lists.
+        result: &'static str,
+        /// How long it took.
+        took: Duration,
+    },
+    /// What a health check shows, or whether the process is ready, has changed.
+    HealthChanged {
+        /// What it was.
+        from: &'static str,
+        /// What it is now.
+        to: &'static str,
+    },
 }
 
 impl Event {
@@ -143,6 +157,8 @@ impl Event {
             Self::Keyed { .. } => "keyed",
             Self::StoreChanged { .. } => "store_changed",
             Self::DecidedAlone { .. } => "decided_alone",
+            Self::Checked { .. } => "checked",
+            Self::HealthChanged { .. } => "health_changed",
         }
     }
 }

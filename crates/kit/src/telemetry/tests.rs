@@ -9,6 +9,8 @@ use crate::Reason;
 use crate::testing::{Recorded, Recorder};
 
 #[cfg(feature = "metrics")]
+mod names;
+#[cfg(feature = "metrics")]
 mod recorders;
 
 #[cfg(feature = "tracing")]

@@ -124,11 +124,19 @@ impl Telemetry {
                     tracing::warn!(target: "seaworthy", layer, name, key, available, cause, "store_changed");
                 }
             }
+            Event::HealthChanged { from, to } => {
+                if matches!(*to, "fail" | "not_ready") {
+                    tracing::warn!(target: "seaworthy", layer, name, key, from, to, "health_changed");
+                } else {
+                    tracing::info!(target: "seaworthy", layer, name, key, from, to, "health_changed");
+                }
+            }
             // Part of every queued or admitted call, or of every one while a store is away; metrics and listeners have them.
             Event::Ended { .. }
             | Event::Queued { .. }
             | Event::Dequeued { .. }
-            | Event::DecidedAlone { .. } => {}
+            | Event::DecidedAlone { .. }
+            | Event::Checked { .. } => {}
         }
     }
 
