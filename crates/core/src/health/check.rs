@@ -19,6 +19,8 @@ pub struct CheckConfig {
     pub timeout: Duration,
     /// From which age on a result says nothing any more; `None` for never.
     pub stale_after: Option<Duration>,
+    /// Whether a run whose time was over counts as one that failed.
+    pub silence_fails: bool,
 }
 
 /// What one run has seen.
@@ -92,7 +94,7 @@ pub struct Shown {
 /// The first result decides at once: nobody has to wait for a row of them to be told the truth.
 /// A check that is good and failed, but not often enough in a row, warns: nothing is hidden.
 /// Silence, a run whose time was over, warns where the check was good, and leaves a failed one failed.
-/// It interrupts no row of failures, and does interrupt one of passes.
+/// It interrupts no row of failures, and does interrupt one of passes; or counts as a failure, where that is wanted.
 ///
 /// Inputs: [`ask`](Self::ask), [`renew`](Self::renew), then [`on_end`](Self::on_end), [`on_timeout`](Self::on_timeout) or [`on_abandon`](Self::on_abandon).
 /// Output: [`shown`](Self::shown).
@@ -120,7 +122,7 @@ struct Running {
 // ===== impl CheckConfig =====
 
 impl CheckConfig {
-    /// One failure makes it fail, one pass makes it good; five seconds of age, three seconds of time, never stale.
+    /// One failure makes it fail, one pass makes it good; five seconds of age, three seconds of time, never stale, and silence warns.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -129,6 +131,7 @@ impl CheckConfig {
             max_age: Duration::from_secs(5),
             timeout: Duration::from_secs(3),
             stale_after: None,
+            silence_fails: false,
         }
     }
 }
@@ -293,6 +296,10 @@ impl Check {
 
     fn judge(&mut self, seen: Seen, now: Moment) -> Option<Change> {
         self.ended = now;
+        let seen = match seen {
+            Seen::Silence if self.config.silence_fails => Seen::Said(Status::Fail),
+            _ => seen,
+        };
         let from = self.status;
         let to = match (from, seen) {
             (None, Seen::Said(status)) => status,

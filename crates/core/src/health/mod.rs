@@ -3,6 +3,9 @@
 mod check;
 pub use check::{Ask, Change, Check, CheckConfig, Run, Seen, Shown};
 
+mod rate;
+pub use rate::Rate;
+
 mod verdict;
 pub use verdict::{Impact, Overall, Stage, Tally};
 

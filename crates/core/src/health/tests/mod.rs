@@ -132,6 +132,21 @@ fn run_that_hangs_counts_once_and_is_not_started_again() {
 }
 
 #[test]
+fn silence_is_a_failure_where_that_is_wanted() {
+    let mut check = check(|config| config.silence_fails = true);
+    assert_eq!(run(&mut check, Seen::Silence), Some(Fail));
+    let Ask::Run(held) = check.renew(at(10)) else {
+        panic!("nobody runs it");
+    };
+    check.on_end(held, Seen::Said(Pass), at(10));
+    let Ask::Run(hangs) = check.renew(at(20)) else {
+        panic!("nobody runs it");
+    };
+    let change = check.on_timeout(hangs.number(), hangs.until());
+    assert_eq!(change.map(|change| change.to), Some(Fail));
+}
+
+#[test]
 fn abandoned_run_gives_its_place_back() {
     let mut check = check(|_| {});
     let Ask::Run(run) = check.ask(at(0)) else {

@@ -1,0 +1,322 @@
+//! A check in a registry: its machine, its last result, and the task that runs it.
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use seaworthy_core::health::{Ask, Change, Check as Machine, CheckConfig, Run, Seen, Status};
+use seaworthy_kit::clock::{instant, now, wall};
+use seaworthy_kit::{Event, InvalidConfig, Moment, Telemetry};
+use tokio::sync::watch;
+use tokio::time::{sleep_until, timeout_at};
+
+use crate::check::{Check, Running};
+use crate::reading::Reading;
+use crate::report::CheckReport;
+
+/// A check, its state and its voice.
+pub(crate) struct Entry {
+    pub(crate) check: Check,
+    state: Mutex<State>,
+    /// A run has ended, or its time is over.
+    settled: watch::Sender<()>,
+    /// What any check shows has changed.
+    changed: watch::Sender<u64>,
+    telemetry: Telemetry,
+}
+
+struct State {
+    machine: Machine,
+    last: Last,
+}
+
+/// What the last run told, beside its status.
+#[derive(Clone, Default)]
+struct Last {
+    value: Option<f64>,
+    threshold: Option<f64>,
+    error: Option<Cow<'static, str>>,
+    took: Option<Duration>,
+    at: Option<SystemTime>,
+}
+
+/// A run that somebody may wait for.
+#[derive(Clone, Copy)]
+pub(crate) struct Awaited {
+    number: u64,
+    until: Moment,
+}
+
+// ===== impl Entry =====
+
+impl Entry {
+    pub(crate) fn try_new(
+        check: Check,
+        defaults: CheckConfig,
+        telemetry: &Telemetry,
+        changed: watch::Sender<u64>,
+    ) -> Result<Self, InvalidConfig> {
+        if check.name.is_empty() {
+            return Err(InvalidConfig::new("check", "must have a name"));
+        }
+        if !check.thresholds.are_sound() {
+            let reason = "must have thresholds that are numbers, and warn no later than they fail";
+            return Err(InvalidConfig::new("check", reason));
+        }
+        let machine = Machine::try_new(check.config(defaults))?;
+        Ok(Self {
+            telemetry: telemetry.for_key(Some(&check.name)),
+            state: Mutex::new(State {
+                machine,
+                last: Last::default(),
+            }),
+            settled: watch::Sender::new(()),
+            changed,
+            check,
+        })
+    }
+
+    /// Runs it if what it shows is too old, unless it runs. What to wait for, if anything.
+    pub(crate) fn ask(self: &Arc<Self>) -> Option<Awaited> {
+        let ask = self.state().machine.ask(now());
+        self.act(ask)
+    }
+
+    /// Runs it, unless it runs.
+    pub(crate) fn renew(self: &Arc<Self>) -> Option<Awaited> {
+        let ask = self.state().machine.renew(now());
+        self.act(ask)
+    }
+
+    fn act(self: &Arc<Self>, ask: Ask) -> Option<Awaited> {
+        match ask {
+            Ask::Fresh => None,
+            Ask::Wait { number, until } => Some(Awaited { number, until }),
+            Ask::Run(run) => {
+                let awaited = Awaited {
+                    number: run.number(),
+                    until: run.until(),
+                };
+                let duty = Duty {
+                    began: now(),
+                    entry: self.clone(),
+                    run: Some(run),
+                };
+                // A task of its own: whoever asks may leave, and a deadline of theirs is not that of the check.
+                drop(tokio::spawn(duty.fulfil(awaited.until)));
+                Some(awaited)
+            }
+        }
+    }
+
+    /// Waits until that run has ended, or its time is over.
+    pub(crate) async fn wait(&self, awaited: Awaited) {
+        let mut settled = self.settled.subscribe();
+        while self.state().machine.is_awaited(awaited.number) {
+            let over = timeout_at(instant(awaited.until), settled.changed()).await;
+            if over.is_err() {
+                // A check that blocks its thread cannot notice it itself.
+                self.time_out(awaited.number);
+            }
+        }
+    }
+
+    fn time_out(&self, number: u64) {
+        let (result, change) = {
+            let mut state = self.state();
+            let awaited = state.machine.is_awaited(number);
+            let change = state.machine.on_timeout(number, now());
+            let is_over = awaited && !state.machine.is_awaited(number);
+            let timeout = state.machine.config().timeout;
+            if is_over {
+                state.last = Last::silent(timeout);
+            }
+            (is_over.then_some(timeout), change)
+        };
+        if let Some(took) = result {
+            self.tell("timeout", took, change);
+        }
+    }
+
+    fn end(&self, run: Run, ended: Ended, took: Duration) {
+        let (change, told) = {
+            let mut state = self.state();
+            let in_time = state.machine.is_awaited(run.number());
+            let timeout = state.machine.config().timeout;
+            let (seen, result, mut last) = match ended {
+                Ended::Said(reading) => {
+                    let (seen, result) = (Seen::Said(reading.status), reading.status.name());
+                    (seen, result, Last::of(reading))
+                }
+                Ended::Panicked => {
+                    let reading = Reading::fail("the check panicked");
+                    (Seen::Said(Status::Fail), "panic", Last::of(reading))
+                }
+                Ended::TimedOut => (Seen::Silence, "timeout", Last::silent(timeout)),
+            };
+            last.took = Some(took);
+            let change = state.machine.on_end(run, seen, now());
+            if in_time {
+                state.last = last;
+            }
+            (change, in_time.then_some(result))
+        };
+        match told {
+            Some(result) => self.tell(result, took, change),
+            // Its time was over, which has been told.
+            None => self.settled.send_replace(()),
+        }
+    }
+
+    /// Tells those who wait, and everybody else.
+    fn tell(&self, result: &'static str, took: Duration, change: Option<Change>) {
+        if let Some(change) = change {
+            let instruments = self.telemetry.instruments();
+            instruments.set_health(change.to.level());
+            let from = change.from.map_or("unknown", Status::name);
+            let to = change.to.name();
+            self.telemetry.report(&Event::HealthChanged { from, to });
+        }
+        self.telemetry.report(&Event::Checked { result, took });
+        self.settled.send_replace(());
+        if change.is_some() {
+            self.changed.send_modify(|version| *version += 1);
+        }
+    }
+
+    /// Its name, impact and what it shows now.
+    pub(crate) fn report(&self) -> CheckReport {
+        let (shown, last) = {
+            let state = self.state();
+            (state.machine.shown(now()), state.last.clone())
+        };
+        let error = match shown.status {
+            Some(_) => last.error,
+            None if shown.age.is_some() => Some(Cow::Borrowed("the last result is too old")),
+            None => Some(Cow::Borrowed("no result yet")),
+        };
+        CheckReport {
+            name: self.check.name.clone(),
+            impact: self.check.impact,
+            status: shown.status,
+            value: last.value,
+            threshold: last.threshold,
+            unit: self.check.unit.clone(),
+            component: self.check.component.clone(),
+            error,
+            response_time: last.took,
+            age: shown.age,
+            time: last.at,
+        }
+    }
+
+    pub(crate) fn status(&self) -> Option<Status> {
+        self.state().machine.shown(now()).status
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// ===== impl Last =====
+
+impl Last {
+    fn of(reading: Reading) -> Self {
+        Self {
+            value: reading.value,
+            threshold: reading.threshold,
+            error: reading.error,
+            took: None,
+            at: Some(wall()),
+        }
+    }
+
+    fn silent(timeout: Duration) -> Self {
+        let mut last = Self::of(Reading::warn(format!("no answer within {timeout:?}")));
+        last.took = Some(timeout);
+        last
+    }
+}
+
+/// The duty to say how a run ended; dropped, nothing was seen.
+struct Duty {
+    entry: Arc<Entry>,
+    run: Option<Run>,
+    began: Moment,
+}
+
+enum Ended {
+    Said(Reading),
+    Panicked,
+    TimedOut,
+}
+
+impl Duty {
+    async fn fulfil(mut self, until: Moment) {
+        let function = self.entry.check.function.clone();
+        let ended = tokio::select! {
+            // An answer that is there at the last moment is one.
+            biased;
+            ended = Caught(Some(Made::Not(&*function))) => ended,
+            () = sleep_until(instant(until)) => Ended::TimedOut,
+        };
+        let ended = match ended {
+            Ended::Said(reading) => Ended::Said(reading.judged(&self.entry.check.thresholds)),
+            other => other,
+        };
+        let took = now().since(self.began);
+        if let Some(run) = self.run.take() {
+            self.entry.end(run, ended, took);
+        }
+    }
+}
+
+impl Drop for Duty {
+    fn drop(&mut self) {
+        if let Some(run) = self.run.take() {
+            // The runtime shuts down: who waits for it must not wait in vain.
+            self.entry.state().machine.on_abandon(run);
+            self.entry.settled.send_replace(());
+        }
+    }
+}
+
+/// The future of a check, whose panics are answers.
+struct Caught<'a>(Option<Made<'a>>);
+
+enum Made<'a> {
+    Not(&'a (dyn Fn() -> Running + Send + Sync)),
+    Yes(Running),
+}
+
+impl Future for Caught<'_> {
+    type Output = Ended;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+        let made = self.0.take().expect("polled after it was ready");
+        // Dropped in there as well: foreign code may panic in its `drop`.
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let mut running = match made {
+                Made::Not(function) => function(),
+                Made::Yes(running) => running,
+            };
+            match running.as_mut().poll(cx) {
+                Poll::Ready(reading) => Ok(reading),
+                Poll::Pending => Err(running),
+            }
+        }));
+        match polled {
+            Ok(Ok(reading)) => Poll::Ready(Ended::Said(reading)),
+            Ok(Err(running)) => {
+                self.0 = Some(Made::Yes(running));
+                Poll::Pending
+            }
+            Err(_) => Poll::Ready(Ended::Panicked),
+        }
+    }
+}

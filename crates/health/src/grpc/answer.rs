@@ -1,0 +1,126 @@
+//! The three methods, from the body of a request to a response.
+
+use std::pin::pin;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::Response;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http_body::Body;
+use seaworthy_http::grpc::{GrpcStatus, TrailersOnly};
+
+use super::body::Messages;
+use super::layer::GrpcHealthLayer;
+use super::message::{
+    MAX_MESSAGE, Malformed, ServingStatus, check_response, list_response, only_message,
+    read_service,
+};
+use super::watch::Watch;
+use crate::health::Health;
+
+/// A method of the service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Method {
+    Check,
+    List,
+    Watch,
+    /// One of a later version.
+    Unknown,
+}
+
+/// What a service is now; `None` where there is none of that name.
+pub(super) async fn serving(health: &Health, service: &str) -> Option<ServingStatus> {
+    let report = if service.is_empty() {
+        health.ready().await
+    } else {
+        health.group(service).await?
+    };
+    Some(ServingStatus::is(report.ready))
+}
+
+/// Reads the request and answers it.
+pub(super) async fn answer<B: Body>(
+    layer: GrpcHealthLayer,
+    method: Method,
+    body: B,
+) -> Response<Messages> {
+    let GrpcHealthLayer {
+        health,
+        watches,
+        max_watches,
+    } = layer;
+    let message = match read(body).await {
+        Ok(message) => message,
+        Err(refused) => return refused,
+    };
+    match method {
+        Method::Unknown => refuse(GrpcStatus::Unimplemented, "no such method"),
+        Method::List => list(&health).await,
+        Method::Check => match read_service(&message) {
+            Err(_) => refuse(GrpcStatus::Internal, "no message of this service"),
+            Ok(service) => match serving(&health, &service).await {
+                Some(status) => head(Messages::once(check_response(status))),
+                None => refuse(GrpcStatus::NotFound, "unknown service"),
+            },
+        },
+        Method::Watch => match read_service(&message) {
+            Err(_) => refuse(GrpcStatus::Internal, "no message of this service"),
+            Ok(service) => match watches.take(max_watches) {
+                None => refuse(GrpcStatus::ResourceExhausted, "too many watches"),
+                Some(place) => head(Messages::watch(Watch::new(health, service.into(), place))),
+            },
+        },
+    }
+}
+
+/// All groups, and the whole under the empty name.
+async fn list(health: &Health) -> Response<Messages> {
+    let mut statuses = Vec::new();
+    for service in std::iter::once("".into()).chain(health.groups()) {
+        // One that was removed meanwhile is not there.
+        if let Some(status) = serving(health, &service).await {
+            statuses.push((service, status));
+        }
+    }
+    let statuses = statuses
+        .iter()
+        .map(|(service, status)| (&**service, *status));
+    head(Messages::once(list_response(statuses)))
+}
+
+/// The one message of a request, out of its frame.
+async fn read<B: Body>(body: B) -> Result<Bytes, Response<Messages>> {
+    let mut body = pin!(body);
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        let Ok(frame) = frame else {
+            return Err(refuse(GrpcStatus::Cancelled, "the request broke off"));
+        };
+        if let Ok(mut data) = frame.into_data() {
+            if bytes.len() + data.remaining() > MAX_MESSAGE {
+                let status = GrpcStatus::ResourceExhausted;
+                return Err(refuse(status, "the request is too long"));
+            }
+            bytes.extend_from_slice(&data.copy_to_bytes(data.remaining()));
+        }
+    }
+    match only_message(&bytes) {
+        Ok(message) => Ok(Bytes::copy_from_slice(message)),
+        Err(Malformed::Compressed) => Err(refuse(
+            GrpcStatus::Unimplemented,
+            "compression is not supported",
+        )),
+        Err(Malformed::Broken) => Err(refuse(GrpcStatus::Internal, "no message of this service")),
+    }
+}
+
+fn refuse(status: GrpcStatus, message: &'static str) -> Response<Messages> {
+    let response: Response<()> = TrailersOnly::new(status).message(message).into_response();
+    response.map(|()| Messages::over())
+}
+
+fn head(body: Messages) -> Response<Messages> {
+    let mut response = Response::new(body);
+    let grpc = HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(CONTENT_TYPE, grpc);
+    response
+}

@@ -1,0 +1,123 @@
+//! Checks that run by themselves, and layers that are looked at.
+
+use seaworthy_kit::{Vital, Vitals};
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_what_runs_in_the_background() {
+    let probe = Probe::default();
+    let health = Health::builder("x")
+        .check(probe.check("a"))
+        .refresh_every(10 * SECOND)
+        .jitter(0.0)
+        .build()
+        .unwrap();
+    let mut first = Box::pin(health.ready());
+    assert!(
+        (&mut first).now_or_never().is_none(),
+        "there is no result yet"
+    );
+    probe.go.notify_one();
+    assert!(first.await.ready);
+    for round in 2..5 {
+        advance(9 * SECOND).await;
+        assert_eq!(probe.runs(), round - 1);
+        assert!(health.ready().now_or_never().unwrap().ready);
+        tokio::time::sleep(SECOND).await;
+        tokio::task::yield_now().await;
+        assert_eq!(probe.runs(), round);
+        assert!(health.ready().now_or_never().unwrap().ready);
+        probe.go.notify_one();
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn background_ends_with_the_registry() {
+    let probe = Probe::default();
+    let check = probe.check("a");
+    let health = Health::builder("x")
+        .check(check)
+        .refresh_every(SECOND)
+        .build()
+        .unwrap();
+    probe.go.notify_one();
+    health.ready().await;
+    drop(health);
+    tokio::time::sleep(60 * SECOND).await;
+    assert_eq!(
+        Arc::strong_count(&probe.runs),
+        1,
+        "nobody holds it any more"
+    );
+}
+
+/// A scheduler that died must not look healthy.
+#[test]
+fn result_that_nobody_renews_says_nothing_any_more() {
+    let health = Health::builder("x")
+        .check(Check::new("a", || async {}))
+        .refresh_every(SECOND)
+        .build()
+        .unwrap();
+    let entries = health.registry().entries();
+    let seen = || entries[0].report();
+    assert_eq!(seen().error.as_deref(), Some("no result yet"));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let held = runtime.block_on(async {
+        assert!(health.ready().await.ready);
+        // Nothing runs while this thread does not yield.
+        advance(12 * SECOND).now_or_never();
+        assert!(health.snapshot().ready, "three rounds and their timeouts");
+        advance(SECOND).now_or_never();
+        seen()
+    });
+    assert_eq!(held.status, None);
+    assert_eq!(held.error.as_deref(), Some("the last result is too old"));
+    assert_eq!(held.counts_as(), Status::Fail);
+}
+
+#[derive(Clone)]
+struct Layer(Arc<std::sync::Mutex<Vitals>>);
+
+impl Vital for Layer {
+    fn vitals(&self) -> Vitals {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn layers_are_looked_at_whenever_somebody_asks() {
+    let vitals = |kind| {
+        Layer(Arc::new(std::sync::Mutex::new(Vitals::new(
+            kind, "gateway",
+        ))))
+    };
+    let (circuit, bulkhead) = (vitals("circuit_breaker"), vitals("bulkhead"));
+    let layers = (circuit.clone(), bulkhead.clone());
+    let health = Health::builder("x").layers(layers).build().unwrap();
+    let report = health.report().await;
+    let names: Vec<_> = report.checks.iter().map(|check| &*check.name).collect();
+    assert_eq!(names, ["gateway:circuit_breaker", "gateway:bulkhead"]);
+    assert_eq!(report.overall, Overall::Healthy);
+    {
+        let mut vitals = circuit.0.lock().unwrap();
+        *vitals = vitals
+            .clone()
+            .status(Status::Fail, "open")
+            .value(5.0, Some(5.0));
+    }
+    let report = health.report().await;
+    assert_eq!((report.overall, report.ready), (Overall::Degraded, true));
+    let check = report.check("gateway:circuit_breaker").unwrap();
+    assert_eq!(
+        (check.status, check.error.as_deref()),
+        (Some(Status::Fail), Some("open"))
+    );
+    assert_eq!((check.value, check.threshold), (Some(5.0), Some(5.0)));
+}

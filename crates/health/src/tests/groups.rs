@@ -1,0 +1,74 @@
+//! Groups, and what a builder refuses.
+
+use super::*;
+
+fn builder() -> crate::Builder {
+    Health::builder("x")
+        .check(Check::new("database", || async { Err::<(), _>("down") }).tag("storage"))
+        .check(Check::new("cache", || async {}).tag("storage"))
+        .check(Check::new("mail", || async {}))
+}
+
+#[tokio::test(start_paused = true)]
+async fn group_is_judged_by_its_members_alone() {
+    let health = builder()
+        .group("by_tag", ["storage"])
+        .group("by_name", ["mail", "cache"])
+        .build()
+        .unwrap();
+    let bad = health.group("by_tag").await.unwrap();
+    assert_eq!(
+        (bad.overall, bad.ready, bad.checks.len()),
+        (Overall::Unhealthy, false, 2)
+    );
+    let good = health.group("by_name").await.unwrap();
+    assert_eq!(
+        (good.overall, good.ready, good.checks.len()),
+        (Overall::Healthy, true, 2)
+    );
+    assert!(health.group("none").await.is_none());
+    assert!(!health.ready().await.ready);
+    health.begin_drain();
+    assert!(!health.group("by_name").await.unwrap().ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn groups_come_and_go_at_run_time() {
+    let health = builder().build().unwrap();
+    assert!(health.set_group("late", ["nobody"]).is_err());
+    let changed = Box::pin(health.changed());
+    health.set_group("late", ["mail"]).unwrap();
+    changed.await;
+    assert!(health.group("late").await.unwrap().ready);
+    health.set_group("late", ["database"]).unwrap();
+    assert!(!health.group("late").await.unwrap().ready);
+    assert_eq!(health.groups(), ["late".into()]);
+    assert!(health.remove_group("late"));
+    assert!(!health.remove_group("late"));
+}
+
+#[test]
+fn registry_that_cannot_work_is_refused() {
+    let check = || Check::new("a", || async {});
+    let with = |check| Health::builder("x").check(check);
+    for (builder, option) in [
+        (with(check()).check(check()), "check"),
+        (with(Check::new("", || async {})), "check"),
+        (with(check().warn_above(2.0).fail_above(1.0)), "check"),
+        (with(check().timeout(Duration::ZERO)), "timeout"),
+        (with(check().failures(0)), "failures"),
+        (with(check().passes(0)), "passes"),
+        (with(check()).group("g", ["b"]), "group"),
+        (with(check()).group("", ["a"]), "group"),
+        (with(check()).group("g", [""; 0]), "group"),
+        (with(check()).group("g", ["a"]).group("g", ["a"]), "group"),
+        (with(check()).refresh_every(Duration::ZERO), "refresh_every"),
+        (with(check()).refresh_every(SECOND).jitter(1.1), "jitter"),
+        (
+            with(check()).refresh_every(SECOND).jitter(f64::NAN),
+            "jitter",
+        ),
+    ] {
+        assert_eq!(builder.build().unwrap_err().option(), option);
+    }
+}

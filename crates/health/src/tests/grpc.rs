@@ -1,0 +1,238 @@
+//! The face over gRPC, byte by byte; with tonic's client over sockets it is in `tests/real`.
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full, StreamBody};
+use tower::{Layer, ServiceExt, service_fn};
+
+use super::*;
+use crate::GrpcHealthLayer;
+use crate::grpc::Messages;
+use crate::grpc::message::{ServingStatus, check_request, only_message, read_status};
+use crate::http::{Content, HealthBody};
+
+type Answered = HealthBody<Content, Messages>;
+
+async fn ask(layer: &GrpcHealthLayer, method: &str, body: Bytes) -> Response<Answered> {
+    let request = Request::post(format!("/grpc.health.v1.Health/{method}"));
+    let request = request.header("content-type", "application/grpc");
+    let request = request.body(Full::new(body)).unwrap();
+    let response = layer.service().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["content-type"], "application/grpc");
+    response
+}
+
+fn code(headers: &HeaderMap) -> Option<&str> {
+    headers.get("grpc-status").map(|it| it.to_str().unwrap())
+}
+
+/// The status, or the code of an answer without one.
+async fn check(layer: &GrpcHealthLayer, service: &str) -> Result<ServingStatus, String> {
+    let response = ask(layer, "Check", check_request(service)).await;
+    if let Some(code) = code(response.headers()) {
+        assert!(response.body().is_end_stream());
+        return Err(code.to_owned());
+    }
+    let collected = response.into_body().collect().await.unwrap();
+    assert_eq!(code(collected.trailers().unwrap()), Some("0"));
+    let bytes = collected.to_bytes();
+    Ok(read_status(only_message(&bytes).unwrap()).unwrap())
+}
+
+/// One stream of `Watch`.
+struct Watching(Answered);
+
+impl Watching {
+    async fn new(layer: &GrpcHealthLayer, service: &str) -> Self {
+        let response = ask(layer, "Watch", check_request(service)).await;
+        assert_eq!(code(response.headers()), None);
+        Self(response.into_body())
+    }
+
+    fn poll(&mut self) -> Option<Frame<Bytes>> {
+        let frame = self.0.frame().now_or_never()?;
+        Some(frame?.unwrap())
+    }
+
+    /// What it says, if it says anything before time goes on.
+    async fn says(&mut self) -> Option<ServingStatus> {
+        for _ in 0..20 {
+            if let Some(frame) = self.poll() {
+                let data = frame.into_data().unwrap();
+                return Some(read_status(only_message(&data).unwrap()).unwrap());
+            }
+            tokio::task::yield_now().await;
+        }
+        None
+    }
+}
+
+fn registry(said: &Said) -> (Health, GrpcHealthLayer) {
+    let health = Health::builder("x")
+        .max_age(Duration::ZERO)
+        .check(said.check("database"))
+        .check(Check::new("mail", || async {}).critical(false))
+        .group("payments.Payments", ["database", "mail"])
+        .group("mail.Mail", ["mail"])
+        .build()
+        .unwrap();
+    let layer = GrpcHealthLayer::new(&health);
+    (health, layer)
+}
+
+use ServingStatus::{NotServing, ServiceUnknown, Serving};
+
+#[tokio::test(start_paused = true)]
+async fn check_tells_how_each_service_is() {
+    let said = Said::new(Reading::pass());
+    let (health, layer) = registry(&said);
+    assert_eq!(check(&layer, "").await, Ok(Serving));
+    assert_eq!(check(&layer, "payments.Payments").await, Ok(Serving));
+    assert_eq!(check(&layer, "nobody").await, Err("5".into()), "NOT_FOUND");
+    said.says(Reading::fail("no"));
+    assert_eq!(check(&layer, "").await, Ok(NotServing));
+    assert_eq!(check(&layer, "payments.Payments").await, Ok(NotServing));
+    assert_eq!(check(&layer, "mail.Mail").await, Ok(Serving));
+    health.begin_drain();
+    assert_eq!(check(&layer, "mail.Mail").await, Ok(NotServing));
+}
+
+#[tokio::test(start_paused = true)]
+async fn list_has_every_service() {
+    let (_, layer) = registry(&Said::new(Reading::fail("no")));
+    let response = ask(&layer, "List", Bytes::from_static(&[0; 5])).await;
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let expected = crate::grpc::message::list_response([
+        ("", NotServing),
+        ("mail.Mail", Serving),
+        ("payments.Payments", NotServing),
+    ]);
+    assert_eq!(bytes, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_nobody_can_read_are_refused() {
+    let (_, layer) = registry(&Said::new(Reading::pass()));
+    let long = check_request(&"x".repeat(5_000));
+    for (method, body, refused) in [
+        ("Check", &[][..], "13"),
+        ("Check", &[0, 0, 0, 0, 1, 0xff], "13"),
+        ("Check", &[1, 0, 0, 0, 0], "12"),
+        ("Watch", &[0, 0, 0, 0, 2, 0x0a, 9], "13"),
+        ("Check", &long, "8"),
+        ("Other", &[0, 0, 0, 0, 0], "12"),
+    ] {
+        let response = ask(&layer, method, Bytes::copy_from_slice(body)).await;
+        assert_eq!(code(response.headers()), Some(refused), "{method} {body:?}");
+    }
+    let broken = futures_util::stream::iter([Err::<Frame<Bytes>, _>("broken")]);
+    let request = Request::post("/grpc.health.v1.Health/Check").body(StreamBody::new(broken));
+    let response = layer.service().oneshot(request.unwrap()).await.unwrap();
+    assert_eq!(code(response.headers()), Some("1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn watch_says_at_once_what_is_and_each_change_once() {
+    let said = Said::new(Reading::pass());
+    let (health, layer) = registry(&said);
+    let mut watching = Watching::new(&layer, "").await;
+    assert_eq!(watching.says().await, Some(Serving));
+    assert_eq!(watching.says().await, None);
+    // Whoever watches asks; a change that changes nothing is none.
+    for (reading, says) in [
+        (Reading::fail("no"), Some(NotServing)),
+        (Reading::fail("still"), None),
+        (Reading::pass(), Some(Serving)),
+        (Reading::warn("odd"), None),
+        (Reading::pass(), None),
+    ] {
+        said.says(reading.clone());
+        advance(SECOND).await;
+        assert_eq!(watching.says().await, says, "{reading:?}");
+        assert_eq!(watching.says().await, None);
+    }
+    // A slow reader gets the present, not the past.
+    for reading in [Reading::fail("no"), Reading::pass()] {
+        said.says(reading);
+        health.report().await;
+    }
+    assert_eq!(watching.says().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn watch_of_an_unknown_service_waits_for_it() {
+    let (health, layer) = registry(&Said::new(Reading::pass()));
+    let mut watching = Watching::new(&layer, "later").await;
+    assert_eq!(watching.says().await, Some(ServiceUnknown));
+    assert_eq!(watching.says().await, None);
+    health.set_group("later", ["mail"]).unwrap();
+    assert_eq!(watching.says().await, Some(Serving));
+    health.remove_group("later");
+    assert_eq!(watching.says().await, Some(ServiceUnknown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn watch_ends_when_the_process_does() {
+    let (health, layer) = registry(&Said::new(Reading::pass()));
+    let mut watching = Watching::new(&layer, "").await;
+    assert_eq!(watching.says().await, Some(Serving));
+    health.begin_drain();
+    assert_eq!(watching.says().await, Some(NotServing));
+    assert_eq!(watching.says().await, None, "a drain is not the end");
+    health.close();
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    let trailers = watching.poll().unwrap().into_trailers().unwrap();
+    assert_eq!(code(&trailers), Some("14"));
+    assert!(watching.0.is_end_stream());
+    assert!(watching.0.frame().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_are_bounded_and_give_their_places_back() {
+    let (_, layer) = registry(&Said::new(Reading::pass()));
+    let layer = layer.max_watches(2);
+    let one = Watching::new(&layer, "").await;
+    let _two = Watching::new(&layer, "nobody").await;
+    let refused = ask(&layer, "Watch", check_request("")).await;
+    assert_eq!(code(refused.headers()), Some("8"));
+    drop(one);
+    let _again = Watching::new(&layer, "").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_other_paths_are_the_inner_service() {
+    let (_, layer) = registry(&Said::new(Reading::pass()));
+    let inner = service_fn(|request: Request<Full<Bytes>>| async move {
+        let path = request.uri().path().to_owned();
+        Ok::<_, std::io::Error>(Response::new(Full::<Bytes>::from(path)))
+    });
+    for path in [
+        "/",
+        "/grpc.health.v1.Health",
+        "/grpc.health.v1.Healthy/Check",
+    ] {
+        let request = Request::post(path).body(Full::default()).unwrap();
+        let response = layer.layer(inner).oneshot(request).await.unwrap();
+        assert_eq!(
+            response.into_body().collect().await.unwrap().to_bytes(),
+            path
+        );
+    }
+}
+
+mod contract {
+    use super::*;
+
+    seaworthy_kit::testing::conformance! {
+        layer: || GrpcHealthLayer::new(&Health::builder("x").build().unwrap()),
+        request: || Request::new(Full::<Bytes>::default()),
+        response: || Response::new(Full::<Bytes>::default()),
+        readiness: always,
+        errors: unchanged,
+        on_drop: cancels,
+    }
+}
