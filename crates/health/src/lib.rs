@@ -13,6 +13,9 @@ pub use check::Check;
 
 pub mod checks;
 
+mod drain;
+pub use drain::{Drain, DrainHandle, End, Stop};
+
 mod entry;
 
 #[cfg(feature = "grpc")]
@@ -36,6 +39,9 @@ mod reading;
 pub use reading::{IntoReading, Reading};
 
 mod registry;
+
+#[cfg(feature = "signal")]
+mod signals;
 
 mod report;
 pub use report::{CheckReport, Report};

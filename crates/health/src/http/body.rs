@@ -87,9 +87,15 @@ impl<B, O> fmt::Debug for HealthBody<B, O> {
 
 // ===== impl Content =====
 
+impl From<Bytes> for Content {
+    fn from(bytes: Bytes) -> Self {
+        Self(Some(bytes).filter(|bytes| !bytes.is_empty()))
+    }
+}
+
 impl From<String> for Content {
     fn from(text: String) -> Self {
-        Self(Some(text.into()).filter(|bytes: &Bytes| !bytes.is_empty()))
+        Bytes::from(text).into()
     }
 }
 

@@ -14,8 +14,13 @@ use tokio::time::{Instant, advance};
 use crate::{Check, Health, Overall, Reading, Status};
 
 mod background;
+mod drain;
 mod groups;
 mod stages;
+mod upstream;
+
+#[cfg(feature = "net")]
+mod ready_made;
 
 #[cfg(feature = "http")]
 mod face;
