@@ -226,6 +226,8 @@ pub use gate::{Admission, CircuitGate};
 
 mod vital;
 
+mod probed;
+
 mod handle;
 pub use handle::{CircuitBreakerHandle, Snapshot};
 

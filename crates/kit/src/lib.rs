@@ -85,6 +85,8 @@ pub use exhausted::{Exhausted, Reason};
 pub mod vital;
 pub use vital::{Vital, Vitals};
 
+pub mod probed;
+
 mod tag;
 pub use tag::{Tag, Tagged};
 
