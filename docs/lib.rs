@@ -12,6 +12,9 @@ pub mod errors {}
 #[doc = include_str!("failures.md")]
 pub mod failures {}
 
+#[doc = include_str!("kubernetes.md")]
+pub mod kubernetes {}
+
 #[doc = include_str!("metrics.md")]
 pub mod metrics {}
 
@@ -58,6 +61,9 @@ pub mod cookbook {
 
     #[doc = include_str!("cookbook/pay-once.md")]
     pub mod pay_once {}
+
+    #[doc = include_str!("cookbook/health.md")]
+    pub mod health {}
 
     #[doc = include_str!("cookbook/axum.md")]
     pub mod axum {}

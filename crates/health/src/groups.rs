@@ -31,8 +31,8 @@ impl Groups {
         Ok(())
     }
 
-    pub(crate) fn remove(&mut self, name: &str) -> bool {
-        self.0.remove(name).is_some()
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.0.remove(name);
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&[Arc<str>]> {

@@ -179,9 +179,9 @@ impl Health {
         self.registry.set_group(name.into(), members)
     }
 
-    /// Forgets a group; whether there was one.
-    pub fn remove_group(&self, name: &str) -> bool {
-        self.registry.remove_group(name)
+    /// Forgets a group, if there is one of that name.
+    pub fn remove_group(&self, name: &str) {
+        self.registry.remove_group(name);
     }
 
     /// Holds the start up: neither started nor ready until it is released. Too late where the process has started.

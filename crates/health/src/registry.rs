@@ -124,12 +124,11 @@ impl Registry {
         Ok(())
     }
 
-    pub(crate) fn remove_group(&self, name: &str) -> bool {
+    pub(crate) fn remove_group(&self, name: &str) {
         let mut roster = self.roster.write().unwrap_or_else(PoisonError::into_inner);
-        let was_there = roster.groups.remove(name);
+        roster.groups.remove(name);
         drop(roster);
         self.announce();
-        was_there
     }
 
     pub(crate) fn groups(&self) -> Vec<Arc<str>> {

@@ -1,4 +1,4 @@
-//! Reliability layers for tower: circuit breaker, bulkhead, rate limit, retry, hedging, timeout, deadline and idempotency, on any axum, tonic, hyper or reqwest stack.
+//! Reliability layers for tower: circuit breaker, bulkhead, rate limit, retry, hedging, timeout, deadline, idempotency and health, on any axum, tonic, hyper or reqwest stack.
 //!
 //! Each layer is a crate of its own and a feature here; all of them are on by default.
 //!
@@ -61,6 +61,10 @@ pub use seaworthy_hedge as hedge;
 #[cfg(feature = "timeout")]
 pub use seaworthy_timeout as timeout;
 
+/// Tells how the process is, and lets it end without losing a request.
+#[cfg(feature = "health")]
+pub use seaworthy_health as health;
+
 /// Runs a request with a key once, and answers its repetitions with the same bytes.
 #[cfg(feature = "idempotency")]
 pub use seaworthy_idempotency as idempotency;
@@ -97,6 +101,10 @@ pub mod prelude {
     pub use seaworthy_bulkhead::BulkheadLayer;
     #[cfg(feature = "circuit-breaker")]
     pub use seaworthy_circuit_breaker::CircuitBreakerLayer;
+    #[cfg(feature = "health")]
+    pub use seaworthy_health::Health;
+    #[cfg(all(feature = "health", feature = "http"))]
+    pub use seaworthy_health::HealthLayer;
     #[cfg(feature = "hedge")]
     pub use seaworthy_hedge::HedgeLayer;
     #[cfg(feature = "http")]

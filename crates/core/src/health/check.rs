@@ -233,6 +233,10 @@ impl Check {
     }
 
     /// A run has ended, and saw that. What a run sees whose time was over comes too late.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the right to the run is used up"
+    )]
     pub fn on_end(&mut self, run: Run, seen: Seen, now: Moment) -> Option<Change> {
         let Running { overdue, .. } = self.take(&run)?;
         let change = (!overdue).then(|| self.judge(seen, now)).flatten();
@@ -253,6 +257,10 @@ impl Check {
     }
 
     /// A run was dropped and has seen nothing; the next who asks runs anew.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the right to the run is used up"
+    )]
     pub fn on_abandon(&mut self, run: Run) {
         self.take(&run);
         self.invariants();

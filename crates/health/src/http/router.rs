@@ -8,7 +8,7 @@ impl HealthLayer {
     /// The paths of health as an axum router, to be merged into another, or served on a listener of its own.
     ///
     /// Merged, they are inside of the layers that stand around the other router; as a layer outside of all they are not.
-    #[must_use]
+    #[must_use = "a router does nothing until it is served or merged"]
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let service = self.service();
         let mut router = Router::new();

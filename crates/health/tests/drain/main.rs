@@ -68,7 +68,7 @@ impl Balancer {
         let mut sent = 0;
         while !self.stopped.load(Ordering::SeqCst) {
             let server = self.pick().expect("one of the two is always ready");
-            let path = if (caller + sent) % 50 == 0 {
+            let path = if (caller + sent).is_multiple_of(50) {
                 "/slow"
             } else {
                 "/"

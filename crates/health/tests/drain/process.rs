@@ -115,6 +115,7 @@ fn millis(name: &str) -> Duration {
     Duration::from_millis(millis)
 }
 
+#[expect(clippy::print_stdout, reason = "what the test reads")]
 fn say(text: impl std::fmt::Display) {
     println!("{MARK}{text}");
 }

@@ -1,0 +1,86 @@
+//! The service behind the layer: all other paths, however busy it is.
+
+use super::*;
+
+fn echo()
+-> impl Service<Request<Plain>, Response = Response<Full<Bytes>>, Error = std::io::Error, Future: Send>
++ Clone {
+    service_fn(|request: Request<Plain>| async move {
+        let path = request.uri().path().to_owned();
+        Ok(Response::new(Full::from(path)))
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_other_paths_are_the_inner_service() {
+    let (.., health) = registry();
+    let service = layer(&health, |it| it).layer(echo());
+    for path in ["/", "/health/other", "/healthy"] {
+        let request = Request::get(path).body(Plain::new()).unwrap();
+        let response = service.clone().oneshot(request).await.unwrap();
+        assert_eq!(
+            response.into_body().collect().await.unwrap().to_bytes(),
+            path
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn drain_closes_connections_of_http1() {
+    let (.., health) = registry();
+    let [closes, keeps] =
+        [true, false].map(|close| layer(&health, |it| it.close_connections(close)));
+    let told = async |layer: &HealthLayer, version: Version, path: &str| {
+        let request = Request::get(path)
+            .version(version)
+            .body(Plain::new())
+            .unwrap();
+        let response = layer.layer(echo()).oneshot(request).await.unwrap();
+        response.headers().contains_key(CONNECTION)
+    };
+    for path in ["/", "/health/live"] {
+        assert!(!told(&closes, Version::HTTP_11, path).await);
+    }
+    health.begin_drain();
+    for path in ["/", "/health/live"] {
+        assert!(told(&closes, Version::HTTP_11, path).await, "{path}");
+        assert!(
+            !told(&closes, Version::HTTP_2, path).await,
+            "HTTP/2 says GOAWAY"
+        );
+        assert!(!told(&keeps, Version::HTTP_11, path).await, "{path}");
+    }
+}
+
+/// A service that is too busy for calls: nobody would know it, if its layer were as well.
+#[tokio::test(start_paused = true)]
+async fn inner_service_that_is_not_ready_does_not_keep_health_from_answering() {
+    let (.., health) = registry();
+    let go = Arc::new(Notify::new());
+    let slow = {
+        let go = go.clone();
+        service_fn(move |_: Request<Plain>| {
+            let go = go.clone();
+            async move {
+                go.notified().await;
+                Ok::<_, std::io::Error>(Response::new(Plain::new()))
+            }
+        })
+    };
+    let limit = tower::limit::ConcurrencyLimit::new(slow, 1);
+    let mut service = layer(&health, |it| it).layer(limit);
+    let request = |path: &str| Request::get(path).body(Plain::new()).unwrap();
+    let held = service.ready().await.unwrap().call(request("/"));
+    let mut held = Box::pin(held);
+    assert!((&mut held).now_or_never().is_none());
+    let mut other = service.clone();
+    other.ready().now_or_never().unwrap().unwrap();
+    let response = other.call(request("/health/live")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let mut waits = Box::pin(other.call(request("/")));
+    assert!((&mut waits).now_or_never().is_none());
+    go.notify_one();
+    held.await.unwrap();
+    go.notify_one();
+    assert_eq!(waits.await.unwrap().status(), StatusCode::OK);
+}
