@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+#[cfg(feature = "grpc")]
 use std::time::Duration;
 
 use seaworthy_core::health::Impact;
@@ -64,6 +65,7 @@ impl Health {
         Self { registry }
     }
 
+    #[cfg(any(test, feature = "grpc"))]
     pub(crate) const fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }
@@ -214,10 +216,7 @@ impl Health {
     }
 
     /// How often who watches should ask, so that nothing is older than it may be.
-    #[cfg_attr(
-        not(feature = "grpc"),
-        expect(dead_code, reason = "only streams watch")
-    )]
+    #[cfg(feature = "grpc")]
     pub(crate) fn pace(&self) -> Duration {
         match &self.registry.background {
             Some(background) => background.every,
@@ -242,8 +241,5 @@ impl Hold {
 }
 
 /// With results that are never good enough, a stream still asks only so often.
-#[cfg_attr(
-    not(feature = "grpc"),
-    expect(dead_code, reason = "only streams watch")
-)]
+#[cfg(feature = "grpc")]
 const LEAST_PACE: Duration = Duration::from_secs(1);

@@ -245,6 +245,7 @@ impl Registry {
         self.announce();
     }
 
+    #[cfg(feature = "grpc")]
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
@@ -279,6 +280,7 @@ impl Registry {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[cfg(feature = "grpc")]
     pub(crate) const fn defaults(&self) -> &CheckConfig {
         &self.defaults
     }
