@@ -157,7 +157,7 @@ impl<G: Adapts> AdaptiveHandle<G> {
         call(self.share.hold_shared(), &ErrorsAsFailures::new(), function).await
     }
 
-    pub(crate) const fn share(&self) -> &Share<AdaptiveGate> {
+    pub(crate) const fn share(&self) -> &Share<G> {
         &self.share
     }
 }

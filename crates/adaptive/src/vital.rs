@@ -4,6 +4,7 @@ use seaworthy_core::health::Status;
 use seaworthy_kit::line::Lined;
 use seaworthy_kit::{Gate, Vital, Vitals};
 
+use crate::fair::{Adapts, FairGate};
 use crate::gate::AdaptiveGate;
 use crate::handle::AdaptiveHandle;
 use crate::throttle::{ThrottleGate, ThrottleHandle};
@@ -25,7 +26,14 @@ impl Vital for AdaptiveGate {
     }
 }
 
-impl Vital for AdaptiveHandle {
+/// Shared by tenants or not, it is the limit that is full.
+impl Vital for FairGate {
+    fn vitals(&self) -> Vitals {
+        self.adaptive().vitals()
+    }
+}
+
+impl<G: Adapts + Vital> Vital for AdaptiveHandle<G> {
     fn vitals(&self) -> Vitals {
         self.share().vitals()
     }
