@@ -62,7 +62,7 @@ impl Balancer {
         }
     }
 
-    /// Sends requests, some of which take longer than any grace, and gives how many; each must be answered well.
+    /// Sends requests, some of which take longer than the grace, and gives how many; each must be answered well.
     async fn call(self: Arc<Self>, caller: usize) -> usize {
         let client = client();
         let mut sent = 0;
@@ -93,7 +93,8 @@ impl Balancer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rolling_restart_under_load_loses_no_request() {
-    let options = ["--grace", "400", "--limit", "20000"];
+    // Long beside what a balancer takes to turn away, and short beside `/slow`: such calls run when the server stops.
+    let options = ["--grace", "2000", "--limit", "20000"];
     let mut servers = [
         Server::start("127.0.0.1:0", &options),
         Server::start("127.0.0.1:0", &options),

@@ -146,7 +146,7 @@ pub(crate) async fn serve() {
         .route("/", get(|| async { "well" }))
         .route(
             "/slow",
-            get(|| async { sleep(Duration::from_millis(700)).await }),
+            get(|| async { sleep(Duration::from_millis(2_500)).await }),
         )
         .route(
             "/held",

@@ -84,3 +84,20 @@ async fn inner_service_that_is_not_ready_does_not_keep_health_from_answering() {
     go.notify_one();
     assert_eq!(waits.await.unwrap().status(), StatusCode::OK);
 }
+
+#[test]
+fn call_of_the_inner_service_allocates_nothing() {
+    let health = Health::builder("x").build().unwrap();
+    let ready = service_fn(|_: Request<Plain>| {
+        std::future::ready(Ok::<_, std::io::Error>(Response::new(Plain::new())))
+    });
+    let mut service = layer(&health, |it| it).layer(ready);
+    let requests: Vec<_> = (0..100).map(|_| Request::new(Plain::new())).collect();
+    let used = allocation_counter::measure(|| {
+        for request in requests {
+            let answer = service.call(request).now_or_never().unwrap();
+            assert!(answer.is_ok());
+        }
+    });
+    assert_eq!(used.count_total, 0);
+}
