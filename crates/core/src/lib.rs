@@ -24,6 +24,10 @@ pub use criticality::Criticality;
 mod deadline;
 pub use deadline::Deadline;
 
+pub mod dimmer;
+
+pub mod error_budget;
+
 pub mod gcra;
 
 pub mod health;
@@ -31,6 +35,8 @@ pub mod health;
 pub mod hedge;
 
 pub mod ledger;
+
+pub mod level;
 
 pub mod limit;
 

@@ -48,6 +48,10 @@ explored!(AtomicU32, u32);
 explored!(AtomicU64, u64);
 
 impl AtomicU32 {
+    pub(crate) fn fetch_add(&self, value: u32, order: Ordering) -> u32 {
+        self.value.fetch_add(value, order)
+    }
+
     pub(crate) fn swap(&self, value: u32, order: Ordering) -> u32 {
         self.value.swap(value, order)
     }
