@@ -62,6 +62,8 @@ struct Shard<G, K> {
     gates: HashMap<K, Kept<G>>,
     /// The keys, oldest first; a key used since it was last looked at gets another round.
     order: VecDeque<K>,
+    /// How many calls in a row have looked for room and found none.
+    fruitless: usize,
 }
 
 /// Room for one key, given back if it is not used.
@@ -200,6 +202,7 @@ impl<G: Gate, K: Hash + Eq + Clone> Map<G, K> {
             Mutex::new(Shard {
                 gates: HashMap::new(),
                 order: VecDeque::new(),
+                fruitless: 0,
             })
         };
         Self {
@@ -250,9 +253,7 @@ impl<G: Gate, K: Hash + Eq + Clone> Map<G, K> {
 
     /// Room for one more key, if need be that of a key that is forgotten.
     fn seat(&self, index: usize, shard: &mut Shard<G, K>) -> Option<Seat<'_>> {
-        let found = self.seats.try_take(self.max_keys as u64)
-            || shard.forget_one(MAX_LOOKS, &self.control)
-            || self.forget_one_elsewhere(index);
+        let found = self.seats.try_take(self.max_keys as u64) || self.forget_one(index, shard);
         // Not `then_some`: a seat that was only thought of must not be given back.
         found.then(|| Seat {
             seats: &self.seats,
@@ -260,17 +261,40 @@ impl<G: Gate, K: Hash + Eq + Clone> Map<G, K> {
         })
     }
 
-    /// Makes room in another shard than this, which is locked: whoever else holds a lock is not waited for, or two could wait for each other.
-    fn forget_one_elsewhere(&self, index: usize) -> bool {
-        let (before, from) = self.shards.split_at(index);
-        let mut others = from[1..].iter().chain(before);
-        others.any(|shard| match shard.try_lock() {
-            Ok(mut shard) => shard.forget_one(MAX_LOOKS_ELSEWHERE, &self.control),
+    /// Makes room by forgetting a key.
+    ///
+    /// Where all gates are in use, as in a flood of keys that somebody makes up, a first call looks far, and those behind it look on where it stopped, a few places each: to be refused must not cost more than to be served.
+    fn forget_one(&self, index: usize, shard: &mut Shard<G, K>) -> bool {
+        let others = self.shards.len() - 1;
+        let (looks, others) = match shard.fruitless {
+            0 => (MAX_LOOKS, 0..others),
+            before => {
+                let at = before % others.max(1);
+                (LOOKS_AFTERWARDS, at..(at + 1).min(others))
+            }
+        };
+        let found = shard.forget_one(looks, &self.control)
+            || others
+                .into_iter()
+                .any(|other| self.forget_one_elsewhere(index, other));
+        shard.fruitless = if found {
+            0
+        } else {
+            shard.fruitless.wrapping_add(1).max(1)
+        };
+        found
+    }
+
+    /// Makes room in one of the other shards than this, which is locked: whoever else holds a lock is not waited for, or two could wait for each other.
+    fn forget_one_elsewhere(&self, index: usize, other: usize) -> bool {
+        let shard = &self.shards[(index + 1 + other) % self.shards.len()];
+        match shard.try_lock() {
+            Ok(mut shard) => shard.forget_one(LOOKS_ELSEWHERE, &self.control),
             Err(TryLockError::Poisoned(poisoned)) => poisoned
                 .into_inner()
-                .forget_one(MAX_LOOKS_ELSEWHERE, &self.control),
+                .forget_one(LOOKS_ELSEWHERE, &self.control),
             Err(TryLockError::WouldBlock) => false,
-        })
+        }
     }
 }
 
@@ -331,8 +355,11 @@ impl<G: Gate> Kept<G> {
 /// How many gates one call looks at to make room; see [`Shard::forget_one`].
 const MAX_LOOKS: usize = 64;
 
-/// The same in each of the other shards, where it finds nothing in its own.
-const MAX_LOOKS_ELSEWHERE: usize = 4;
+/// The same where the call before found nothing.
+const LOOKS_AFTERWARDS: usize = 2;
+
+/// The same in another shard, where it finds nothing in its own.
+const LOOKS_ELSEWHERE: usize = 2;
 
 #[cfg(test)]
 #[cfg(feature = "testing")]

@@ -19,6 +19,13 @@ pub(super) struct Sweeper<G, K> {
     start: fn(&Handle, Weak<Map<G, K>>),
 }
 
+/// How far the sweeper is: shards from the last to the first.
+struct Rounds {
+    shard: usize,
+    /// How many keys of the shard are still to be looked at.
+    left: usize,
+}
+
 /// Says that there is no task any more, also where its runtime dropped it.
 struct Running<G, K>(Weak<Map<G, K>>);
 
@@ -73,28 +80,37 @@ impl<G: Gate, K: Hash + Eq + Clone> Map<G, K> {
     }
 
     fn forget_idle(&self) -> usize {
-        let mut forgotten = 0;
-        for index in 0..self.shards.len() {
-            let mut left = self.lock(index).order.len();
-            while left > 0 {
-                // Let go in between: a call for one of these keys waits for no more than a few.
-                let mut shard = self.lock(index);
-                for _ in 0..left.min(LOOKS_PER_LOCK) {
-                    if shard.forget_first(&self.control) {
-                        self.seats.give_back();
-                        forgotten += 1;
-                    }
-                }
-                left = left.saturating_sub(LOOKS_PER_LOCK);
-            }
-            let mut shard = self.lock(index);
-            if shard.gates.len() < shard.gates.capacity() / 4 {
-                let room = 2 * shard.gates.len();
-                shard.gates.shrink_to(room);
-                shard.order.shrink_to(room);
-            }
+        let mut rounds = self.rounds();
+        std::iter::from_fn(|| self.forget_some(&mut rounds)).sum()
+    }
+
+    /// Every key once, and then the room of those that have gone.
+    const fn rounds(&self) -> Rounds {
+        Rounds {
+            shard: self.shards.len(),
+            left: 0,
         }
-        forgotten
+    }
+
+    /// Forgets what is idle among the next few keys; `None` when all were looked at.
+    ///
+    /// Both the lock and the thread are others' in between: a call for one of these keys waits for no more than a few, and so does a task behind the one that sweeps.
+    fn forget_some(&self, rounds: &mut Rounds) -> Option<usize> {
+        if rounds.left == 0 {
+            rounds.shard = rounds.shard.checked_sub(1)?;
+            rounds.left = self.lock(rounds.shard).order.len();
+        }
+        let mut shard = self.lock(rounds.shard);
+        let looks = rounds.left.min(LOOKS_PER_LOCK);
+        let forgotten = (0..looks).filter(|_| shard.forget_first(&self.control));
+        let forgotten = forgotten.inspect(|_| self.seats.give_back()).count();
+        rounds.left -= looks;
+        if rounds.left == 0 && shard.gates.len() < shard.gates.capacity() / 4 {
+            let room = 2 * shard.gates.len();
+            shard.gates.shrink_to(room);
+            shard.order.shrink_to(room);
+        }
+        Some(forgotten)
     }
 }
 
@@ -133,7 +149,10 @@ async fn sweep<G: Gate, K: Hash + Eq + Clone>(running: Running<G, K>) {
         let Some(map) = running.0.upgrade() else {
             return;
         };
-        map.forget_idle();
+        let mut rounds = map.rounds();
+        while map.forget_some(&mut rounds).is_some() {
+            tokio::task::yield_now().await;
+        }
         // Nothing to do until there is a key again, which starts another.
         if map.seats.taken() == 0 {
             return;
@@ -218,6 +237,23 @@ mod tests {
             tokio::time::sleep(period).await;
             assert!(handle.is_empty(), "and again after the task had ended");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sweeper_of_many_keys_lets_other_tasks_run_in_between() {
+        let period = Duration::from_secs(60);
+        let layer = layer().forget_idle_every(period);
+        let handle = layer.handle();
+        let mut source = layer.into_source();
+        use_keys(&mut source, 0..10_000);
+        tokio::time::sleep(period).await;
+        let mut turns = 0;
+        while !handle.is_empty() {
+            tokio::task::yield_now().await;
+            turns += 1;
+            assert!(turns < 10_000);
+        }
+        assert!(turns > 100, "{turns}");
     }
 
     #[test]

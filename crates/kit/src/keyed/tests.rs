@@ -9,6 +9,8 @@ use crate::testing::fixtures::Limit;
 use crate::testing::{Inner, Remote};
 use crate::{Plain, Rejection};
 
+mod flood;
+
 type ByKey = KeyedLayer<Limit, Plain, u32, fn(&u32) -> u32>;
 
 fn layer(max_keys: usize) -> ByKey {
