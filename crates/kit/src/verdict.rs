@@ -36,7 +36,7 @@ impl Verdict {
         retry_after: None,
         is_refusal: false,
     };
-    /// A layer further in refused the call: ignored, and what it was to pay need not be paid.
+    /// A layer further in refused the call for what others have asked of it: ignored, and what it was to pay need not be paid.
     pub const REFUSED: Self = Self {
         is_refusal: true,
         ..Self::IGNORED
@@ -155,8 +155,14 @@ pub const fn classify_rejection(rejection: &Rejection) -> Verdict {
         RejectionKind::BulkheadFull | RejectionKind::QueueTimeout | RejectionKind::Shed => {
             Verdict::REFUSED.overloaded()
         }
+        // What came of the state of things further in, and not of this request: nobody has done anything for it.
+        RejectionKind::CircuitOpen
+        | RejectionKind::RateLimited
+        | RejectionKind::Draining
+        | RejectionKind::StoreUnavailable => Verdict::REFUSED,
         _ if rejection.reached_inner() => Verdict::FAILURE,
-        _ => Verdict::REFUSED,
+        // The caller's own doing, which it can repeat as often as it likes: a key used twice, a time that was over when it came, a cost that no quota has. Were that given back, a limit would not be one.
+        _ => Verdict::IGNORED,
     }
 }
 
@@ -222,9 +228,25 @@ mod tests {
         assert_eq!(judge(RejectionKind::CircuitOpen), Verdict::REFUSED);
         assert_eq!(Verdict::REFUSED.settled(), Outcome::Ignored);
         assert!(Verdict::REFUSED.is_refusal() && !Verdict::IGNORED.is_refusal());
-        assert_eq!(judge(RejectionKind::DeadlineExceeded), Verdict::REFUSED);
+        assert_eq!(judge(RejectionKind::DeadlineExceeded), Verdict::IGNORED);
         let late = judge(RejectionKind::TimedOut);
         assert_eq!(late, Verdict::FAILURE.overloaded());
+    }
+
+    #[test]
+    fn refusal_that_a_caller_brings_about_by_itself_is_to_be_paid() {
+        for kind in RejectionKind::ALL {
+            let own_doing = matches!(
+                kind,
+                RejectionKind::TimedOut
+                    | RejectionKind::DeadlineExceeded
+                    | RejectionKind::KeyReused
+                    | RejectionKind::InProgress
+                    | RejectionKind::OutcomeUnknown
+                    | RejectionKind::CostTooHigh
+            );
+            assert_eq!(judge(kind).is_refusal(), !own_doing, "{kind}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub struct RateGate {
     is_tight: AtomicBool,
     /// How many wait, for those who need not lock the line. Written under its lock.
     waiting: AtomicUsize,
+    /// When the first of them goes on at the latest. Written under that lock, too.
+    next_turn: AtomicU64,
     line: Mutex<Line<Waker>>,
     /// Whether it has other quotas than it was made with.
     is_changed: AtomicBool,
@@ -62,6 +64,7 @@ impl RateGate {
             windows: Windows::try_new(limits.quotas())?,
             is_tight: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
+            next_turn: AtomicU64::new(Moment::NEVER.as_nanos()),
             line: Mutex::new(Line::try_new(options.max_queue)?),
             is_changed: AtomicBool::new(false),
             options,
@@ -94,10 +97,19 @@ impl RateGate {
         self.waiting.load(Ordering::Relaxed)
     }
 
+    /// The same, but for those who have waited long enough: that nobody polls them must hold up nobody.
+    #[inline]
+    fn waiting_at(&self, now: Moment) -> usize {
+        if self.waiting() > 0 && now.as_nanos() >= self.next_turn.load(Ordering::Relaxed) {
+            self.move_on(now);
+        }
+        self.waiting()
+    }
+
     /// Takes the cost, but not past those who wait.
     fn spend(&self, cost: u64) -> Result<Spent, Refusal> {
         let now = self.now();
-        let waiting = self.waiting() as u64;
+        let waiting = self.waiting_at(now) as u64;
         if waiting > 0 {
             // Each of them costs one at least.
             let turn = self.windows.earliest(now, waiting, cost);
@@ -156,12 +168,13 @@ impl RateGate {
         };
         let now = self.now();
         self.windows.give_back(taken, now);
-        // Pairs with that of `Wait`: either it finds what is given back, or it is seen waiting.
-        fence(Ordering::SeqCst);
         self.move_on(now);
     }
 
+    /// Lets those go on who wait, after there is more for them.
     fn move_on(&self, now: Moment) {
+        // Pairs with that of `Wait`: either it finds what there is, or it is seen waiting.
+        fence(Ordering::SeqCst);
         if self.waiting() > 0 {
             self.with_line(|line, windows, wake| line.advance(windows, now, wake));
         }
@@ -177,6 +190,8 @@ impl RateGate {
             let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
             let result = change(&mut line, &self.windows, &mut |waker| woken.push(waker));
             self.waiting.store(line.len(), Ordering::Relaxed);
+            let next_turn = line.next_turn().as_nanos();
+            self.next_turn.store(next_turn, Ordering::Relaxed);
             result
         };
         for waker in woken {

@@ -74,8 +74,10 @@
 //! By the generic cell rate algorithm, the [`Cell`](seaworthy_core::gcra::Cell), whose docs have the formulas: one timestamp for each quota, one compare-and-swap for each call, and no edge of a window at which twice as many get through.
 //! Several quotas are taken all or not at all; a refusal names the longest wait.
 //!
-//! A call that a layer further in refuses gets back what it paid: it has used nothing of what the quota protects.
+//! A call that a layer further in refuses for what others ask of it (an open circuit, a full bulkhead, a quota further in) gets back what it paid: it has used nothing of what the quota protects.
 //! So does a stored answer that an idempotency layer further in gives again.
+//! A refusal that the caller brings about by itself is paid, or whoever repeats it would have no limit: a key used twice, a deadline that was over when it came, a cost that no quota has.
+//! So place nothing between two limits that costs something and that a caller may have as often as the inner one refuses it.
 //! So does one whose caller leaves before the inner service was called; one that leaves later, fails, or is ignored by the classifier has been served, and pays.
 //!
 //! With [`queue`](Builder::queue), calls wait in line, first come first served whatever they cost, and no newcomer overtakes.

@@ -155,14 +155,11 @@ impl Seat {
         let mut waker = Some(waker);
         let turn = self.held.with_line(|line, windows, wake| {
             line.advance(windows, now, &mut *wake);
-            let turn = line.claim(windows, place, now);
-            // Exchanged, so that the old one is dropped when the lock is free again: with it may go a task that holds another place.
-            if let Turn::Waiting(place, _) = &turn
-                && let Some(kept) = line.payload_mut(place)
-            {
+            // Exchanged, also where its time is over, so that the old one is dropped when the lock is free again: with it may go a task that holds another place.
+            if let Some(kept) = line.payload_mut(&place) {
                 mem::swap(kept, &mut waker);
             }
-            turn
+            line.claim(windows, place, now)
         });
         match turn {
             Turn::Taken(taken) => Seen::Over(Ok(self.granted(taken, terms))),

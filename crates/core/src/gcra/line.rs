@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use core::fmt;
+use core::time::Duration;
 
 use super::{Scarcity, TakenAll, Windows};
 use crate::{InvalidConfig, Moment};
@@ -109,6 +110,16 @@ impl<W> Line<W> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// When somebody who waits goes on, or has waited in vain, at the latest: whoever comes behind that time and finds others waiting moves the line on; [`Moment::NEVER`] if nobody waits.
+    #[must_use]
+    pub fn next_turn(&self) -> Moment {
+        match self.waiting.first_key_value() {
+            // Its time is over when it is past, not when it is there.
+            Some((_, first)) => first.armed.min(first.until + Duration::from_nanos(1)),
+            None => Moment::NEVER,
+        }
     }
 
     /// Takes that much if it is there and nobody waits, else a place in the line until the end of `until`.

@@ -91,6 +91,25 @@ async fn call_whose_turn_would_come_too_late_is_refused_at_once_and_told_when() 
     }
 }
 
+/// As those of a `buffer_unordered` whose consumer is busy.
+#[tokio::test(start_paused = true)]
+async fn waiters_that_nobody_polls_hold_up_nobody() {
+    let layer = queued(1, 2, 500 * MS);
+    let mut service = layer.layer(answers::<()>());
+    assert!(call(&mut service, ()).is_none());
+    let mut left = [(); 2].map(|()| task::spawn(service.clone().oneshot(())));
+    for left in &mut left {
+        assert!(left.poll().is_pending());
+    }
+    assert!(call(&mut service, ()).is_some(), "the line is full");
+    // Both have been granted theirs by then, and a third is there.
+    sleep(300 * MS).await;
+    assert!(call(&mut service, ()).is_none());
+    for mut left in left {
+        assert!(left.poll().is_ready());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn full_line_refuses_at_once() {
     let layer = queued(1, 1, LONG);

@@ -30,10 +30,32 @@ fn rejects(kind: RejectionKind) -> impl Fn() -> Result<(), BoxError> + Clone {
 }
 
 #[test]
-fn call_that_a_layer_further_in_refuses_costs_nothing() {
-    for kind in RejectionKind::ALL {
-        let expected = if kind.reached_inner() { 4 } else { 5 };
-        assert_eq!(left_after(&layer(), rejects(kind)), expected, "{kind}");
+fn call_that_a_layer_further_in_refuses_for_what_others_ask_of_it_costs_nothing() {
+    for kind in [
+        RejectionKind::CircuitOpen,
+        RejectionKind::BulkheadFull,
+        RejectionKind::QueueTimeout,
+        RejectionKind::Shed,
+        RejectionKind::Draining,
+        RejectionKind::RateLimited,
+        RejectionKind::StoreUnavailable,
+    ] {
+        assert_eq!(left_after(&layer(), rejects(kind)), 5, "{kind}");
+    }
+}
+
+/// Or whoever repeats it would have no limit at all.
+#[test]
+fn call_whose_refusal_is_its_callers_own_doing_is_paid() {
+    for kind in [
+        RejectionKind::TimedOut,
+        RejectionKind::DeadlineExceeded,
+        RejectionKind::KeyReused,
+        RejectionKind::InProgress,
+        RejectionKind::OutcomeUnknown,
+        RejectionKind::CostTooHigh,
+    ] {
+        assert_eq!(left_after(&layer(), rejects(kind)), 4, "{kind}");
     }
 }
 
