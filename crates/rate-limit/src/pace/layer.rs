@@ -184,9 +184,8 @@ impl<T> Builder<T> {
     {
         let telemetry = Telemetry::new(LAYER, &self.name);
         let (config, wait, jitter) = (self.config()?, self.wait, self.jitter);
-        let make = move |_: Option<&K>, telemetry, _| {
-            Ok(PaceGate::new(config, wait, jitter, telemetry))
-        };
+        let make =
+            move |_: Option<&K>, telemetry, _| Ok(PaceGate::new(config, wait, jitter, telemetry));
         KeyedLayer::labelled(self.traffic, max_keys, key, telemetry, label, make)
     }
 
