@@ -2,7 +2,7 @@
 
 use seaworthy_kit::Plain;
 
-/// The kind of traffic that a stack is for: [`Plain`](seaworthy_kit::Plain), `Http` or `Reqwest`.
+/// The kind of traffic that a stack is for: [`Plain`], `Http` or `Reqwest`.
 ///
 /// It says which builders the setters of the optional layers give to their closures.
 pub trait Kind {

@@ -115,7 +115,7 @@ impl<D, R, C, B, O, K: Kind, G, H, T, P> ClientBuilder<D, R, C, B, O, ClientExtr
     ///
     /// Outside of the circuit breaker, which so sees each of the two.
     /// It draws on the budget of the retry, unless it is told another, so that retries and hedges together stay within it.
-    /// One by key, `.hedge(|hedge| hedge.keyed(..))`, is built before the retry is, and shares only a [`Budget`](seaworthy_kit::Budget) that both are given.
+    /// One by key, `.hedge(|hedge| hedge.keyed(..))`, is built before the retry is, and shares only a [`Budget`] that both are given.
     #[cfg(feature = "hedge")]
     pub fn hedge<N: Plan>(
         self,
