@@ -97,7 +97,7 @@ impl RateGate {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// The same, but for those who have waited long enough: that nobody polls them must hold up nobody.
+    /// How many wait, but for those who have waited long enough: that nobody polls them must hold up nobody.
     #[inline]
     fn waiting_at(&self, now: Moment) -> usize {
         if self.waiting() > 0 && now.as_nanos() >= self.next_turn.load(Ordering::Relaxed) {
