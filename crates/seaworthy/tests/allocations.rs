@@ -80,7 +80,7 @@ fn reads(mut service: impl Service<u64>, calls: u64) -> Vec<u64> {
 /// With default options, but for a quota that is not met here: it has no default.
 fn rate_limit() -> RateLimitLayer<seaworthy::Plain> {
     let layer = RateLimitLayer::plain("payments").quota(Quota::per_hour(10_000));
-    layer.build().unwrap()
+    layer.build().expect("the options are valid")
 }
 
 /// Timeout, rate limit, circuit breaker, bulkhead and retry, with default options.
