@@ -43,6 +43,20 @@ async fn standing_queue_serves_the_freshest_and_lets_newcomers_wait_for_moments_
     assert!(second.is_woken());
 }
 
+/// Their timers went off, but their tasks are busy with something else.
+#[tokio::test(start_paused = true)]
+async fn queue_of_those_whose_time_is_over_does_not_stand() {
+    let handle = one(9);
+    let _running = Call::start(&handle);
+    let _late = [(); 2].map(|()| Call::start(&handle));
+    advance(500 * MILLI).await;
+    let waiting = Call::start(&handle);
+    advance(99 * MILLI).await;
+    assert!(!waiting.is_woken());
+    advance(2 * MILLI).await;
+    assert!(waiting.is_woken());
+}
+
 #[tokio::test(start_paused = true)]
 async fn wait_ends_at_the_deadline_of_the_call() {
     let handle = one(5);

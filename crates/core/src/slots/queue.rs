@@ -286,10 +286,14 @@ impl<W> Queue<W> {
     /// Every change ends here.
     fn end(&mut self, slots: &Slots) {
         if self.waiting.is_empty() {
-            self.pace.pause();
-            self.order.on_empty();
+            self.on_empty();
         }
         self.invariants(slots);
+    }
+
+    fn on_empty(&mut self) {
+        self.pace.pause();
+        self.order.on_empty();
     }
 
     fn grant_next(&mut self, count: usize, now: Moment, wake: &mut impl FnMut(W)) {
@@ -327,6 +331,10 @@ impl<W> Queue<W> {
             if let Some(payload) = self.remove(place) {
                 wake(payload);
             }
+        }
+        // Before somebody else comes: whoever does is the first.
+        if self.waiting.is_empty() {
+            self.on_empty();
         }
     }
 

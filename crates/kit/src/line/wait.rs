@@ -127,6 +127,8 @@ impl<G: Lined> Place<G> {
         let due = deadline::current();
         let left = deadline::remaining();
         let (entered, limit, kind) = line.change(self.held.telemetry(), |queue, slots, wake| {
+            // Those whose time is over do not wait any more, though nobody has polled them since.
+            queue.expire(slots, since, &mut *wake);
             // What a queue that stands leaves of it is known under its lock.
             let max_wait = max_wait.min(queue.patience_of(self.party, since));
             let (limit, kind) = match left {

@@ -179,6 +179,20 @@ fn clock_that_runs_backwards_does_not_keep_the_queue_from_standing() {
 }
 
 #[test]
+fn queue_of_which_everybody_has_gone_does_not_stand() {
+    let (mut test, _slot) = busy(9);
+    let _gone = [1, 2].map(|name| queued(&mut test, Critical, name, 0));
+    let _second = test.queued(3, 500 * MILLI, 900 * MILLI);
+    assert_eq!(test.woken, [1, 2]);
+    let millis = Duration::from_millis;
+    assert_eq!(test.queue.patience(at(600 * MILLI)), millis(100));
+    assert_eq!(test.queue.patience(at(601 * MILLI)), millis(5));
+    // To know it before one comes, one lets them go.
+    test.queue.expire(&test.slots, at(900 * MILLI), |_| {});
+    assert_eq!(test.queue.patience(at(900 * MILLI)), millis(100));
+}
+
+#[test]
 fn times_that_cannot_work_are_refused() {
     let option = |target, interval| {
         ControlledDelay::try_new(
