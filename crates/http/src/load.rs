@@ -9,8 +9,9 @@ use crate::grpc::{self, GrpcStatus};
 
 /// As [`DefaultClassifier`], but with an eye on the load.
 ///
-/// 429, 503 and 504, and gRPC's UNAVAILABLE, RESOURCE_EXHAUSTED and DEADLINE_EXCEEDED, say that there was too much to do: [`Verdict::is_overload`].
-/// The other answers 4xx, and gRPC's codes for mistakes of the caller's, are ignored: they come fast and tell nothing of how long the work takes.
+/// 503 and 504, and gRPC's UNAVAILABLE and DEADLINE_EXCEEDED, say that there was too much to do: [`Verdict::is_overload`].
+/// 429 and RESOURCE_EXHAUSTED do not: they say that one caller has used up its quota, and others still have theirs.
+/// The answers 4xx, and gRPC's codes for mistakes of the caller's, are ignored: they come fast and tell nothing of how long the work takes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub struct LoadClassifier;
@@ -48,34 +49,19 @@ fn by_http(verdict: Verdict, status: StatusCode) -> Verdict {
     } else {
         verdict
     };
-    if is_busy(status) {
+    if matches!(
+        status,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    ) {
         verdict.overloaded()
     } else {
         verdict
     }
 }
 
-/// The answers by which a server says that there was too much to do.
-pub(crate) const fn is_busy(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT
-    )
-}
-
-/// The same in gRPC.
-pub(crate) const fn is_busy_grpc(status: GrpcStatus) -> bool {
-    matches!(
-        status,
-        GrpcStatus::Unavailable | GrpcStatus::ResourceExhausted | GrpcStatus::DeadlineExceeded
-    )
-}
-
 fn by_grpc(verdict: Verdict, status: Option<GrpcStatus>) -> Verdict {
     match status {
-        Some(status) if is_busy_grpc(status) => verdict.overloaded(),
+        Some(GrpcStatus::Unavailable | GrpcStatus::DeadlineExceeded) => verdict.overloaded(),
         // Not `Ok`, and yet a success: the caller's own mistake.
         Some(status) if status != GrpcStatus::Ok && verdict == Verdict::SUCCESS => Verdict::IGNORED,
         _ => verdict,
@@ -101,10 +87,10 @@ mod tests {
     }
 
     #[test]
-    fn answers_of_a_busy_server_are_overload_and_no_others() {
+    fn answers_of_a_busy_server_are_overload_and_a_callers_quota_is_not() {
         for status in 100..600 {
             let verdict = judge(status, &[]);
-            let busy = matches!(status, 429 | 503 | 504);
+            let busy = matches!(status, 503 | 504);
             assert_eq!(verdict.is_overload(), busy, "{status}");
             let expected = match status {
                 500.. => Outcome::Failure,
@@ -130,7 +116,7 @@ mod tests {
             let in_head = judge(200, &[GRPC, ("grpc-status", code)]);
             let in_trailers = LoadClassifier::new().classify_end(Some(&trailers));
             assert_eq!(in_head, in_trailers);
-            assert_eq!(in_head.is_overload(), matches!(code, "4" | "8" | "14"));
+            assert_eq!(in_head.is_overload(), matches!(code, "4" | "14"));
             let expected = match code {
                 "0" => Outcome::Success,
                 "1" => Outcome::Abandoned,

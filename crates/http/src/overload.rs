@@ -6,7 +6,6 @@ use seaworthy_kit::{BoxError, Classify, Verdict};
 
 use crate::classify::hinted;
 use crate::grpc::{self, GrpcStatus};
-use crate::load::{is_busy, is_busy_grpc};
 
 /// A failure is an answer that says "too much", or none in time; everything else is a success, a bug of the dependency included: fewer calls would not help.
 ///
@@ -50,7 +49,7 @@ impl Classify<Parts, HeaderMap> for OverloadClassifier {
                 None => Verdict::LATER,
             };
         }
-        let verdict = if is_busy(head.status) || head.status == StatusCode::BAD_GATEWAY {
+        let verdict = if is_too_much(head.status) {
             Verdict::FAILURE
         } else {
             Verdict::SUCCESS
@@ -66,9 +65,21 @@ impl Classify<Parts, HeaderMap> for OverloadClassifier {
     }
 }
 
+const fn is_too_much(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
+}
+
 fn grpc_verdict(status: GrpcStatus, headers: &HeaderMap) -> Verdict {
     match status {
-        _ if is_busy_grpc(status) => Verdict::FAILURE.with_retry_after(grpc::retry_delay(headers)),
+        GrpcStatus::Unavailable | GrpcStatus::ResourceExhausted | GrpcStatus::DeadlineExceeded => {
+            Verdict::FAILURE.with_retry_after(grpc::retry_delay(headers))
+        }
         GrpcStatus::Cancelled => Verdict::ABANDONED,
         _ => Verdict::SUCCESS,
     }

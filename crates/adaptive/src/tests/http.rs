@@ -39,13 +39,13 @@ async fn round(layer: &Layered, status: u16) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn mistakes_of_the_caller_and_bugs_say_nothing_and_busy_answers_are_drops() {
+async fn mistakes_and_quotas_of_the_caller_and_bugs_say_nothing_and_busy_answers_are_drops() {
     for (status, expected) in [
         (200, Cause::Fast),
         (404, Cause::Initial),
         (400, Cause::Initial),
         (500, Cause::Initial),
-        (429, Cause::Dropped),
+        (429, Cause::Initial),
         (503, Cause::Dropped),
         (504, Cause::Dropped),
     ] {
