@@ -4,7 +4,7 @@
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 use seaworthy_core::Moment;
-use seaworthy_core::limit::{Limit, LimitConfig, Samples, Window};
+use seaworthy_core::limit::{Limit, LimitConfig, Samples, Terms, Window};
 
 /// Loads are explored as well as writes, and a sample has many: three preemptions reach every race of two steps.
 fn explore(model: impl Fn() + Send + Sync + 'static) {
@@ -71,7 +71,14 @@ fn most_in_flight_of_the_last_window_is_not_lost() {
 fn window_is_ended_by_one_of_those_who_see_its_end() {
     explore(|| {
         let samples = samples();
-        samples.open(at(1_000), std::time::Duration::from_nanos(10), false);
+        let terms = Terms {
+            length: std::time::Duration::from_nanos(10),
+            calls: 2,
+            took: std::time::Duration::ZERO,
+            longest: std::time::Duration::MAX,
+            only_new: false,
+        };
+        samples.open(at(1_000), terms);
         let limit = Arc::new(Mutex::new(
             Limit::try_new(LimitConfig {
                 min_samples: 2,

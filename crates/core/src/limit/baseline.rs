@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::RACE;
 use crate::Moment;
 
 /// What calls take without a queue of our own.
@@ -11,7 +12,7 @@ pub(super) struct Baseline {
     mean: f64,
     /// How many windows it is the mean of.
     windows: u32,
-    /// When it was planned, and for when: before the one the clock has run backwards, after the other it is due.
+    /// When it was planned, and for when: long before the one the clock was set back, after the other it is due.
     planned: Moment,
     due: Moment,
 }
@@ -31,6 +32,16 @@ impl Baseline {
     pub(super) fn set(&mut self, mean: f64) -> Option<f64> {
         let before = self.get_f64();
         (self.mean, self.windows) = (mean, 1);
+        before
+    }
+
+    /// Forgets so much of what it was, which it returns: all, where it was not known.
+    pub(super) fn replace(&mut self, mean: f64, share: f64) -> Option<f64> {
+        let before = self.get_f64();
+        if before.is_none() || share >= 1.0 {
+            return self.set(mean);
+        }
+        self.approach(mean, share);
         before
     }
 
@@ -68,7 +79,7 @@ impl Baseline {
     }
 
     pub(super) fn is_due(&self, now: Moment) -> bool {
-        now >= self.due && self.due != Moment::NEVER || now < self.planned
+        now >= self.due && self.due != Moment::NEVER || now + RACE < self.planned
     }
 }
 

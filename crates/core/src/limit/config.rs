@@ -22,11 +22,11 @@ pub struct LimitConfig {
     pub max: usize,
     /// How long a window is, at least.
     pub window: Duration,
-    /// How many calls a window has, at least.
+    /// How many calls a window has, at least; fewer where the limit is below half of this: two for each slot.
     pub min_samples: u32,
     /// A window of which this share of the calls was dropped makes the limit fall.
     pub drop_rate: Ratio,
-    /// After how long the baseline is learnt anew; [`Duration::MAX`] for never.
+    /// After how long the baseline is learnt anew, or after 200 times what calls take if that is longer; [`Duration::MAX`] for never.
     pub relearn: Duration,
 }
 

@@ -1,8 +1,8 @@
 //! How a limit follows from what a window has shown: three laws.
 
-use super::Cause;
 use super::baseline::Baseline;
 use super::config::{Aimd, Algorithm, Gradient2, Vegas};
+use super::{Cause, LONGEST};
 
 /// An algorithm; what it remembers beside the limit is the [`Baseline`].
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,16 @@ impl Law {
     /// Whether it asks what calls take without a queue.
     pub(super) const fn has_baseline(self) -> bool {
         !matches!(self.0, Algorithm::Aimd(_))
+    }
+
+    /// So many baselines are the most that one call counts for: the law must be able to tell that a window is as slow as can be.
+    pub(super) fn longest(self) -> u32 {
+        match self.0 {
+            Algorithm::Aimd(_) | Algorithm::Vegas(_) => LONGEST,
+            // Twice what is as good as any slower mean.
+            Algorithm::Gradient2(law) => (law.tolerance * 4.0) as u32,
+        }
+        .max(LONGEST)
     }
 
     /// The limit after a window with too many drops.

@@ -19,13 +19,15 @@
 //! # The three laws
 //! `L` is the limit, `I` the most calls that ran at once when one of the window began, `t` the mean time of its calls, `b` the baseline.
 //! [`Aimd`], [`Vegas`] and [`Gradient2`] have the formulas and constants of Netflix's concurrency-limits, for windows instead of single calls.
-//! The windows are those of its `WindowedLimit`, but a slow service's are longer instead of thrown away.
+//! The windows are those of its `WindowedLimit`, but a slow service's are longer instead of thrown away: as long as it takes until there are enough calls, and a low limit needs fewer of them.
 //!
 //! What is repaired, for all three:
 //! - They grow only while they are used: with `2·I < L` the window says nothing about what a higher limit would do.
 //! - A window of which more than a share of the calls were dropped makes the limit fall, whatever the others took.
 //!   Below that share it does not: a service that always loses one call in a thousand would end at the lowest limit.
+//! - A call that takes far longer than the others, such as one whose caller reads slowly, counts as [`LONGEST`] baselines: a few of them say nothing about the rest.
 //! - The baseline is learnt where no queue of our own can be in it: in windows of which less than half of the limit was used, or else, every now and then, in one window at half the limit.
+//!   A probe comes no sooner than after a hundred times what it takes: it costs less than one call in a hundred, also where calls take minutes.
 //!   Overload teaches it nothing, and what it learnt is forgotten when the next such window comes.
 //!   A limiter that was started under overload therefore comes closer to the truth with each probe, which then follow fast.
 //! - At the lowest limit for [`FLOOR_WINDOWS`] windows, the service has become slower for another reason, and that is the new baseline.
@@ -48,8 +50,10 @@ pub use config::{Aimd, Algorithm, Gradient2, LimitConfig, Vegas};
 mod laws;
 use laws::Law;
 
+mod probe;
+
 mod samples;
-pub use samples::Samples;
+pub use samples::{Samples, Terms};
 
 #[cfg(all(test, not(seaworthy_loom)))]
 mod tests;
@@ -184,22 +188,40 @@ impl Limit {
         if !samples.is_over(now) {
             return None;
         }
-        let window = samples.take();
-        let enough = window.calls.saturating_add(window.drops) >= self.config.min_samples;
+        let (window, slowest) = (samples.take(), samples.take_slowest());
         // Too few to tell what calls take; not too few to tell that they are dropped.
-        let change = if enough || window.drops > 0 {
+        let change = if samples.are_enough(&window) || window.drops > 0 {
             self.on_window(window, now, draw)
         } else {
             let before = self.get();
             if self.end_probe() {
-                self.baseline.plan_soon(now, self.config.relearn);
+                // Not soon: the next one would find as few.
+                self.baseline.plan(now, self.pause(), draw());
             }
             self.changed(before)
         };
-        let wanted = window.mean.saturating_mul(2);
-        let length = wanted.clamp(self.config.window, self.config.window * MAX_STRETCH);
-        samples.open(now, length, self.is_probing());
+        let mean = match window.calls {
+            0 => self.recent.unwrap_or_default(),
+            _ => window.mean,
+        };
+        samples.open(now, self.terms(mean, slowest));
         change
+    }
+
+    /// What the next window is to be, after one in which calls took so long.
+    fn terms(&self, mean: Duration, slowest: Duration) -> Terms {
+        let wanted = mean.saturating_mul(2);
+        // For so long, each slot has two calls: a low limit must not wait for more.
+        let calls = u32::try_from(self.get().saturating_mul(2)).unwrap_or(u32::MAX);
+        let usual = self.baseline().or(self.recent);
+        let longest = usual.map(|usual| usual.saturating_mul(self.law.longest()));
+        Terms {
+            length: wanted.clamp(self.config.window, self.config.window * MAX_STRETCH),
+            calls: calls.min(self.config.min_samples),
+            took: mean.max(slowest),
+            longest: longest.unwrap_or(Duration::MAX),
+            only_new: self.is_probing(),
+        }
     }
 
     /// Decides after a whole window.
@@ -254,9 +276,9 @@ impl Limit {
         let known = window.calls > 0 && mean > 0.0;
         if self.end_probe() {
             if known && !dropped {
-                self.relearn(mean, now, draw);
+                self.relearn(&window, now, draw);
             } else {
-                self.baseline.plan_soon(now, self.config.relearn);
+                self.baseline.plan_soon(now, self.pause());
             }
             return Cause::Probed;
         }
@@ -268,9 +290,7 @@ impl Limit {
             return self.cause;
         }
         let unused = 2.0 * (window.in_flight as f64) < self.value;
-        if self.law.has_baseline() && self.learn(mean, unused, now, draw) {
-            return Cause::Probing;
-        }
+        let due = self.law.has_baseline() && self.learn(&window, unused, now, draw);
         if unused {
             return Cause::Unused;
         }
@@ -278,41 +298,11 @@ impl Limit {
         let (value, cause) = self.law.step(self.value, mean, baseline);
         self.value = value;
         self.note_floor(cause, mean);
+        // After the step: where windows are long each may begin a probe, and the limit must follow all the same.
+        if due && self.begin_probe() {
+            return Cause::Probing;
+        }
         cause
-    }
-
-    /// Learns what may be learnt from a window; whether that is to be a probe, which then begins.
-    fn learn(&mut self, mean: f64, unused: bool, now: Moment, draw: impl FnOnce() -> u64) -> bool {
-        if self.baseline.get_f64().is_none() {
-            self.relearn(mean, now, draw);
-            // What the first window of a busy service shows may be its overload.
-            if !unused {
-                self.baseline.plan_soon(now, self.config.relearn);
-            }
-            return false;
-        }
-        if unused && self.baseline.is_due(now) {
-            self.relearn(mean, now, draw);
-            return false;
-        }
-        self.law.learn(&mut self.baseline, mean, unused);
-        let halved = self.clamp(self.value / 2.0);
-        if self.baseline.is_due(now) && halved < self.value {
-            self.probed_from = Some(self.value);
-            self.value = halved;
-            return true;
-        }
-        false
-    }
-
-    /// The baseline is this, from now on; the next probe comes in time.
-    fn relearn(&mut self, mean: f64, now: Moment, draw: impl FnOnce() -> u64) {
-        let before = self.baseline.set(mean);
-        self.baseline.plan(now, self.config.relearn, draw());
-        // It was far too high: so may be what it is now.
-        if before.is_some_and(|before| mean < before * STILL_FALLING) {
-            self.baseline.plan_soon(now, self.config.relearn);
-        }
     }
 
     /// A service that is slow even at the lowest limit is slow for another reason than ours.
@@ -326,16 +316,6 @@ impl Limit {
         } else {
             self.at_floor = 0;
         }
-    }
-
-    /// Goes back to the limit before the probe; whether there was one.
-    fn end_probe(&mut self) -> bool {
-        let Some(before) = self.probed_from.take() else {
-            return false;
-        };
-        self.value = self.clamp(before);
-        self.cause = Cause::Probed;
-        true
     }
 
     fn clamp(&self, value: f64) -> f64 {
@@ -366,8 +346,13 @@ impl Limit {
 /// After so many slow windows at the lowest limit, what calls take is the new baseline; as Envoy measures anew after five.
 pub const FLOOR_WINDOWS: u32 = 5;
 
+/// A call that took longer than so many baselines counts as one that took so long; [`Gradient2`] with a high tolerance has a higher bound.
+///
+/// No law falls faster for what is slower still.
+pub const LONGEST: u32 = 8;
+
 /// A window is at most so many times as long as configured: calls that take longer need not end twice in it.
 const MAX_STRETCH: u32 = 10;
 
-/// A baseline that fell to this share of what it was may not have arrived.
-const STILL_FALLING: f64 = 0.8;
+/// How far apart two threads may be that have both read the clock.
+const RACE: Duration = Duration::from_secs(1);

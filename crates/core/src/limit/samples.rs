@@ -2,10 +2,11 @@
 
 use core::time::Duration;
 
-use super::{LimitConfig, Window};
+use super::{LimitConfig, RACE, Window};
 use crate::Moment;
-use crate::sync::atomic::AtomicU64;
+use crate::moment::nanos;
 use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::atomic::{AtomicU32, AtomicU64};
 
 /// The samples of the present window.
 ///
@@ -16,17 +17,40 @@ use crate::sync::atomic::Ordering::Relaxed;
 pub struct Samples {
     /// How many calls, in the upper 16 bits, and what they took together, in units of 256 ns: one word, so that the mean is that of the calls it counts.
     taken: AtomicU64,
-    /// How many were dropped.
-    drops: AtomicU64,
     /// The most that ran at once when one of them began.
     in_flight: AtomicU64,
-    min_samples: u64,
+    /// How many were dropped.
+    drops: AtomicU32,
+    /// How many calls the window needs.
+    needed: AtomicU32,
+    /// As what a call counts that took longer, and what the slowest of those took, in the same units.
+    longest: AtomicU32,
+    slowest: AtomicU32,
     /// Calls that began before do not count: the limit was another one then.
     from: AtomicU64,
     /// When the window began, when it may end, and when it is too old to be of use.
     opened: AtomicU64,
     due: AtomicU64,
     stale: AtomicU64,
+}
+
+/// What a window is to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a value for the owner of the limit to make"
+)]
+pub struct Terms {
+    /// How long it lasts, at least.
+    pub length: Duration,
+    /// How many calls it needs.
+    pub calls: u32,
+    /// What one of them may take: for ten times as long there must be something to wait for.
+    pub took: Duration,
+    /// A call that took longer counts as this.
+    pub longest: Duration,
+    /// Whether calls that began before it do not count.
+    pub only_new: bool,
 }
 
 // ===== impl Samples =====
@@ -37,9 +61,11 @@ impl Samples {
     pub fn new(config: &LimitConfig) -> Self {
         Self {
             taken: AtomicU64::new(0),
-            drops: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
-            min_samples: config.min_samples.into(),
+            drops: AtomicU32::new(0),
+            needed: AtomicU32::new(config.min_samples),
+            longest: AtomicU32::new(u32::MAX),
+            slowest: AtomicU32::new(0),
             from: AtomicU64::new(0),
             opened: AtomicU64::new(0),
             due: AtomicU64::new(0),
@@ -57,7 +83,11 @@ impl Samples {
         if took == 0 || seen >= FULL || !self.counts(began, now) {
             return self.is_over(now);
         }
-        let units = (took >> UNIT_BITS).clamp(1, MOST_UNITS);
+        let (units, longest) = (units(took), self.longest.load(Relaxed));
+        if units > longest {
+            self.note_slow(units);
+        }
+        let units = u64::from(units.min(longest));
         let before = self.taken.fetch_add(ONE_CALL | units, Relaxed);
         self.note_in_flight(in_flight);
         self.is_over_with(before.wrapping_add(ONE_CALL), now)
@@ -82,18 +112,22 @@ impl Samples {
     fn is_over_with(&self, taken: u64, now: Moment) -> bool {
         let now = now.as_nanos();
         if now < self.due.load(Relaxed) {
-            // Before it began, by a clock that has run backwards.
-            return now < self.opened.load(Relaxed) || taken >= FULL / 2;
+            return is_set_back(now, self.opened.load(Relaxed)) || taken >= FULL / 2;
         }
-        let calls = (taken >> CALL_SHIFT).saturating_add(self.drops.load(Relaxed));
-        calls >= self.min_samples || now >= self.stale.load(Relaxed)
+        let calls = (taken >> CALL_SHIFT) + u64::from(self.drops.load(Relaxed));
+        calls >= self.needed.load(Relaxed).into() || now >= self.stale.load(Relaxed)
     }
 
-    /// Whether a call counts that began then. Where the clock has run backwards, each does.
+    /// Whether a call counts that began then. Where the clock was set back, each does.
     #[inline]
     fn counts(&self, began: Moment, now: Moment) -> bool {
         let from = self.from.load(Relaxed);
-        began.as_nanos() >= from || now.as_nanos() < from
+        began.as_nanos() >= from || is_set_back(now.as_nanos(), from)
+    }
+
+    #[cold]
+    fn note_slow(&self, units: u32) {
+        self.slowest.fetch_max(units, Relaxed);
     }
 
     #[inline]
@@ -111,24 +145,53 @@ impl Samples {
         let taken = self.taken.swap(0, Relaxed);
         let (calls, units) = (taken >> CALL_SHIFT, taken & UNITS);
         let mean = (units << UNIT_BITS).checked_div(calls).unwrap_or(0);
-        let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         Window {
-            calls: count(calls),
-            drops: count(self.drops.swap(0, Relaxed)),
+            calls: u32::try_from(calls).unwrap_or(u32::MAX),
+            drops: self.drops.swap(0, Relaxed),
             mean: Duration::from_nanos(mean),
             in_flight: usize::try_from(self.in_flight.swap(0, Relaxed)).unwrap_or(usize::MAX),
         }
     }
 
+    /// What the slowest call took that counted for less; zero if there was none.
+    pub(super) fn take_slowest(&self) -> Duration {
+        let units = self.slowest.swap(0, Relaxed);
+        Duration::from_nanos(u64::from(units) << UNIT_BITS)
+    }
+
+    /// Whether a window that was taken has as many calls as it needed.
+    pub(super) fn are_enough(&self, window: &Window) -> bool {
+        window.calls.saturating_add(window.drops) >= self.needed.load(Relaxed)
+    }
+
     /// Opens the next window; for the owner of the limit only.
-    pub fn open(&self, now: Moment, length: Duration, only_new: bool) {
+    pub fn open(&self, now: Moment, terms: Terms) {
+        let Terms {
+            length,
+            calls,
+            took,
+            longest,
+            only_new,
+        } = terms;
+        self.needed.store(calls, Relaxed);
+        self.longest.store(units(nanos(longest)), Relaxed);
         let from = if only_new { now.as_nanos() } else { 0 };
         self.from.store(from, Relaxed);
         self.opened.store(now.as_nanos(), Relaxed);
         self.due.store((now + length).as_nanos(), Relaxed);
-        let stale = length.saturating_mul(STALE).max(LEAST_STALE);
+        let stale = length.max(took).saturating_mul(STALE).max(LEAST_STALE);
         self.stale.store((now + stale).as_nanos(), Relaxed);
     }
+}
+
+/// A time as it is counted, never nothing; longer ones than 18 minutes count as that: as many as the number has room for cannot overflow the sum.
+fn units(nanos: u64) -> u32 {
+    u32::try_from(nanos >> UNIT_BITS).map_or(u32::MAX, |units| units.max(1))
+}
+
+/// Whether the clock was set back since: two threads that have both read it may be apart, too, but not by so much.
+fn is_set_back(now: u64, since: u64) -> bool {
+    now.saturating_add(nanos(RACE)) < since
 }
 
 /// The number of calls has 16 bits, their sum 48.
@@ -136,15 +199,12 @@ const CALL_SHIFT: u32 = 48;
 const ONE_CALL: u64 = 1 << CALL_SHIFT;
 const UNITS: u64 = ONE_CALL - 1;
 
-/// Longer calls count as 18 minutes: as many as the number has room for cannot overflow the sum.
-const MOST_UNITS: u64 = u32::MAX as u64;
-
 /// Calls are measured in units of 256 ns.
 const UNIT_BITS: u32 = 8;
 
 /// Beyond so many calls no more are counted, with room for all threads that have looked already; half of it ends a window early.
 const FULL: u64 = 0xF000 << CALL_SHIFT;
 
-/// A window that after ten times its length, and ten seconds, has too few calls is of a service that has nothing to do.
+/// A window that after ten times its length, or what a call takes, and ten seconds, has too few calls is of a service that has nothing to do.
 const STALE: u32 = 10;
 const LEAST_STALE: Duration = Duration::from_secs(10);

@@ -48,8 +48,16 @@ explored!(AtomicU32, u32);
 explored!(AtomicU64, u64);
 
 impl AtomicU32 {
+    pub(crate) fn store(&self, value: u32, order: Ordering) {
+        self.value.store(value, order);
+    }
+
     pub(crate) fn fetch_add(&self, value: u32, order: Ordering) -> u32 {
         self.value.fetch_add(value, order)
+    }
+
+    pub(crate) fn fetch_max(&self, value: u32, order: Ordering) -> u32 {
+        self.value.fetch_max(value, order)
     }
 
     pub(crate) fn swap(&self, value: u32, order: Ordering) -> u32 {

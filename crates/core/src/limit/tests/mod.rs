@@ -9,6 +9,7 @@ mod config;
 mod model;
 mod samples;
 mod services;
+mod slow;
 
 const SECOND: u64 = 1_000_000_000;
 const MILLI: u64 = 1_000_000;
@@ -187,16 +188,44 @@ fn baseline_of_a_busy_service_is_learnt_at_half_the_limit_and_no_more() {
         let due = 1 + 30 * SECOND;
         limit.on_window(calls(10, 100), at(due - 1), || 0);
         assert!(!limit.is_probing());
-        let before = limit.as_f64();
         let change = limit.on_window(calls(10, 100), at(due), || 0).unwrap();
         assert_eq!(change.cause, Cause::Probing);
-        assert_eq!(limit.as_f64(), before / 2.0);
+        let halved = limit.as_f64();
         let change = limit.on_window(calls(25, 50), at(due + 1), || 0).unwrap();
         assert_eq!(change.cause, Cause::Probed);
-        assert_eq!(limit.as_f64(), before);
+        assert_eq!(limit.as_f64(), 2.0 * halved);
         assert_eq!(limit.baseline(), Some(Duration::from_millis(25)));
         limit.on_window(calls(25, 100), at(due + 2), || 0);
         assert!(!limit.is_probing(), "one probe is enough: {algorithm:?}");
+    }
+}
+
+#[test]
+fn window_that_begins_a_probe_is_a_step_as_any_other() {
+    for (law, millis) in [(1, 10), (1, 30), (2, 10), (2, 30)] {
+        let [stepped, probed] = [29, 31].map(|second| {
+            let mut limit = limit(all()[law], 100);
+            limit.on_window(calls(10, 9), at(1), || 0);
+            limit.on_window(calls(millis, 100), at(second * SECOND), || 0);
+            assert_eq!(limit.is_probing(), second == 31);
+            limit.set_learning(false);
+            limit.as_f64()
+        });
+        assert_ne!(stepped, 100.0);
+        assert_eq!(probed, stepped, "{millis} ms");
+    }
+}
+
+#[test]
+fn thread_that_read_the_clock_a_moment_ago_does_not_begin_a_probe() {
+    for algorithm in &all()[1..] {
+        let mut limit = limit(*algorithm, 100);
+        let planned = 5 * SECOND;
+        limit.on_window(calls(10, 9), at(planned), || 0);
+        limit.on_window(calls(10, 100), at(planned - SECOND), || 0);
+        assert!(!limit.is_probing());
+        limit.on_window(calls(10, 100), at(planned - SECOND - 1), || 0);
+        assert!(limit.is_probing(), "that is a clock that was set back");
     }
 }
 
@@ -282,9 +311,10 @@ fn pause_and_new_bounds_end_a_probe() {
         let mut limit = limit(all()[1], 100);
         limit.on_window(calls(10, 9), at(1), || 0);
         limit.on_window(calls(10, 100), at(31 * SECOND), || 0);
-        assert_eq!(limit.get(), 50);
+        // It grew by twelve, and was halved.
+        assert_eq!(limit.get(), 56);
         let change = end(&mut limit).expect("it was halved");
-        assert_eq!((change.to, change.cause), (100, Cause::Probed));
+        assert_eq!((change.to, change.cause), (112, Cause::Probed));
         assert!(!limit.is_probing());
     }
 }

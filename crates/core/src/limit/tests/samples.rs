@@ -7,8 +7,18 @@ use super::*;
 /// Samples whose window began at a second and lasts 200 ms.
 fn open() -> Samples {
     let samples = Samples::new(&LimitConfig::default());
-    samples.open(at(SECOND), Duration::from_millis(200), false);
+    samples.open(at(SECOND), terms(false));
     samples
+}
+
+fn terms(only_new: bool) -> Terms {
+    Terms {
+        length: Duration::from_millis(200),
+        calls: 10,
+        took: Duration::ZERO,
+        longest: Duration::MAX,
+        only_new,
+    }
 }
 
 fn call(samples: &Samples, millis: u64, end: u64, in_flight: usize) -> bool {
@@ -83,7 +93,7 @@ fn usual_call_writes_once() {
 #[test]
 fn calls_from_before_a_probe_do_not_count_in_it() {
     let samples = open();
-    samples.open(at(2 * SECOND), Duration::from_millis(200), true);
+    samples.open(at(2 * SECOND), terms(true));
     call(&samples, 600, 2 * SECOND + 500 * MILLI, 9);
     samples.on_drop(at(SECOND), at(3 * SECOND), 9);
     assert_eq!(samples.take(), Window::default());
@@ -132,17 +142,75 @@ fn probe_of_which_nothing_came_is_over_in_time() {
     limit.on_window(calls(10, 100), at(31 * SECOND), || 0);
     assert!(limit.is_probing());
     let samples = open();
-    samples.open(at(31 * SECOND), Duration::from_millis(200), true);
+    samples.open(at(31 * SECOND), terms(true));
     call(&samples, 10, 60 * SECOND, 1);
     assert!(limit.close(&samples, at(60 * SECOND), || 0).is_some());
     assert!(!limit.is_probing());
     assert_eq!(limit.baseline(), Some(Duration::from_millis(10)));
+    limit.on_window(calls(10, 100), at(89 * SECOND), || 0);
+    assert!(!limit.is_probing(), "the next would find as little");
+    limit.on_window(calls(10, 100), at(90 * SECOND), || 0);
+    assert!(limit.is_probing());
+}
+
+#[test]
+fn thread_that_read_the_clock_a_moment_ago_ends_no_window() {
+    let samples = Samples::new(&LimitConfig::default());
+    samples.open(at(9 * SECOND), terms(true));
+    for now in [9 * SECOND - 1, 8 * SECOND] {
+        assert!(!call(&samples, 5, now, 3));
+        assert!(!samples.on_drop(at(now - 1), at(now), 3));
+    }
+    let none = samples.take();
+    assert_eq!(none, Window::default(), "all began before the probe");
+    assert!(call(&samples, 5, 8 * SECOND - 1, 3));
+}
+
+#[test]
+fn call_that_took_far_longer_counts_as_the_longest() {
+    let samples = open();
+    let longest = Duration::from_millis(40);
+    samples.open(
+        at(SECOND),
+        Terms {
+            longest,
+            ..terms(false)
+        },
+    );
+    for millis in [40, 41, 1_900] {
+        call(&samples, millis, 2 * SECOND, 1);
+    }
+    assert_eq!(samples.take().mean, longest);
+    let slowest = samples.take_slowest();
+    assert_eq!(slowest.as_millis(), 1_900, "it is known all the same");
+    call(&samples, 40, 2 * SECOND, 1);
+    assert_eq!(samples.take_slowest(), Duration::ZERO);
+}
+
+#[test]
+fn window_of_slow_calls_waits_for_ten_of_them() {
+    let took = Duration::from_secs(60);
+    let samples = open();
+    samples.open(
+        at(SECOND),
+        Terms {
+            took,
+            ..terms(false)
+        },
+    );
+    assert!(!samples.is_over(at(600 * SECOND)));
+    assert!(samples.is_over(at(601 * SECOND)));
+}
+
+#[test]
+fn samples_are_in_one_line_of_the_cache() {
+    assert_eq!(size_of::<Samples>(), 64);
 }
 
 #[test]
 fn clock_that_ran_backwards_ends_the_window() {
     let samples = Samples::new(&LimitConfig::default());
-    samples.open(at(1 << 60), Duration::from_millis(200), true);
+    samples.open(at(1 << 60), terms(true));
     assert!(samples.is_over(at(SECOND)));
     call(&samples, 5, SECOND, 3);
     assert_eq!(
