@@ -145,6 +145,9 @@ impl AdaptiveGate {
         let now = || self.line.clock().now();
         let (began, in_flight) = (admission.began, admission.in_flight);
         let dropped = |now| {
+            if self.is_hopeless(admission) {
+                return None;
+            }
             let over = self.samples.on_drop(began, now, in_flight);
             over.then_some(now)
         };
@@ -172,6 +175,13 @@ impl AdaptiveGate {
             // Errors come fast: they say nothing of how long the work takes.
             Outcome::Failure | Outcome::Ignored => None,
         }
+    }
+
+    /// Whether its caller gave it less time than calls take: that it was not over in time says nothing of the service.
+    fn is_hopeless(&self, admission: &Admission) -> bool {
+        let recent = Duration::from_nanos(self.recent.load(Ordering::Relaxed));
+        let given = |deadline: Deadline| deadline.moment().since(admission.began);
+        admission.deadline.is_some_and(|it| given(it) < recent)
     }
 
     #[cold]
@@ -253,11 +263,11 @@ impl Gate for AdaptiveGate {
     type Admission = Admission;
     type Wait = Wait;
 
+    /// Whose call it will be is not known yet: a layer further out that tells the classes apart does so for each request.
     #[inline]
     fn check(&self) -> Result<(), Refusal> {
         let seen = self.line.occupancy();
-        let class = criticality::current().unwrap_or_default();
-        if seen.running >= self.share(class, seen.limit) {
+        if seen.running >= self.share(Criticality::CriticalPlus, seen.limit) {
             Err(self.shed())
         } else {
             Ok(())

@@ -67,7 +67,7 @@ impl AdaptiveLayer<()> {
 
     /// For HTTP and gRPC: a slot is held until the response body is over or dropped, trailers included.
     ///
-    /// Answers are judged by [`LoadClassifier`](seaworthy_http::LoadClassifier): 4xx say nothing, and 429, 503 and 504 that there is too much to do.
+    /// Answers are judged by [`LoadClassifier`](seaworthy_http::LoadClassifier): 4xx say nothing, 429 included, and 503 and 504 that there is too much to do.
     #[cfg(feature = "http")]
     pub fn http(
         name: impl Into<String>,
@@ -185,7 +185,8 @@ impl<T, M> Builder<T, M> {
 
     /// Decides after windows of at least this length and so many calls. Default: 200 ms and 10 calls.
     ///
-    /// A window is twice as long as what its calls take, if that is more, and up to ten times what is set here.
+    /// A window is twice as long as what its calls take, if that is more, and up to ten times what is set here; and then until it has enough calls.
+    /// A limit of fewer than half as many needs two calls for each slot only.
     /// Shorter windows follow faster, and take more noise for a change.
     pub const fn window(mut self, length: Duration, calls: u32) -> Self {
         self.options.limit.window = length;
@@ -207,6 +208,8 @@ impl<T, M> Builder<T, M> {
     }
 
     /// Learns after this time, and up to 15 % more, what calls take without a queue: if need be at half the limit for one window. Default: 30 s; [`Duration::MAX`] never.
+    ///
+    /// Where calls take more than a 200th of it, it is 200 times what they take: a window of slow calls is long, and half the limit for it must stay rare.
     pub const fn relearn(mut self, after: Duration) -> Self {
         self.options.limit.relearn = after;
         self

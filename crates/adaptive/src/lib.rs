@@ -68,8 +68,10 @@
 //!
 //! What counts:
 //! - A success is measured, from its slot to the end of its body; what it waited for the slot is no matter of the service.
+//!   One that took far longer than the others, as where the caller reads slowly, counts for eight baselines: a few of them do not bring the limit down.
 //! - A call that timed out further in, was turned away further in because of the load, or was given up by its caller at its deadline or later, was dropped: with too many of them the limit falls.
-//! - Errors come fast and say nothing of how long the work takes: they count for nothing. Nor do the caller's own mistakes, a quota further in, or a caller that left in time.
+//!   Not one that its caller had given less time than calls took in the last window: that it was not over in time says nothing, and callers cannot shed each other's calls by short deadlines.
+//! - Errors come fast and say nothing of how long the work takes: they count for nothing. Nor do the caller's own mistakes, a quota further in (429 and RESOURCE_EXHAUSTED), or a caller that left in time.
 //!
 //! A call of a class may run only while less than the [share](Builder::share) of its class is used: what nobody waits for gives way first.
 //! The rest of the limit is room for what matters, without which a burst of it would meet a full house.
@@ -92,7 +94,7 @@
 //!
 //! # Readiness
 //! `poll_ready` reserves nothing: an idle clone holds no slot.
-//! Without a queue, the service is ready at once if no slot is free and keeps that refusal for the next `call`; otherwise it is ready when the inner service is.
+//! Without a queue, the service is ready at once if no slot is free for any class and keeps that refusal for the next `call`; otherwise it is ready when the inner service is, and `call` decides by the class of its request.
 //! With a queue, or keyed, it is always ready, and drives a clone of the inner service in the response future.
 //!
 //! # Cancellation
@@ -112,9 +114,9 @@
 //! |---|---|---|
 //! | algorithm | Gradient2 | of the three the one that needs to know nothing of the service |
 //! | initial, min, max | 20, 1, 1000 | a service that bears three calls must be able to have three |
-//! | window | 200 ms, 10 calls | a limit that grows by four a second, and falls by two fifths |
+//! | window | 200 ms, 10 calls (at a low limit two for each slot) | a limit that grows by four a second, and falls by two fifths |
 //! | drop rate | 1 % | the timeouts that every service has are no overload |
-//! | relearn | 30 s | half the limit for 200 ms of it costs less than one call in a hundred |
+//! | relearn | 30 s, or 200 times what calls take | half the limit for one window of it costs less than one call in a hundred |
 //! | shares | 1, 1, 0.9, 0.8 | what nobody waits for gives way before there is a queue |
 //! | queue | none waits | a queue is a choice, with a bound |
 //! | fair shares | none | only you know whose a request is |

@@ -19,6 +19,7 @@ mod classes;
 mod cost;
 mod counts;
 mod fair;
+mod minorities;
 mod queue;
 mod services;
 mod stress;

@@ -55,7 +55,37 @@ fn call_that_says_nothing_is_critical() {
     let _tenth = Call::start(&handle);
 }
 
-/// `poll_ready` sees the class as well.
+/// As a layer further out does that tells the classes of requests apart: it asks for readiness before it has one.
+#[test]
+fn readiness_does_not_depend_on_the_class_of_who_asks() {
+    use tower::{Layer, Service, service_fn};
+    for (running, expected) in [
+        (4, [None; 2]),
+        (5, [Some(RejectionKind::Shed), None]),
+        (9, [Some(RejectionKind::Shed), None]),
+        (10, [Some(RejectionKind::Shed); 2]),
+    ] {
+        let shares = [Sheddable, SheddablePlus, Critical];
+        let layer = shares
+            .into_iter()
+            .fold(limit(10), |builder, class| builder.share(class, 0.5));
+        let layer = layer.build().unwrap();
+        let handle = layer.handle();
+        let inner = service_fn(|(): ()| async { Ok::<_, BoxError>(()) });
+        let mut service = layer.layer(inner);
+        let start = |_| Call::start_as(&handle, CriticalPlus);
+        let _calls: Vec<_> = (0..running).map(start).collect();
+        let refused = [Critical, CriticalPlus].map(|class| {
+            let ready = task::spawn(()).enter(|cx, _| service.poll_ready(cx));
+            assert!(ready.is_ready());
+            let mut call = || assert_ready!(task::spawn(Box::pin(service.call(()))).poll());
+            let result = criticality::sync_scope(class, &mut call);
+            result.err().map(|error| rejection(Err(error)).kind())
+        });
+        assert_eq!(refused, expected, "{running} run");
+    }
+}
+
 #[test]
 fn readied_service_refuses_by_class() {
     use tower::{Layer, Service, service_fn};

@@ -71,6 +71,40 @@ async fn caller_that_left_says_nothing_and_one_whose_time_was_over_says_that_it_
     assert_eq!(abandoned(50 * MILLI).await, Cause::Dropped);
 }
 
+/// What becomes of a limit where calls take 50 ms, of calls with so much time that end so after 60 ms.
+async fn given(time: Duration, end: fn(Call)) -> Cause {
+    let handle = limit(20).build().unwrap().handle();
+    for _ in 0..3 {
+        round(&handle, 20, 50 * MILLI, || Ok(())).await;
+    }
+    for _ in 0..3 {
+        let soon = deadline::Deadline::after(seaworthy_kit::clock::now(), time);
+        let start = || deadline::sync_scope(soon, || Call::start(&handle));
+        let calls = handle.snapshot().available;
+        let calls: Vec<_> = (0..calls).map(|_| start()).collect();
+        advance(60 * MILLI).await;
+        calls.into_iter().for_each(end);
+    }
+    handle.snapshot().cause
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_that_was_given_less_time_than_calls_take_says_nothing_however_it_ends() {
+    let ends = [
+        drop as fn(Call),
+        |call| call.end_with(overload(RejectionKind::TimedOut)),
+        |call| call.end_with(overload(RejectionKind::Shed)),
+        |call| call.end_with(Err("too late".into())),
+    ];
+    for end in ends {
+        assert_eq!(given(MILLI, end).await, Cause::Fast);
+        assert_eq!(given(49 * MILLI, end).await, Cause::Fast);
+    }
+    for end in &ends[..3] {
+        assert_eq!(given(50 * MILLI, *end).await, Cause::Dropped);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn caller_without_a_deadline_that_left_says_nothing() {
     let handle = limit(20).build().unwrap().handle();
