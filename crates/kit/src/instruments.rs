@@ -61,8 +61,21 @@ pub mod names {
     /// Histogram in seconds `{layer, name, key}`: how long runs of health checks took.
     pub const CHECK_TIME: &str = "seaworthy_health_check_seconds";
 
+    /// Counter `{layer, name, cause, substitute}`: answers, or parts of them, in whose place something less was given.
+    pub const DEGRADED: &str = "seaworthy_degraded_total";
+    /// Gauge `{layer, name}`: 0 normal, 1 reduced, 2 essential, 3 maintenance.
+    pub const LEVEL: &str = "seaworthy_level";
+    /// Counter `{layer, name, from, to, cause}`: changes of a level.
+    pub const LEVEL_CHANGES: &str = "seaworthy_level_changes_total";
+    /// Gauge `{layer, name}`: for which share of the calls optional work is done, from 0 to 1.
+    pub const DIMMER_SHARE: &str = "seaworthy_dimmer_share";
+    /// Gauge `{layer, name}`: which share of an error budget is left; below zero once it is overdrawn.
+    pub const BUDGET_REMAINING: &str = "seaworthy_error_budget_remaining";
+    /// Gauge `{layer, name, urgency}`: the burn rate in factors of the rule that is closest to firing; it fires above 1.
+    pub const BURN_PRESSURE: &str = "seaworthy_burn_pressure";
+
     /// Every name above.
-    pub const ALL: [&str; 24] = [
+    pub const ALL: [&str; 30] = [
         CALLS,
         REFUSED,
         CIRCUIT_STATE,
@@ -87,6 +100,12 @@ pub mod names {
         READY,
         CHECKS,
         CHECK_TIME,
+        DEGRADED,
+        LEVEL,
+        LEVEL_CHANGES,
+        DIMMER_SHARE,
+        BUDGET_REMAINING,
+        BURN_PRESSURE,
     ];
 }
 

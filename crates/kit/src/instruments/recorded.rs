@@ -1,6 +1,7 @@
 //! With the feature `metrics`: what a layer says goes to the recorder.
 
 mod by_class;
+mod degraded;
 mod describe;
 mod handle;
 mod health;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use metrics::{Counter, Key, Label, Level, Metadata, Recorder};
 
 use self::by_class::ByClass;
+use self::degraded::Degraded;
 use self::describe::describe;
 use self::handle::{Handle, Remembered, is_real, with_recorder};
 use self::health::Health;
@@ -33,6 +35,7 @@ pub struct Instruments {
     store_available: Remembered,
     health: Health,
     throttled: ByClass,
+    degraded: Degraded,
     /// By whether the call was let through.
     decided_alone: [Handle<Counter>; 2],
     /// By result, each made when it first happens: calls with a key have one each, and most have the same few.
@@ -68,6 +71,7 @@ impl Instruments {
             store_available: Remembered::new(key(names::STORE_AVAILABLE, &[])),
             health: Health::default(),
             throttled: ByClass::new(names::THROTTLE_PROBABILITY),
+            degraded: Degraded::new(&labels),
             decided_alone: ["false", "true"]
                 .map(|admitted| Handle::new(key(names::DECIDED_ALONE, &[("admitted", admitted)]))),
             keyed: RwLock::default(),
@@ -237,6 +241,10 @@ impl Instruments {
             | Event::StoreChanged { .. }
             | Event::HealthChanged { .. }
             | Event::Ended { .. } => {}
+            Event::Degraded { .. }
+            | Event::LevelChanged { .. }
+            | Event::ShareMoved { .. }
+            | Event::BurnChanged { .. } => self.degraded(event),
         }
     }
 
@@ -316,6 +324,7 @@ impl Instruments {
         }
         self.throttled.flush(recorder);
         self.health.flush(recorder);
+        self.degraded.flush(recorder);
     }
 }
 

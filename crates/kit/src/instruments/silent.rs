@@ -71,6 +71,18 @@ impl Instruments {
     /// Does nothing.
     pub const fn set_throttled(&self, _: &[f64; Criticality::ALL.len()]) {}
 
+    /// Does nothing.
+    pub const fn publish_degraded(&self, _: &[(&'static str, &'static str)]) {}
+
+    /// Does nothing.
+    pub const fn set_level(&self, _: u8) {}
+
+    /// Does nothing.
+    pub const fn set_dimmer_share(&self, _: f64) {}
+
+    /// Does nothing.
+    pub const fn set_budget(&self, _: f64, _: f64, _: f64) {}
+
     pub(crate) const fn ended(&self, _: Outcome) {}
 
     pub(crate) const fn event(&self, _: &Event) {}

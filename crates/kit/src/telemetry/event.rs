@@ -134,6 +134,42 @@ pub enum Event {
         /// What it is now.
         to: &'static str,
     },
+    /// In place of an answer, or of a part of one, something less was given.
+    Degraded {
+        /// Why.
+        cause: &'static str,
+        /// What was given.
+        substitute: &'static str,
+    },
+    /// A service does more or less than before.
+    LevelChanged {
+        /// The level before.
+        from: &'static str,
+        /// The level from now on.
+        to: &'static str,
+        /// Why: `hand`, `schedule`, the name of a rule, or `recovered`.
+        cause: &'static str,
+        /// Whether it does less.
+        worse: bool,
+    },
+    /// Optional work is done for another share of the calls.
+    ShareMoved {
+        /// The share before, from 0 to 1.
+        from: f64,
+        /// The share from now on.
+        to: f64,
+        /// The latency that it was steered by.
+        latency: Duration,
+    },
+    /// A rule about the burn of an error budget begins to fire, or ceases to.
+    BurnChanged {
+        /// How urgent it is: `page` or `ticket`.
+        urgency: &'static str,
+        /// The factor of the rule.
+        factor: f64,
+        /// Whether it fires.
+        fires: bool,
+    },
 }
 
 impl Event {
@@ -159,6 +195,10 @@ impl Event {
             Self::DecidedAlone { .. } => "decided_alone",
             Self::Checked { .. } => "checked",
             Self::HealthChanged { .. } => "health_changed",
+            Self::Degraded { .. } => "degraded",
+            Self::LevelChanged { .. } => "level_changed",
+            Self::ShareMoved { .. } => "share_moved",
+            Self::BurnChanged { .. } => "burn_changed",
         }
     }
 }

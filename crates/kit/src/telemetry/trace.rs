@@ -131,6 +131,36 @@ impl Telemetry {
                     tracing::info!(target: "seaworthy", layer, name, key, from, to, "health_changed");
                 }
             }
+            Event::Degraded { cause, substitute } => {
+                tracing::debug!(target: "seaworthy", layer, name, key, cause, substitute, "degraded");
+            }
+            Event::LevelChanged {
+                from,
+                to,
+                cause,
+                worse,
+            } => {
+                if *worse {
+                    tracing::warn!(target: "seaworthy", layer, name, key, from, to, cause, "level_changed");
+                } else {
+                    tracing::info!(target: "seaworthy", layer, name, key, from, to, cause, "level_changed");
+                }
+            }
+            Event::ShareMoved { from, to, latency } => {
+                let latency = latency.as_secs_f64();
+                tracing::debug!(target: "seaworthy", layer, name, key, from, to, latency, "share_moved");
+            }
+            Event::BurnChanged {
+                urgency,
+                factor,
+                fires,
+            } => {
+                if *fires {
+                    tracing::warn!(target: "seaworthy", layer, name, key, urgency, factor, fires, "burn_changed");
+                } else {
+                    tracing::info!(target: "seaworthy", layer, name, key, urgency, factor, fires, "burn_changed");
+                }
+            }
             // Part of every queued or admitted call, or of every one while a store is away; metrics and listeners have them.
             Event::Ended { .. }
             | Event::Queued { .. }

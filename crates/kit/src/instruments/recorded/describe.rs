@@ -2,9 +2,10 @@
 
 use metrics::{Recorder, Unit};
 
-use super::names;
+use super::{degraded, names};
 
 pub(super) fn describe(recorder: &dyn Recorder) {
+    degraded::describe(recorder);
     let count = [
         (names::CALLS, "Admitted calls that are over, by outcome."),
         (

@@ -33,6 +33,12 @@ fn names_are_pinned() {
             "seaworthy_ready",
             "seaworthy_health_checks_total",
             "seaworthy_health_check_seconds",
+            "seaworthy_degraded_total",
+            "seaworthy_level",
+            "seaworthy_level_changes_total",
+            "seaworthy_dimmer_share",
+            "seaworthy_error_budget_remaining",
+            "seaworthy_burn_pressure",
         ],
         "docs/metrics.md is a contract"
     );
