@@ -52,5 +52,27 @@ pub fn encode_string(text: &str) -> Option<String> {
     Some(out)
 }
 
+/// Writes text as a Token, or where it is none as a String; `None` if it has a character that neither can have.
+///
+/// ```
+/// use seaworthy_http::structured::encode_token_or_string;
+///
+/// assert_eq!(encode_token_or_string("reviews").as_deref(), Some("reviews"));
+/// assert_eq!(encode_token_or_string("5 stars").as_deref(), Some(r#""5 stars""#));
+/// assert_eq!(encode_token_or_string("é"), None);
+/// ```
+#[must_use]
+pub fn encode_token_or_string(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let begins = bytes
+        .first()
+        .is_some_and(|first| first.is_ascii_alphabetic() || *first == b'*');
+    if begins && bytes.iter().copied().all(cursor::is_token) {
+        Some(text.to_owned())
+    } else {
+        encode_string(text)
+    }
+}
+
 #[cfg(test)]
 mod tests;
