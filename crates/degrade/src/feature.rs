@@ -1,0 +1,164 @@
+//! One feature of an answer: what runs for it, for how long, and what is given in its place.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use seaworthy_kit::BoxError;
+
+mod run;
+pub use run::Running;
+
+mod substitute;
+pub use substitute::{Function, LastGood, Nothing, OrLast, Substitute, Value};
+
+/// A feature of an answer, by a name that callers are told: `recommendations`, `reviews`.
+///
+/// Without more it is critical and may take as long as it likes.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use seaworthy_degrade::{feature, gather};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let popular = vec!["anchor", "rope"];
+/// let (recommendations, less) = gather(
+///     feature("recommendations")
+///         .critical(false)
+///         .timeout(Duration::from_millis(200))
+///         .fallback(popular)
+///         .run(async { std::future::pending::<Result<_, std::io::Error>>().await }),
+/// )
+/// .await;
+/// assert_eq!(recommendations.unwrap(), ["anchor", "rope"]);
+/// assert_eq!(less.expect("it timed out").names(), ["recommendations"]);
+/// # }
+/// ```
+pub const fn feature(name: &'static str) -> Feature {
+    Feature {
+        name,
+        critical: None,
+        timeout: None,
+        reserve: Duration::ZERO,
+        substitute: Nothing::new(),
+    }
+}
+
+/// What is said about a feature; see [`feature`](fn@feature).
+///
+/// It is a value without a state of its own: make it anew for each answer, or clone it.
+#[derive(Clone)]
+#[must_use = "a feature does nothing until something runs for it"]
+pub struct Feature<S = Nothing> {
+    name: &'static str,
+    critical: Option<bool>,
+    timeout: Option<Duration>,
+    reserve: Duration,
+    substitute: S,
+}
+
+impl<S> Feature<S> {
+    /// Whether there is no answer without it: then its error is the answer's, and whatever else is said here about what to give in its place does not count. Default: only while nothing is said about what to give in its place.
+    ///
+    /// A feature that is not critical needs a fallback of some kind; one that has none is critical in any case.
+    pub const fn critical(mut self, critical: bool) -> Self {
+        self.critical = Some(critical);
+        self
+    }
+
+    /// How long it may take, from the first `Pending` on. Default: as long as it likes, up to the deadline of the task.
+    ///
+    /// What took too long is dropped, and ends with a [`Rejection`](seaworthy_kit::Rejection) of the kind `TimedOut` in the name of the feature.
+    pub const fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// How much of the task's deadline is left for what comes after: a feature that is not critical is cut so long before it. Default: zero.
+    ///
+    /// An answer with a fallback in it is an answer only if there is time to write it.
+    pub const fn reserve(mut self, time: Duration) -> Self {
+        self.reserve = time;
+        self
+    }
+
+    fn substitute<T>(self, substitute: T) -> Feature<T> {
+        Feature {
+            name: self.name,
+            critical: self.critical,
+            timeout: self.timeout,
+            reserve: self.reserve,
+            substitute,
+        }
+    }
+
+    /// Runs a future for it: the value, or what is given in its place.
+    ///
+    /// It is an error only where the feature is critical, or where there is nothing to give in its place.
+    /// A panic in the future of a feature that is not critical counts as its failure.
+    ///
+    /// # Cancel safety
+    /// As that of the future: dropped, nothing is noted and nothing counted.
+    ///
+    /// # Panics
+    /// If the future does, and the feature is critical.
+    pub fn run<F, T, E>(self, future: F) -> Running<F, S>
+    where
+        F: Future<Output = Result<T, E>>,
+        E: Into<BoxError>,
+        S: Substitute<T>,
+    {
+        Running::new(self, future)
+    }
+}
+
+impl Feature {
+    /// What is given in its place: this.
+    pub fn fallback<T>(self, value: T) -> Feature<Value<T>> {
+        self.substitute(Value::new(value))
+    }
+
+    /// What is given in its place: what the function makes of the cause.
+    pub fn fallback_with<F, T>(self, function: F) -> Feature<Function<F>>
+    where
+        F: FnOnce(crate::Cause) -> T,
+    {
+        self.substitute(Function::new(function))
+    }
+}
+
+impl<S> Feature<S> {
+    /// What is given in its place: the last good value that is kept there, and where there is none, or it is too old, what was said before.
+    ///
+    /// Good values are kept there from now on.
+    /// Whatever is personal must not be: what one caller gets in place of an answer is what another got before.
+    pub fn or_last<T>(self, last: &LastGood<T>) -> Feature<OrLast<T, S>> {
+        let Self {
+            name,
+            critical,
+            timeout,
+            reserve,
+            substitute,
+        } = self;
+        Feature {
+            name,
+            critical,
+            timeout,
+            reserve,
+            substitute: OrLast::new(last.clone(), substitute),
+        }
+    }
+}
+
+impl<S> fmt::Debug for Feature<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feature")
+            .field("name", &self.name)
+            .field("critical", &self.critical)
+            .field("timeout", &self.timeout)
+            .field("reserve", &self.reserve)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,56 @@
+//! What an answer that is whole allocates: nothing.
+
+use std::future::{Future, ready};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use seaworthy_degrade::{FallbackLayer, LastGood, feature, gather, together};
+use tower::{Layer, Service, service_fn};
+
+fn up(value: u32) -> impl Future<Output = Result<u32, std::io::Error>> {
+    ready(Ok(value))
+}
+
+/// What such a future allocates that is ready at once.
+fn allocations<F: Future>(make: impl Fn() -> F) -> u64 {
+    let run = || {
+        let future = pin!(make());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(matches!(future.poll(&mut cx), Poll::Ready(_)));
+    };
+    run();
+    allocation_counter::measure(run).count_total
+}
+
+#[test]
+fn whole_answer_allocates_nothing() {
+    let last = LastGood::new(Duration::from_secs(60));
+    let limit = Duration::from_millis(100);
+    let page = || {
+        gather(together((
+            feature("product").run(up(1)),
+            feature("price").timeout(limit).fallback(0).run(up(2)),
+            feature("stock")
+                .timeout(limit)
+                .fallback_with(|_| 0)
+                .run(up(3)),
+            feature("popular").fallback(0).or_last(&last).run(up(4)),
+        )))
+    };
+    assert_eq!(allocations(page), 0);
+}
+
+#[test]
+fn good_call_through_a_fallback_layer_allocates_nothing() {
+    let layer = FallbackLayer::plain("x").value(0_u32).build();
+    let mut service = layer.layer(service_fn(|_: u32| up(7)));
+    let mut call = || {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(service.poll_ready(&mut cx).is_ready());
+        assert!(pin!(service.call(1)).poll(&mut cx).is_ready());
+    };
+    // The second call makes the service's own counter.
+    (0..3).for_each(|_| call());
+    assert_eq!(allocation_counter::measure(call).count_total, 0);
+}
