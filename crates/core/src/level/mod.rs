@@ -238,6 +238,11 @@ impl Levels {
         self.tell(now)
     }
 
+    /// Ends what was set by hand, where its time is over; between observations nothing else does.
+    pub fn tick(&mut self, now: Moment) -> Option<Change> {
+        self.tell(now)
+    }
+
     /// The level, as it was told last.
     #[must_use]
     pub const fn level(&self) -> Level {

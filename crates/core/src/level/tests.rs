@@ -156,6 +156,17 @@ fn forgotten_hand_ends_by_itself() {
 }
 
 #[test]
+fn forgotten_hand_ends_without_an_observation() {
+    let mut test = both();
+    let until = test.now + 10 * SECOND;
+    test.set(Level::Essential, until);
+    assert_eq!(test.levels.by_hand_until(), Some(until));
+    assert_eq!(test.levels.tick(until - SECOND), None);
+    let change = test.levels.tick(until).expect("its time is over");
+    assert_eq!((change.to, change.cause), (Level::Normal, "recovered"));
+}
+
+#[test]
 fn schedule_and_rules_add_to_each_other() {
     let mut test = both();
     test.planned = Level::Maintenance;
