@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use seaworthy_core::level::Level;
 use seaworthy_kit::{BoxError, Rejection, RejectionKind};
 
 /// Why something less was given.
@@ -18,11 +19,23 @@ pub enum Cause {
     Panicked,
     /// It was answered, badly.
     Answered,
+    /// It is off at this level, and was not tried.
+    Off(Level),
+    /// The dimmer left it out, and it was not tried.
+    Dimmed,
 }
 
 impl Cause {
     /// Every word that [`as_str`](Self::as_str) has.
-    pub const WORDS: [&str; 5] = ["refused", "timed_out", "failed", "panicked", "answered"];
+    pub const WORDS: [&str; 7] = [
+        "refused",
+        "timed_out",
+        "failed",
+        "panicked",
+        "answered",
+        "off",
+        "dimmed",
+    ];
 
     /// What an error says.
     #[must_use]
@@ -50,6 +63,8 @@ impl Cause {
             Self::Failed => "failed",
             Self::Panicked => "panicked",
             Self::Answered => "answered",
+            Self::Off(_) => "off",
+            Self::Dimmed => "dimmed",
         }
     }
 }

@@ -2,9 +2,13 @@
 
 use std::fmt;
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use seaworthy_core::level::Level;
 use seaworthy_kit::BoxError;
+
+use crate::{Dimmer, Levels};
 
 mod run;
 pub use run::Running;
@@ -42,6 +46,8 @@ pub const fn feature(name: &'static str) -> Feature {
         critical: None,
         timeout: None,
         reserve: Duration::ZERO,
+        off_from: None,
+        dimmer: None,
         substitute: Nothing::new(),
     }
 }
@@ -56,7 +62,18 @@ pub struct Feature<S = Nothing> {
     critical: Option<bool>,
     timeout: Option<Duration>,
     reserve: Duration,
+    off_from: Option<(Levels, Level)>,
+    dimmer: Option<(Dimmer, Caller)>,
     substitute: S,
+}
+
+/// Whom a dimmer decides about.
+#[derive(Clone, Copy)]
+enum Caller {
+    /// Nobody in particular: by chance.
+    Anybody,
+    /// Always the same one: by its draw.
+    Known(u64),
 }
 
 impl<S> Feature<S> {
@@ -84,13 +101,46 @@ impl<S> Feature<S> {
         self
     }
 
+    /// It is not tried at this level and above: its future is dropped unpolled, and the fallback is given. Default: never.
+    ///
+    /// What is critical is never off.
+    pub fn off_from(mut self, levels: &Levels, level: Level) -> Self {
+        self.off_from = Some((levels.clone(), level));
+        self
+    }
+
+    /// It is tried for that share of the answers only that the dimmer has; by chance. Default: for all.
+    ///
+    /// What is critical is never left out.
+    pub fn dimmed(mut self, dimmer: &Dimmer) -> Self {
+        self.dimmer = Some((dimmer.clone(), Caller::Anybody));
+        self
+    }
+
+    /// It is tried for that share of the callers only that the dimmer has: the same ones while the share stays, so that for nobody it comes and goes. Default: for all.
+    ///
+    /// Which callers those are differs from feature to feature.
+    pub fn dimmed_for(mut self, dimmer: &Dimmer, caller: &impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        self.name.hash(&mut hasher);
+        caller.hash(&mut hasher);
+        self.dimmer = Some((dimmer.clone(), Caller::Known(hasher.finish())));
+        self
+    }
+
     fn substitute<T>(self, substitute: T) -> Feature<T> {
+        self.map(|_| substitute)
+    }
+
+    fn map<T>(self, substitute: impl FnOnce(S) -> T) -> Feature<T> {
         Feature {
             name: self.name,
             critical: self.critical,
             timeout: self.timeout,
             reserve: self.reserve,
-            substitute,
+            off_from: self.off_from,
+            dimmer: self.dimmer,
+            substitute: substitute(self.substitute),
         }
     }
 
@@ -135,20 +185,7 @@ impl<S> Feature<S> {
     /// Good values are kept there from now on.
     /// Whatever is personal must not be: what one caller gets in place of an answer is what another got before.
     pub fn or_last<T>(self, last: &LastGood<T>) -> Feature<OrLast<T, S>> {
-        let Self {
-            name,
-            critical,
-            timeout,
-            reserve,
-            substitute,
-        } = self;
-        Feature {
-            name,
-            critical,
-            timeout,
-            reserve,
-            substitute: OrLast::new(last.clone(), substitute),
-        }
+        self.map(|otherwise| OrLast::new(last.clone(), otherwise))
     }
 }
 

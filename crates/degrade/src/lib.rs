@@ -108,14 +108,26 @@
 mod cause;
 pub use cause::Cause;
 
+mod control;
+pub use control::LayerHandle;
+
 mod degradations;
 pub use degradations::{Degradation, Degradations, MESSAGE, gather, names, note};
 
 pub mod feature;
 pub use feature::{Feature, LastGood, feature};
 
+pub mod budget;
+pub use budget::{ErrorBudget, ErrorBudgetLayer};
+
+pub mod dimmer;
+pub use dimmer::{Dimmer, DimmerLayer};
+
 pub mod fallback;
 pub use fallback::FallbackLayer;
+
+pub mod level;
+pub use level::{Level, LevelLayer, LevelRule, Levels, Schedule, Weekday};
 
 mod together;
 pub use together::{Features, together};

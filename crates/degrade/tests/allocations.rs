@@ -5,7 +5,10 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use seaworthy_degrade::{FallbackLayer, LastGood, feature, gather, together};
+use seaworthy_degrade::{
+    Dimmer, DimmerLayer, ErrorBudget, ErrorBudgetLayer, FallbackLayer, LastGood, Level, LevelLayer,
+    Levels, feature, gather, together,
+};
 use tower::{Layer, Service, service_fn};
 
 fn up(value: u32) -> impl Future<Output = Result<u32, std::io::Error>> {
@@ -41,10 +44,8 @@ fn whole_answer_allocates_nothing() {
     assert_eq!(allocations(page), 0);
 }
 
-#[test]
-fn good_call_through_a_fallback_layer_allocates_nothing() {
-    let layer = FallbackLayer::plain("x").value(0_u32).build();
-    let mut service = layer.layer(service_fn(|_: u32| up(7)));
+/// What a good call through that service allocates.
+fn through(mut service: impl Service<u32>) -> u64 {
     let mut call = || {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(service.poll_ready(&mut cx).is_ready());
@@ -52,5 +53,37 @@ fn good_call_through_a_fallback_layer_allocates_nothing() {
     };
     // The second call makes the service's own counter.
     (0..3).for_each(|_| call());
-    assert_eq!(allocation_counter::measure(call).count_total, 0);
+    allocation_counter::measure(call).count_total
+}
+
+#[test]
+fn good_call_through_each_layer_allocates_nothing() {
+    let inner = || service_fn(|_: u32| up(7));
+    let fallback = FallbackLayer::plain("x").value(0_u32).build();
+    assert_eq!(through(fallback.layer(inner())), 0);
+    let levels = Levels::builder("x").build().unwrap();
+    let level = LevelLayer::plain("x", &levels, Level::Reduced);
+    assert_eq!(through(level.layer(inner())), 0);
+    let dimmer = Dimmer::builder("x", Duration::from_secs(1))
+        .build()
+        .unwrap();
+    assert_eq!(through(DimmerLayer::plain(&dimmer).layer(inner())), 0);
+    let budget = ErrorBudget::builder("x", 0.999).build().unwrap();
+    assert_eq!(through(ErrorBudgetLayer::plain(&budget).layer(inner())), 0);
+}
+
+#[test]
+fn whole_feature_that_could_be_left_out_allocates_nothing() {
+    let levels = Levels::builder("x").build().unwrap();
+    let dimmer = Dimmer::builder("x", Duration::from_secs(1))
+        .build()
+        .unwrap();
+    let one = || {
+        feature("reviews")
+            .off_from(&levels, Level::Reduced)
+            .dimmed_for(&dimmer, &"user 7")
+            .fallback(0)
+            .run(up(1))
+    };
+    assert_eq!(allocations(one), 0);
 }

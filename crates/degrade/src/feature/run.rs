@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use seaworthy_kit::{BoxError, Rejection, RejectionKind, clock, deadline};
 use tokio::time::{Sleep, sleep_until};
 
-use super::{Feature, Substitute};
+use super::{Caller, Feature, Substitute};
 use crate::{Cause, note, telemetry};
 
 pin_project! {
@@ -25,6 +25,7 @@ pin_project! {
         #[pin]
         timer: Option<Sleep>,
         is_armed: bool,
+        is_begun: bool,
         feature: Option<Feature<S>>,
     }
 }
@@ -35,6 +36,7 @@ impl<F, S> Running<F, S> {
             future: Some(future),
             timer: None,
             is_armed: false,
+            is_begun: false,
             feature: Some(feature),
         }
     }
@@ -52,6 +54,15 @@ where
         let mut this = self.project();
         let feature = this.feature.as_ref().expect("polled after it was ready");
         let is_critical = feature.is_critical::<T>();
+        if !*this.is_begun {
+            *this.is_begun = true;
+            if let Some(cause) = feature.left_out(is_critical) {
+                // Unpolled: what is off costs nothing.
+                this.future.set(None);
+                let feature = this.feature.take().expect("looked at above");
+                return Poll::Ready(feature.leave_out(cause));
+            }
+        }
         let future = this.future.as_mut().as_pin_mut();
         let future = future.expect("there until it is over");
         let polled = if is_critical {
@@ -101,6 +112,34 @@ impl<S> Feature<S> {
         S: Substitute<T>,
     {
         matches!(self.critical, Some(true)) || !S::GIVES
+    }
+
+    /// Why it is not even tried.
+    fn left_out(&self, is_critical: bool) -> Option<Cause> {
+        if is_critical {
+            return None;
+        }
+        if let Some((levels, off_from)) = &self.off_from {
+            let level = levels.level();
+            if level >= *off_from {
+                return Some(Cause::Off(level));
+            }
+        }
+        let (dimmer, caller) = self.dimmer.as_ref()?;
+        let draw = match caller {
+            Caller::Anybody => seaworthy_kit::draw(),
+            Caller::Known(draw) => *draw,
+        };
+        (!dimmer.share().includes(draw)).then_some(Cause::Dimmed)
+    }
+
+    #[cold]
+    fn leave_out<T>(self, cause: Cause) -> Result<T, BoxError>
+    where
+        S: Substitute<T>,
+    {
+        let refused = Rejection::new(RejectionKind::Shed, self.name.into());
+        self.degrade(cause, Box::new(refused))
     }
 
     /// How long it may take from now on.

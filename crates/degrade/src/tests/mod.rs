@@ -8,9 +8,12 @@ use seaworthy_kit::{BoxError, Rejection, RejectionKind, clock};
 
 use crate::*;
 
+mod budget;
+mod dimmer;
 mod fallback;
 mod features;
 mod gathering;
+mod levels;
 #[cfg(feature = "http")]
 mod marking;
 
