@@ -53,6 +53,9 @@ pub mod cookbook {
     #[doc = include_str!("cookbook/adaptive.md")]
     pub mod adaptive {}
 
+    #[doc = include_str!("cookbook/degrade.md")]
+    pub mod degrade {}
+
     #[doc = include_str!("cookbook/criticality.md")]
     pub mod criticality {}
 

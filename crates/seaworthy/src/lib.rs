@@ -1,4 +1,5 @@
 //! Reliability layers for tower: circuit breaker, bulkhead, rate limit, retry, hedging, timeout, deadline, idempotency and health, on any axum, tonic, hyper or reqwest stack.
+//! Reliability layers for tower: circuit breaker, bulkhead, rate limit, retry, hedging, timeout, deadline, degradation and idempotency, on any axum, tonic, hyper or reqwest stack.
 //!
 //! Each layer is a crate of its own and a feature here; all of them are on by default.
 //!
@@ -64,6 +65,9 @@ pub use seaworthy_timeout as timeout;
 /// Tells how the process is, and lets it end without losing a request.
 #[cfg(feature = "health")]
 pub use seaworthy_health as health;
+/// Answers with less where something is missing, and says so.
+#[cfg(feature = "degrade")]
+pub use seaworthy_degrade as degrade;
 
 /// Runs a request with a key once, and answers its repetitions with the same bytes.
 #[cfg(feature = "idempotency")]
@@ -105,6 +109,10 @@ pub mod prelude {
     pub use seaworthy_health::Health;
     #[cfg(all(feature = "health", feature = "http"))]
     pub use seaworthy_health::HealthLayer;
+    #[cfg(all(feature = "degrade", feature = "http"))]
+    pub use seaworthy_degrade::DegradedLayer;
+    #[cfg(feature = "degrade")]
+    pub use seaworthy_degrade::{DimmerLayer, ErrorBudgetLayer, FallbackLayer, LevelLayer};
     #[cfg(feature = "hedge")]
     pub use seaworthy_hedge::HedgeLayer;
     #[cfg(feature = "http")]
