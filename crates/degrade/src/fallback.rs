@@ -1,14 +1,17 @@
 //! The fallback layer: something less in place of an answer that failed.
 
 use std::fmt;
+use std::time::Duration;
 
 use seaworthy_kit::telemetry::{Report, Subscription, Telemetry};
-use seaworthy_kit::{BoxError, Name, RejectionKind, Share};
+use seaworthy_kit::{BoxError, Name, Share};
 use tower_layer::Layer;
 
 mod answers;
 #[cfg(feature = "http")]
 pub use answers::HttpAnswers;
+#[cfg(feature = "http")]
+pub(crate) use answers::see;
 pub use answers::{Answers, ByHead, ByTraffic, Names, PlainAnswers};
 
 #[cfg(feature = "http")]
@@ -18,6 +21,10 @@ pub use either::EitherBody;
 
 mod give;
 pub use give::{Asked, FromRequest, Give, Given, Other};
+
+mod rules;
+pub(crate) use rules::Rules;
+pub use rules::Seen;
 
 mod service;
 pub use service::{Fallback, ResponseFuture};
@@ -75,8 +82,7 @@ pub struct Builder<T, G = (), N = ByTraffic> {
     name: String,
     answers: T,
     give: G,
-    names: N,
-    errors: Option<Errors>,
+    rules: Rules<N>,
 }
 
 /// The view of a [`FallbackLayer`] from outside: cheap to clone.
@@ -91,18 +97,17 @@ pub struct Substituted {
     pub layer: &'static str,
     /// Why.
     pub cause: Cause,
-    /// What was given: `value`, `function`, `service`.
+    /// What was given: `value`, `function`, `service`, `last_good`.
     pub substitute: &'static str,
+    /// How old it is, where that is known.
+    pub age: Option<Duration>,
 }
-
-type Errors = Box<dyn Fn(&BoxError) -> bool + Send + Sync>;
 
 /// What all services of a layer share.
 pub(crate) struct State<G, N> {
     name: Name,
     give: G,
-    names: N,
-    errors: Option<Errors>,
+    rules: Rules<N>,
     telemetry: Telemetry,
 }
 
@@ -198,8 +203,7 @@ impl<T> Builder<T> {
             name,
             answers,
             give: (),
-            names: ByTraffic::new(),
-            errors: None,
+            rules: Rules::new(),
         }
     }
 }
@@ -230,8 +234,7 @@ impl<T, N> Builder<T, (), N> {
             name: self.name,
             answers: self.answers,
             give,
-            names: self.names,
-            errors: self.errors,
+            rules: self.rules,
         }
     }
 }
@@ -239,7 +242,7 @@ impl<T, N> Builder<T, (), N> {
 impl<T, G, N> Builder<T, G, N> {
     /// Which errors are replaced; mistakes of the caller's are not, whatever it says. Default: all but `rate_limited`.
     pub fn errors(mut self, errors: impl Fn(&BoxError) -> bool + Send + Sync + 'static) -> Self {
-        self.errors = Some(Box::new(errors));
+        self.rules.set_errors(errors);
         self
     }
 
@@ -249,8 +252,7 @@ impl<T, G, N> Builder<T, G, N> {
             name: self.name,
             answers: self.answers,
             give: self.give,
-            names: ByHead::new(responses),
-            errors: self.errors,
+            rules: self.rules.with_names(responses),
         }
     }
 
@@ -265,8 +267,7 @@ impl<T, G, N> Builder<T, G, N> {
             share: Share::new(State {
                 name: self.name.as_str().into(),
                 give: self.give,
-                names: self.names,
-                errors: self.errors,
+                rules: self.rules,
                 telemetry: Telemetry::new(LAYER, &self.name),
             }),
         }
@@ -301,17 +302,6 @@ pub fn copy_of_safe<B, C: Default>(request: &http::Request<B>) -> Option<http::R
     *copy.headers_mut() = request.headers().clone();
     *copy.extensions_mut() = request.extensions().clone();
     Some(copy)
-}
-
-/// Whether a rejection is about the caller and not about what it called.
-const fn is_callers_mistake(kind: RejectionKind) -> bool {
-    matches!(
-        kind,
-        RejectionKind::KeyReused
-            | RejectionKind::InProgress
-            | RejectionKind::OutcomeUnknown
-            | RejectionKind::CostTooHigh
-    )
 }
 
 /// The kind of layer, in metrics and events.

@@ -3,7 +3,8 @@
 //! # When to use it / when not
 //! Use it
 //! - for an answer that is made of several, not all of which it stands and falls with: [`feature`](fn@feature) and [`together`];
-//! - around a call in whose place something else will do: [`FallbackLayer`].
+//! - around a call in whose place something else will do: [`FallbackLayer`], [`LastGoodLayer`];
+//! - to do less on purpose, by hand, by plan or because of load: [`Levels`], [`Dimmer`], [`ErrorBudget`].
 //!
 //! Do not use it
 //! - for what changes something: a payment has no fallback, it has an idempotency key, a retry and a queue;
@@ -63,16 +64,21 @@
 //!              error, panic, time is up ──┬─ critical, or no fallback ──▶ the error
 //!                                         └─ else ──▶ the fallback, noted and counted
 //! ```
-//! What a [`FallbackLayer`] replaces, and what it never does, stands [in its docs](FallbackLayer).
+//! What a [`FallbackLayer`] replaces, and what it never does, stands [in its docs](FallbackLayer); a [`LastGoodLayer`] replaces the same.
+//!
+//! Three machines say when to do less: [levels](seaworthy_core::level), by hand, by schedule and by rules with hysteresis; the [dimmer](seaworthy_core::dimmer), which steers the share of optional work to a latency; the [error budget](seaworthy_core::error_budget), whose burn is a signal for the levels.
+//! A feature that is off, or dimmed, is not polled at all.
 //!
 //! # Where the state lives
 //! A feature has none: a handler makes it anew for each answer.
 //! What is less than whole in an answer is a list of its task, which follows the futures that are polled inside of it.
-//! Of a [`FallbackLayer`] it is in the layer: its clones, and all services that it makes, are one.
+//! Of a [`FallbackLayer`] and a [`LastGoodLayer`] it is in the layer: its clones, and all services that it makes, are one.
+//! [`Levels`], [`Dimmer`] and [`ErrorBudget`] are handles of their own, which features and layers share.
 //!
 //! # Order
 //! A [`DegradedLayer`] stands around the handler, anywhere outside of it.
-//! A [`FallbackLayer`] stands outermost in a client: it sees what all other layers could not mend.
+//! A [`FallbackLayer`] stands outermost in a client, a [`LastGoodLayer`] right inside of it: they see what all other layers could not mend.
+//! An [`ErrorBudgetLayer`] and a [`DimmerLayer`] stand inside of a server's rate limit and outside of all else, a [`LevelLayer`] around the routes that it turns off.
 //! See `docs/ordering.md`.
 //!
 //! # Readiness
@@ -85,6 +91,7 @@
 //!
 //! # Errors
 //! A feature that took too long ends with `TimedOut`, in its own name; it is an error of the answer only where the feature is critical.
+//! A [`LevelLayer`] refuses with `Shed`, whose state is the level: 503 or UNAVAILABLE.
 //! All other errors pass unchanged, and where a fallback fails as well, the first one does.
 //!
 //! # Defaults
@@ -97,13 +104,20 @@
 //! | `tell_causes` of a [`DegradedLayer`] | no | why something broke is for the inside |
 //! | `errors` of a [`FallbackLayer`] | all but `rate_limited` | who has used up a quota is to know it |
 //! | `responses` of a [`FallbackLayer`] | HTTP 500, 502, 503, 504 | those of `stale-if-error` |
+//! | `max_age`, `max_entries`, `max_body` of a [`LastGoodLayer`] | 1 h, 1000, 64 KiB | bounded in all that it can grow in |
+//! | `leave`, `enter_after`, `leave_after` of a rule, `hold` | 0.9 of `enter`, 5 s, 30 s, 30 s | a blip changes nothing, and what comes back is seen |
+//! | `period`, `quantile`, `pole`, `min_samples` of a [`Dimmer`] | 1 s, 0.95, 0.9, 20 | the paper's |
+//! | `rules`, `period`, `min_calls` of an [`ErrorBudget`] | the workbook's, 30 days, 100 | and a single failure at night does not page |
 //!
 //! # Events and metrics
 //! `degraded` with its cause and what was given, `seaworthy_degraded_total` with `cause` and `substitute`; with `layer="feature"` and the feature's name, or `layer="fallback"` and the layer's.
+//! `level_changed`, `share_moved` and `burn_changed`; `seaworthy_level`, `seaworthy_level_changes_total`, `seaworthy_dimmer_share`, `seaworthy_error_budget_remaining`, `seaworthy_burn_pressure`.
 //! A fallback hides an outage from callers, and must not from those on call: alert on it.
 //!
 //! # Prior art
-//! Hystrix's fallbacks and its page with their kinds; "Avoiding fallback in distributed systems" of the Amazon Builders' Library, for when not to; `stale-if-error` of RFC 5861, for which responses; MicroProfile's and Polly's fallbacks.
+//! Hystrix's fallbacks and its page with their kinds; "Avoiding fallback in distributed systems" of the Amazon Builders' Library, for when not to; `stale-if-error` of RFC 5861, for which responses; MicroProfile's and Polly's fallbacks; "Brownout: Building More Robust Cloud Applications" (ICSE 2014) for the dimmer; chapter 22 of Site Reliability Engineering for levels, chapter 5 of its workbook for burn rates.
+//!
+//! Absent on purpose: a fallback for what changes something; a cache (it would answer while the dependency does); a fallback that is a future of its own for a feature (let the feature's future try both).
 
 mod cause;
 pub use cause::Cause;
@@ -125,6 +139,9 @@ pub use dimmer::{Dimmer, DimmerLayer};
 
 pub mod fallback;
 pub use fallback::FallbackLayer;
+
+pub mod last_good;
+pub use last_good::LastGoodLayer;
 
 pub mod level;
 pub use level::{Level, LevelLayer, LevelRule, Levels, Schedule, Weekday};

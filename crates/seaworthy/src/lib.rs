@@ -112,7 +112,9 @@ pub mod prelude {
     #[cfg(all(feature = "degrade", feature = "http"))]
     pub use seaworthy_degrade::DegradedLayer;
     #[cfg(feature = "degrade")]
-    pub use seaworthy_degrade::{DimmerLayer, ErrorBudgetLayer, FallbackLayer, LevelLayer};
+    pub use seaworthy_degrade::{
+        DimmerLayer, ErrorBudgetLayer, FallbackLayer, LastGoodLayer, LevelLayer,
+    };
     #[cfg(feature = "hedge")]
     pub use seaworthy_hedge::HedgeLayer;
     #[cfg(feature = "http")]

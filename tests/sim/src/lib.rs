@@ -4,6 +4,7 @@
 //! It asserts what must hold, and returns what it saw, as a table and as curves.
 
 pub mod bursts;
+pub mod brownout;
 pub mod cascade;
 pub mod classes;
 pub mod contention;

@@ -9,6 +9,7 @@ use sim::{
     bursts, cascade, classes, contention, fleet, half_open, hedge, isolation, leases, limit,
     overload, storm, throttle,
 };
+use sim::{brownout, cascade, contention, fleet, half_open, isolation, storm};
 
 /// Runs experiments on a simulated fleet.
 #[derive(Parser)]
@@ -26,6 +27,7 @@ struct Args {
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Experiment {
     Bursts,
+    Brownout,
     Cascade,
     Classes,
     Contention,
@@ -73,6 +75,7 @@ impl Experiment {
             Self::Limit => limit::experiment(seed),
             Self::Throttle => throttle::experiment(seed),
             Self::Contention => contention::experiment(seed, &[10, 50, 100, 200], 40),
+            Self::Brownout => brownout::experiment(seed),
             Self::Cascade => cascade::experiment(seed),
             Self::Fleet => fleet::experiment(seed),
             Self::HalfOpen => half_open::experiment(seed),

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use seaworthy_kit::Rejection;
-
-use super::Substituted;
+use super::{Seen, Substituted};
 
 /// Answers of a kind: plain ones, or HTTP's.
 pub trait Answers<Res, Given>: Clone {
@@ -17,14 +15,8 @@ pub trait Answers<Res, Given>: Clone {
     /// Shows the head to the predicate.
     fn look<O>(&self, response: Res, look: impl FnOnce(&Self::Head) -> O) -> (Res, O);
 
-    /// Whether it is bad, as far as nobody says otherwise.
-    fn is_bad(&self, head: &Self::Head) -> bool;
-
-    /// Whether it tells the caller of a mistake of its own.
-    fn is_callers_mistake(&self, head: &Self::Head) -> bool;
-
-    /// The rejection that a layer further in turned into this response.
-    fn rejection<'a>(&self, head: &'a Self::Head) -> Option<&'a Rejection>;
+    /// What a head says by itself.
+    fn see<'a>(&self, head: &'a Self::Head) -> Seen<'a>;
 
     /// The answer of the inner service, as it is.
     fn pass(&self, response: Res) -> Self::Response;
@@ -97,7 +89,7 @@ impl<F> fmt::Debug for ByHead<F> {
 // ===== impl Answers =====
 
 impl PlainAnswers {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self
     }
 }
@@ -111,16 +103,8 @@ impl<Res> Answers<Res, Res> for PlainAnswers {
         (response, answer)
     }
 
-    fn is_bad(&self, _: &Res) -> bool {
-        false
-    }
-
-    fn is_callers_mistake(&self, _: &Res) -> bool {
-        false
-    }
-
-    fn rejection<'a>(&self, _: &'a Res) -> Option<&'a Rejection> {
-        None
+    fn see<'a>(&self, _: &'a Res) -> Seen<'a> {
+        Seen::default()
     }
 
     fn pass(&self, response: Res) -> Res {
@@ -133,17 +117,45 @@ impl<Res> Answers<Res, Res> for PlainAnswers {
 }
 
 #[cfg(feature = "http")]
+pub(crate) use over_http::see;
+
+#[cfg(feature = "http")]
 mod over_http {
     use http::response::Parts;
     use http::{Response, StatusCode};
 
     use super::super::EitherBody;
-    use super::{Answers, HttpAnswers, Rejection, Substituted};
+    use super::{Answers, HttpAnswers, Seen, Substituted};
     use crate::mark;
 
     impl HttpAnswers {
-        pub(in crate::fallback) const fn new() -> Self {
+        pub(crate) const fn new() -> Self {
             Self
+        }
+    }
+
+    /// What the head of an HTTP response says by itself.
+    pub(crate) fn see(head: &Parts) -> Seen<'_> {
+        let status = head.status;
+        Seen {
+            //= https://www.rfc-editor.org/rfc/rfc5861#section-4
+            //# In this context, an error is any situation that would result in a
+            //# 500, 502, 503, or 504 HTTP response status code being returned.
+            is_bad: matches!(
+                status,
+                StatusCode::INTERNAL_SERVER_ERROR
+                    | StatusCode::BAD_GATEWAY
+                    | StatusCode::SERVICE_UNAVAILABLE
+                    | StatusCode::GATEWAY_TIMEOUT
+            ),
+            is_callers_mistake: status.is_client_error()
+                && !matches!(
+                    status,
+                    StatusCode::REQUEST_TIMEOUT
+                        | StatusCode::TOO_EARLY
+                        | StatusCode::TOO_MANY_REQUESTS
+                ),
+            rejection: head.extensions.get(),
         }
     }
 
@@ -161,31 +173,8 @@ mod over_http {
             (Response::from_parts(head, body), answer)
         }
 
-        fn is_bad(&self, head: &Parts) -> bool {
-            //= https://www.rfc-editor.org/rfc/rfc5861#section-4
-            //# In this context, an error is any situation that would result in a
-            //# 500, 502, 503, or 504 HTTP response status code being returned.
-            matches!(
-                head.status,
-                StatusCode::INTERNAL_SERVER_ERROR
-                    | StatusCode::BAD_GATEWAY
-                    | StatusCode::SERVICE_UNAVAILABLE
-                    | StatusCode::GATEWAY_TIMEOUT
-            )
-        }
-
-        fn is_callers_mistake(&self, head: &Parts) -> bool {
-            head.status.is_client_error()
-                && !matches!(
-                    head.status,
-                    StatusCode::REQUEST_TIMEOUT
-                        | StatusCode::TOO_EARLY
-                        | StatusCode::TOO_MANY_REQUESTS
-                )
-        }
-
-        fn rejection<'a>(&self, head: &'a Parts) -> Option<&'a Rejection> {
-            head.extensions.get()
+        fn see<'a>(&self, head: &'a Parts) -> Seen<'a> {
+            see(head)
         }
 
         fn pass(&self, response: Response<B>) -> Self::Response {

@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use seaworthy_kit::{BoxError, Held, Rejection, RejectionKind, Share};
+use seaworthy_kit::{BoxError, Held, Share};
 use tower_service::Service;
 
-use super::{Answers, ByTraffic, Give, Names, State, Substituted, Word, is_callers_mistake};
+use super::{Answers, ByTraffic, Give, Names, State, Substituted, Word};
 use crate::degradations::{is_inside, note};
 use crate::{Cause, telemetry};
 
@@ -66,7 +66,7 @@ where
             return Poll::Ready(Ok(()));
         };
         let error = error.into();
-        if self.share.cause_of_error(&error).is_none() {
+        if self.share.rules.cause_of_error(&error).is_none() {
             return Poll::Ready(Err(error));
         }
         self.broken = Some(error);
@@ -172,13 +172,12 @@ where
             let (result, cause) = match result {
                 Ok(response) => {
                     let held = &*this.held;
-                    let look =
-                        |head: &T::Head| held.cause_of::<T, Res, G::Response>(this.answers, head);
+                    let look = |head: &T::Head| held.rules.cause_of(head, this.answers.see(head));
                     let (response, cause) = this.answers.look(response, look);
                     (Ok(response), cause)
                 }
                 Err(error) => {
-                    let cause = this.held.cause_of_error(&error);
+                    let cause = this.held.rules.cause_of_error(&error);
                     (Err(error), cause)
                 }
             };
@@ -197,38 +196,6 @@ where
 }
 
 impl<G, N> State<G, N> {
-    /// Why the answer with this head is replaced; `None` if it is not.
-    fn cause_of<T, Res, Given>(&self, answers: &T, head: &T::Head) -> Option<Cause>
-    where
-        T: Answers<Res, Given>,
-        N: Names<T::Head>,
-    {
-        if let Some(rejection) = answers.rejection(head) {
-            // The predicate sees the response, and may say no; it cannot say yes to a mistake.
-            let allows = self.names.names(head) != Some(false);
-            return (allows && is_replaced(rejection.kind()))
-                .then(|| Cause::of_rejection(rejection));
-        }
-        let is_bad = self
-            .names
-            .names(head)
-            .unwrap_or_else(|| answers.is_bad(head));
-        (is_bad && !answers.is_callers_mistake(head)).then_some(Cause::Answered)
-    }
-
-    #[cold]
-    fn cause_of_error(&self, error: &BoxError) -> Option<Cause> {
-        let rejection = Rejection::find(&**error);
-        if rejection.is_some_and(|rejection| is_callers_mistake(rejection.kind())) {
-            return None;
-        }
-        let is_named = match &self.errors {
-            Some(errors) => errors(error),
-            None => rejection.is_none_or(|rejection| is_replaced(rejection.kind())),
-        };
-        is_named.then(|| Cause::of(error))
-    }
-
     /// Says what was done, and marks it.
     #[cold]
     fn mark<T, Res, Given>(&self, answers: &T, given: Given, cause: Cause) -> T::Response
@@ -240,14 +207,10 @@ impl<G, N> State<G, N> {
             layer: self.name.as_str(),
             cause,
             substitute: G::WORD,
+            age: None,
         };
         telemetry::degraded(&self.telemetry, cause, mark.substitute);
         note(mark.layer, cause, mark.substitute);
         answers.give(given, mark, !is_inside())
     }
-}
-
-/// Whether what a layer refused is replaced where nobody says otherwise.
-const fn is_replaced(kind: RejectionKind) -> bool {
-    !is_callers_mistake(kind) && !matches!(kind, RejectionKind::RateLimited)
 }

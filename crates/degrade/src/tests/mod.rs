@@ -13,6 +13,7 @@ mod dimmer;
 mod fallback;
 mod features;
 mod gathering;
+mod last_good;
 mod levels;
 #[cfg(feature = "http")]
 mod marking;

@@ -1,0 +1,250 @@
+//! How an answer is kept, and given again: for plain services and for HTTP.
+
+use std::future::{Future, Ready, ready};
+use std::time::Duration;
+
+use seaworthy_kit::BoxError;
+
+pub use crate::fallback::PlainAnswers;
+use crate::fallback::{Seen, Substituted};
+
+/// Answers of a kind that can be kept.
+pub trait Keeps<Res>: Clone {
+    /// What a predicate sees of a response.
+    type Head;
+
+    /// What is kept of it.
+    type Kept: Clone;
+
+    /// What the caller gets.
+    type Response;
+
+    /// Reads a response to its end.
+    type Reading: Future<Output = Result<(Self::Response, Option<Self::Kept>), BoxError>>;
+
+    /// Shows the head to the predicate.
+    fn look<O>(&self, response: Res, look: impl FnOnce(&Self::Head) -> O) -> (Res, O);
+
+    /// What a head says by itself.
+    fn see<'a>(&self, head: &'a Self::Head) -> Seen<'a>;
+
+    /// Whether a good response with this head may be given to somebody else later.
+    fn may_keep(&self, head: &Self::Head) -> bool;
+
+    /// Reads it to its end, unless it is longer than that: what the caller gets, and what is kept.
+    fn read(&self, response: Res, limit: usize) -> Self::Reading;
+
+    /// The response as it is.
+    fn pass(&self, response: Res) -> Self::Response;
+
+    /// What was kept, marked; `says` is whether nobody further out will say so.
+    fn again(
+        &self,
+        kept: Self::Kept,
+        age: Duration,
+        mark: Substituted,
+        says: bool,
+    ) -> Self::Response;
+}
+
+impl<Res: Clone> Keeps<Res> for PlainAnswers {
+    type Head = Res;
+    type Kept = Res;
+    type Response = Res;
+    type Reading = Ready<Result<(Res, Option<Res>), BoxError>>;
+
+    fn look<O>(&self, response: Res, look: impl FnOnce(&Res) -> O) -> (Res, O) {
+        let answer = look(&response);
+        (response, answer)
+    }
+
+    fn see<'a>(&self, _: &'a Res) -> Seen<'a> {
+        Seen::default()
+    }
+
+    fn may_keep(&self, _: &Res) -> bool {
+        true
+    }
+
+    fn read(&self, response: Res, _: usize) -> Self::Reading {
+        let kept = response.clone();
+        ready(Ok((response, Some(kept))))
+    }
+
+    fn pass(&self, response: Res) -> Res {
+        response
+    }
+
+    fn again(&self, kept: Res, _: Duration, _: Substituted, _: bool) -> Res {
+        kept
+    }
+}
+
+#[cfg(feature = "http")]
+pub use over_http::{HttpAnswers, KeptResponse, Reading, by_uri};
+
+#[cfg(feature = "http")]
+mod over_http {
+    use std::fmt;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, ready};
+
+    use bytes::Bytes;
+    use http::header::{AGE, AUTHORIZATION, CACHE_CONTROL, COOKIE, SET_COOKIE, VARY};
+    use http::response::Parts;
+    use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+    use http_body::Body;
+    use seaworthy_http::whole::{Unread, WholeBody, WholeReader};
+
+    use super::{BoxError, Duration, Future, Keeps, Seen, Substituted};
+    pub use crate::fallback::HttpAnswers;
+    use crate::fallback::see;
+    use crate::{Degradations, mark};
+
+    /// What is kept of an HTTP response.
+    #[derive(Clone, Debug)]
+    pub struct KeptResponse {
+        version: Version,
+        headers: HeaderMap,
+        body: Bytes,
+        trailers: Option<HeaderMap>,
+    }
+
+    /// A key for what is the same for everybody: the URI of a GET that says nothing about who asks.
+    #[must_use]
+    pub fn by_uri<B>(request: &Request<B>) -> Option<Uri> {
+        let headers = request.headers();
+        let is_personal = headers.contains_key(AUTHORIZATION) || headers.contains_key(COOKIE);
+        (request.method() == Method::GET && !is_personal).then(|| request.uri().clone())
+    }
+
+    /// Reads the body of a response to its end.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Reading<B> {
+        head: Option<Parts>,
+        body: Option<Pin<Box<B>>>,
+        reader: WholeReader,
+    }
+
+    impl<B> Future for Reading<B>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        type Output = Result<(Response<WholeBody<B>>, Option<KeptResponse>), BoxError>;
+
+        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+            let this = &mut *self;
+            let body = this.body.as_mut().expect("polled after it was ready");
+            let read = ready!(this.reader.poll(cx, body.as_mut(), &mut |_| ()));
+            let (head, rest) = (this.head.take(), this.body.take());
+            let head = head.expect("there until the body was read");
+            let reader = std::mem::replace(&mut this.reader, WholeReader::new(0));
+            let (data, trailers) = reader.into_parts();
+            match read {
+                Ok(()) => {
+                    let kept = KeptResponse {
+                        version: head.version,
+                        headers: head.headers.clone(),
+                        body: data.clone(),
+                        trailers: trailers.clone(),
+                    };
+                    let body = WholeBody::whole(data, trailers);
+                    Poll::Ready(Ok((Response::from_parts(head, body), Some(kept))))
+                }
+                Err(Unread::Failed(error)) => Poll::Ready(Err(error)),
+                // Too long: it goes on as it comes.
+                Err(_) => {
+                    let rest = rest.expect("there until it was read");
+                    let body = WholeBody::resumed(data, rest);
+                    Poll::Ready(Ok((Response::from_parts(head, body), None)))
+                }
+            }
+        }
+    }
+
+    impl<B> fmt::Debug for Reading<B> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("Reading").finish_non_exhaustive()
+        }
+    }
+
+    impl<B> Keeps<Response<B>> for HttpAnswers
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        type Head = Parts;
+        type Kept = KeptResponse;
+        type Response = Response<WholeBody<B>>;
+        type Reading = Reading<B>;
+
+        fn look<O>(
+            &self,
+            response: Response<B>,
+            look: impl FnOnce(&Parts) -> O,
+        ) -> (Response<B>, O) {
+            let (head, body) = response.into_parts();
+            let answer = look(&head);
+            (Response::from_parts(head, body), answer)
+        }
+
+        fn see<'a>(&self, head: &'a Parts) -> Seen<'a> {
+            see(head)
+        }
+
+        fn may_keep(&self, head: &Parts) -> bool {
+            let headers = &head.headers;
+            let forbids = |value: &http::HeaderValue| {
+                let value = value.as_bytes().to_ascii_lowercase();
+                let has = |word: &[u8]| value.windows(word.len()).any(|part| part == word);
+                has(b"no-store") || has(b"private")
+            };
+            head.status == StatusCode::OK
+                && !headers.get_all(CACHE_CONTROL).iter().any(forbids)
+                && ![SET_COOKIE, VARY, mark::DEGRADED]
+                    .iter()
+                    .any(|it| headers.contains_key(it))
+                && head.extensions.get::<Substituted>().is_none()
+                && head.extensions.get::<Degradations>().is_none()
+        }
+
+        fn read(&self, response: Response<B>, limit: usize) -> Reading<B> {
+            let (head, body) = response.into_parts();
+            Reading {
+                head: Some(head),
+                body: Some(Box::pin(body)),
+                reader: WholeReader::new(limit),
+            }
+        }
+
+        fn pass(&self, response: Response<B>) -> Self::Response {
+            response.map(WholeBody::untouched)
+        }
+
+        fn again(
+            &self,
+            kept: KeptResponse,
+            age: Duration,
+            mark: Substituted,
+            says: bool,
+        ) -> Self::Response {
+            let mut response = Response::new(WholeBody::whole(kept.body, kept.trailers));
+            *response.version_mut() = kept.version;
+            *response.headers_mut() = kept.headers;
+            if says {
+                mark::say(&mut response, mark.layer);
+            }
+            // What was old when it came is older now.
+            let before = response
+                .headers()
+                .get(AGE)
+                .and_then(|age| age.to_str().ok());
+            let before: u64 = before.and_then(|age| age.parse().ok()).unwrap_or(0);
+            let age = before.saturating_add(age.as_secs());
+            response.headers_mut().insert(AGE, age.into());
+            response.extensions_mut().insert(mark);
+            response
+        }
+    }
+}
