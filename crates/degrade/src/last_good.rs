@@ -62,6 +62,9 @@ use store::Store;
 /// Kept is 200 alone, and nothing that says `Cache-Control: no-store` or `private`, `Set-Cookie` or `Vary`, or that is itself less than whole.
 /// This is no cache: while the inner service answers, each request reaches it.
 ///
+/// # Cost
+/// A good answer takes the lock of the store once, to see that what is kept is still young, and once in a tenth of `max_age` it is copied.
+///
 /// # Readiness
 /// That of the inner service, whose errors pass as they are.
 ///

@@ -150,12 +150,13 @@ impl Levels {
             .change(|machine, now| machine.observe(&values, planned, now));
     }
 
-    /// Looks in each such period, for as long as there is another clone: to be spawned.
+    /// Looks in each such period, a tenth of a second at least, for as long as there is another clone: to be spawned.
     ///
     /// # Cancel safety
     /// Dropped, nobody looks any more; the level stays.
     pub fn run(&self, period: Duration) -> impl Future<Output = ()> + Send + 'static + use<> {
         let shared = Arc::downgrade(&self.0);
+        let period = period.max(LEAST_PERIOD);
         async move {
             while let Some(shared) = shared.upgrade() {
                 Self(shared).observe();
@@ -297,6 +298,9 @@ impl fmt::Debug for Builder {
             .finish_non_exhaustive()
     }
 }
+
+/// More often would be work that nobody sees, and without a pause there would be nothing else.
+const LEAST_PERIOD: Duration = Duration::from_millis(100);
 
 /// The kind of layer, in metrics and events.
 const LEVEL: &str = "level";

@@ -2,7 +2,7 @@
 //!
 //! # When to use it / when not
 //! Use it
-//! - for an answer that is made of several, not all of which it stands and falls with: [`feature`](fn@feature) and [`together`];
+//! - for an answer that is made of several, not all of which it stands and falls with: [`feature`](fn@feature) and [`together`](fn@together);
 //! - around a call in whose place something else will do: [`FallbackLayer`], [`LastGoodLayer`];
 //! - to do less on purpose, by hand, by plan or because of load: [`Levels`], [`Dimmer`], [`ErrorBudget`].
 //!

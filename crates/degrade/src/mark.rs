@@ -24,6 +24,7 @@ pub const DEGRADED: HeaderName = HeaderName::from_static("degraded");
 ///
 /// It stands around the handler, inside of the [`RespondLayer`](seaworthy_http::RespondLayer) or outside of it; where there are several, the outermost gathers for all.
 /// It refuses nothing, and the errors of the inner service pass as they are.
+/// What runs in the body of a response, after its head has gone, is not gathered.
 ///
 /// ```
 /// use bytes::Bytes;

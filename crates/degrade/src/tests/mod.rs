@@ -17,6 +17,8 @@ mod last_good;
 mod levels;
 #[cfg(feature = "http")]
 mod marking;
+#[cfg(feature = "metrics")]
+mod metrics;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
