@@ -1,5 +1,4 @@
-//! Reliability layers for tower: circuit breaker, bulkhead, rate limit, retry, hedging, timeout, deadline, idempotency and health, on any axum, tonic, hyper or reqwest stack.
-//! Reliability layers for tower: circuit breaker, bulkhead, rate limit, retry, hedging, timeout, deadline, degradation and idempotency, on any axum, tonic, hyper or reqwest stack.
+//! Reliability layers for tower: circuit breaker, bulkhead, rate limit, retry, hedging, timeout, deadline, idempotency, health and degradation, on any axum, tonic, hyper or reqwest stack.
 //!
 //! Each layer is a crate of its own and a feature here; all of them are on by default.
 //!
@@ -65,6 +64,7 @@ pub use seaworthy_timeout as timeout;
 /// Tells how the process is, and lets it end without losing a request.
 #[cfg(feature = "health")]
 pub use seaworthy_health as health;
+
 /// Answers with less where something is missing, and says so.
 #[cfg(feature = "degrade")]
 pub use seaworthy_degrade as degrade;
@@ -105,16 +105,16 @@ pub mod prelude {
     pub use seaworthy_bulkhead::BulkheadLayer;
     #[cfg(feature = "circuit-breaker")]
     pub use seaworthy_circuit_breaker::CircuitBreakerLayer;
-    #[cfg(feature = "health")]
-    pub use seaworthy_health::Health;
-    #[cfg(all(feature = "health", feature = "http"))]
-    pub use seaworthy_health::HealthLayer;
     #[cfg(all(feature = "degrade", feature = "http"))]
     pub use seaworthy_degrade::DegradedLayer;
     #[cfg(feature = "degrade")]
     pub use seaworthy_degrade::{
         DimmerLayer, ErrorBudgetLayer, FallbackLayer, LastGoodLayer, LevelLayer,
     };
+    #[cfg(feature = "health")]
+    pub use seaworthy_health::Health;
+    #[cfg(all(feature = "health", feature = "http"))]
+    pub use seaworthy_health::HealthLayer;
     #[cfg(feature = "hedge")]
     pub use seaworthy_hedge::HedgeLayer;
     #[cfg(feature = "http")]

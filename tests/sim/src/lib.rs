@@ -3,8 +3,8 @@
 //! Each experiment is a function of a seed.
 //! It asserts what must hold, and returns what it saw, as a table and as curves.
 
-pub mod bursts;
 pub mod brownout;
+pub mod bursts;
 pub mod cascade;
 pub mod classes;
 pub mod contention;

@@ -6,10 +6,9 @@ use std::error::Error;
 use clap::{Parser, ValueEnum};
 use sim::report::Report;
 use sim::{
-    bursts, cascade, classes, contention, fleet, half_open, hedge, isolation, leases, limit,
-    overload, storm, throttle,
+    brownout, bursts, cascade, classes, contention, fleet, half_open, hedge, isolation, leases,
+    limit, overload, storm, throttle,
 };
-use sim::{brownout, cascade, contention, fleet, half_open, isolation, storm};
 
 /// Runs experiments on a simulated fleet.
 #[derive(Parser)]
@@ -26,8 +25,8 @@ struct Args {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Experiment {
-    Bursts,
     Brownout,
+    Bursts,
     Cascade,
     Classes,
     Contention,
@@ -68,6 +67,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 impl Experiment {
     fn run(self, seed: u64) -> Report {
         match self {
+            Self::Brownout => brownout::experiment(seed),
             Self::Bursts => bursts::experiment(),
             Self::Classes => classes::experiment(seed),
             Self::Hedge => hedge::experiment(seed),
@@ -75,7 +75,6 @@ impl Experiment {
             Self::Limit => limit::experiment(seed),
             Self::Throttle => throttle::experiment(seed),
             Self::Contention => contention::experiment(seed, &[10, 50, 100, 200], 40),
-            Self::Brownout => brownout::experiment(seed),
             Self::Cascade => cascade::experiment(seed),
             Self::Fleet => fleet::experiment(seed),
             Self::HalfOpen => half_open::experiment(seed),
