@@ -1,5 +1,6 @@
 //! The dimmer: optional work for as many calls as the latency bears.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -287,8 +288,10 @@ impl Gate for DimmerGate {
         Some(Some(self.0.0.clock.now()))
     }
 
-    fn judged(&self, began: &mut Self::Admission, verdict: Verdict) {
-        self.measure(began, verdict);
+    fn heed(&self, began: Option<&mut Self::Admission>, _: &dyn Any, verdict: Verdict) {
+        if let Some(began) = began {
+            self.measure(began, verdict);
+        }
     }
 
     fn settle(&self, mut began: Self::Admission, verdict: Verdict) {
