@@ -10,7 +10,7 @@ use super::tenant::{Party, Tenant};
 use super::{ControlledDelay, Slot, Slots, check_limit};
 use crate::{Criticality, InvalidConfig, Moment};
 
-/// The queue in front of [`Slots`], for one owner at a time: see the [module](super) for the protocol.
+/// The queue in front of [`Slots`], for one owner at a time: see the [module](crate::slots) for the protocol.
 ///
 /// `W` is what the shell needs in order to wake a waiter.
 /// Each operation costs O(log waiting), and O(log waiting) more for each waiter that it grants or expires.

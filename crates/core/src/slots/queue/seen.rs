@@ -21,7 +21,7 @@ impl<W> Queue<W> {
         self.order.patience(party, now)
     }
 
-    /// Whether the queue has been standing for too long; never without a [`ControlledDelay`].
+    /// Whether the queue has been standing for too long; never without a [`ControlledDelay`](crate::slots::ControlledDelay).
     #[must_use]
     pub fn is_overloaded(&self, now: Moment) -> bool {
         self.order.is_overloaded(now)

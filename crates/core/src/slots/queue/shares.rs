@@ -8,7 +8,7 @@ use crate::slots::tenant::Party;
 use crate::slots::{Full, Slot, Slots};
 
 impl<W> Queue<W> {
-    /// The same queue, in which tenants have fair shares: see [Fair shares](super#fair-shares).
+    /// The same queue, in which tenants have fair shares: see [Fair shares](crate::slots#fair-shares).
     ///
     /// With `lends`, a tenant that has less than its share finds room above the limit: where nobody may wait, it would find none otherwise.
     ///
