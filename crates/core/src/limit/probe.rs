@@ -47,7 +47,9 @@ impl Limit {
 
     /// How long until the next probe: of calls that take long, so long that it is a small part of it.
     pub(super) fn pause(&self) -> Duration {
-        let probe = self.recent.unwrap_or_default().saturating_mul(2);
+        // Not by what they take now: slowed by an overload, they need the next probe sooner than later.
+        let usual = self.baseline().or(self.recent).unwrap_or_default();
+        let probe = usual.saturating_mul(2);
         self.config.relearn.max(probe.saturating_mul(RARE))
     }
 
