@@ -7,6 +7,7 @@
 //! With [`lease`](Builder::lease) a process takes up to that fraction of the smallest burst at once, and decides from memory until it is spent.
 //! A key that is seen once takes what it costs; one that is seen again within [`hold`](Builder::hold) takes a lease.
 //! When that time is over, or the limit is dropped or [closed](SharedLimit::close), what is left goes back to the server, as far as time has not given it already.
+//! So does what a call [gives back](SharedLimit::give_back) that was taken with an earlier lease.
 //!
 //! What the server gives never exceeds the limit, but a lease is spent later than it is given.
 //! So in any span of time at most
@@ -162,8 +163,8 @@ impl SharedLimit {
 
     /// Gives back what a call has taken and not used, because the service behind refused it.
     ///
-    /// It goes into the lease where that has room, and else to the server, in the background.
-    /// What would have come back in the meantime anyway is not given twice.
+    /// What was taken with the lease that is in hand goes back into it, and anything else to the server, in the background.
+    /// There, what would have come back in the meantime anyway is not given twice; and none of a lease is in hand for longer than [`hold`](Builder::hold).
     pub fn give_back(&self, pass: Pass) {
         if let Some(paid) = pass.into_paid() {
             self.return_paid(paid);
@@ -183,9 +184,7 @@ impl SharedLimit {
             }
         };
         let leases = inner.leases.as_ref();
-        if unused.units == 0
-            || leases.is_some_and(|leases| leases.put(unused.key, unused.units, now))
-        {
+        if unused.units == 0 || leases.is_some_and(|leases| leases.put(&unused, now)) {
             return;
         }
         if let Ok(runtime) = Handle::try_current() {

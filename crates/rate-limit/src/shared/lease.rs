@@ -216,18 +216,22 @@ impl Leases {
         }
     }
 
-    /// Puts back what was spent here and not used; whether it had room.
-    pub(super) fn put(&self, key: Key, units: u64, now: Moment) -> bool {
-        let mut shard = self.shard(key);
-        let Some(hand) = shard.get_mut(&key.number()) else {
+    /// Puts back what was spent of the lease that is in hand, and not used; whether it could.
+    ///
+    /// What was taken before that is the server's to discount: time may have given it already, and here it could be spent again at any age.
+    pub(super) fn put(&self, unused: &Unused, now: Moment) -> bool {
+        let mut shard = self.shard(unused.key);
+        let Some(hand) = shard.get_mut(&unused.key.number()) else {
             return false;
         };
-        // Whoever asks may come back with a whole lease.
-        let has_room = !hand.asking && hand.is_held(now) && hand.left + units <= self.size;
-        if has_room {
-            hand.left += units;
+        let is_of_this = hand.taken.as_ref() == Some(&unused.taken);
+        // Whoever asks may come back with a whole lease; and one call may have taken more than that is.
+        let has_room = !hand.asking && hand.left.saturating_add(unused.units) <= self.size;
+        let is_put = is_of_this && has_room && hand.is_held(now);
+        if is_put {
+            hand.left += unused.units;
         }
-        has_room
+        is_put
     }
 
     /// Forgets what is over, and tells what of it goes back.

@@ -46,6 +46,11 @@ fn spend(leases: &Leases, cost: u64, now: Moment) -> bool {
     matches!(at_hand, Some(AtHand::Taken { .. }))
 }
 
+/// Puts back what was taken at that second.
+fn put(leases: &Leases, units: u64, second: u64, now: Moment) -> bool {
+    leases.put(&Unused::new(key(1), units, told(second)), now)
+}
+
 /// Asks, and is given all that is wanted: the least, the most, and what goes along.
 fn fill(leases: &Leases, cost: u64, now: Moment) -> ([u64; 3], Option<Unused>) {
     let _turn = leases.turn(key(1), now).unwrap();
@@ -107,6 +112,25 @@ fn ended_lease_goes_back_when_the_next_one_comes_first() {
     let (asked, unused) = fill(&leases, 1, at(9000));
     assert_eq!(asked, [1, 1, 0]);
     assert_eq!(unused, Some(Unused::new(key(1), 9, told(1))));
+}
+
+#[test]
+fn only_what_was_taken_with_the_lease_in_hand_is_put_back() {
+    let leases = leases();
+    fill(&leases, 1, at(0));
+    fill(&leases, 1, at(0));
+    assert!(spend(&leases, 9, at(0)));
+    assert!(put(&leases, 10, 1, at(0)), "of this lease, all of it");
+    assert!(!put(&leases, 1, 1, at(0)), "more than a lease");
+    assert!(!put(&leases, u64::MAX, 1, at(0)));
+    assert!(spend(&leases, 10, at(0)));
+    for (second, now) in [(0, 0), (2, 0), (1, 5000)] {
+        assert!(!put(&leases, 1, second, at(now)), "{second} {now}");
+    }
+    let ask = leases.ask(key(1), 1, at(1));
+    assert!(!put(&leases, 1, 1, at(1)), "a whole lease may be coming");
+    leases.failed(key(1), &ask);
+    assert!(put(&leases, 1, 1, at(1)));
 }
 
 #[test]
@@ -188,15 +212,16 @@ proptest! {
     fn nothing_is_lost_or_doubled_and_a_lease_is_the_most(steps in proptest::collection::vec(step(), 1..80)) {
         let leases = leases();
         let mut now = 0;
-        let (mut given, mut spent, mut returned) = (0, 0, 0);
-        let mut passes: Vec<u64> = Vec::new();
+        let (mut given, mut spent, mut returned, mut second) = (0, 0, 0, 0);
+        let mut passes: Vec<Unused> = Vec::new();
         let mut asked: Option<(Ask, u64, Turn)> = None;
         for step in steps {
             match step {
                 Step::Spend(cost) => {
-                    if spend(&leases, cost, at(now)) {
+                    let at_hand = leases.spend(key(1), cost, at(now), &terms());
+                    if let Some(AtHand::Taken { taken: Some(taken), .. }) = at_hand {
                         spent += cost;
-                        passes.push(cost);
+                        passes.push(Unused::new(key(1), cost, taken));
                     }
                 }
                 Step::Ask(cost) if asked.is_none() => {
@@ -209,12 +234,14 @@ proptest! {
                         units if units >= ask.least => Verdict::Taken(units),
                         _ => Verdict::Refused(1_000_000_000),
                     };
+                    second += 1;
+                    let reply = Reply { verdict, told: told(second) };
                     if let Verdict::Taken(units) = verdict {
                         given += units;
                         spent += cost;
-                        passes.push(cost);
+                        passes.push(Unused::new(key(1), cost, ask.taken(&reply.told)));
                     }
-                    let unused = leases.answered(key(1), &ask, &reply(verdict), at(now));
+                    let unused = leases.answered(key(1), &ask, &reply, at(now));
                     returned += unused.map_or(0, |unused| unused.units);
                 }
                 Step::Fail => {
@@ -222,10 +249,12 @@ proptest! {
                     leases.failed(key(1), &ask);
                 }
                 Step::GiveBack => {
-                    let Some(cost) = passes.pop() else { continue };
-                    spent -= cost;
-                    if !leases.put(key(1), cost, at(now)) {
-                        returned += cost;
+                    let Some(unused) = passes.pop() else { continue };
+                    spent -= unused.units;
+                    let is_put = leases.put(&unused, at(now));
+                    prop_assert!(!is_put || unused.taken == told(second), "of an earlier lease");
+                    if !is_put {
+                        returned += unused.units;
                     }
                 }
                 Step::Sweep => {
