@@ -154,7 +154,8 @@ impl SharedLimit {
         let (tell, told) = oneshot::channel();
         // Not in this future: whoever is asked for must be put in hand, or given back, although the caller has left.
         tokio::spawn(trip(self.inner.clone(), key, cost, until, turn, tell));
-        match told.await {
+        let mut answer = Answer { limit: self, told };
+        match (&mut answer.told).await {
             Ok(Some(decided)) => decided,
             // The server has not said, or the runtime is shutting down.
             Ok(None) | Err(_) => inner.decide_away(key, cost, inner.clock.now()),
@@ -236,6 +237,24 @@ impl SharedLimit {
     fn sweep(&self) {
         if !self.inner.is_swept.swap(true, Ordering::AcqRel) {
             tokio::spawn(sweep(Arc::downgrade(&self.inner)));
+        }
+    }
+}
+
+/// What a caller waits for.
+///
+/// Cancellation: a caller that leaves when the server has answered, and before it has seen it, has that given back.
+/// If there is no answer yet, whoever asked the server finds nobody here, and gives it back then.
+struct Answer<'a> {
+    limit: &'a SharedLimit,
+    told: oneshot::Receiver<Option<Result<Pass, Refused>>>,
+}
+
+impl Drop for Answer<'_> {
+    fn drop(&mut self) {
+        self.told.close();
+        if let Ok(Some(Ok(pass))) = self.told.try_recv() {
+            self.limit.give_back(pass);
         }
     }
 }

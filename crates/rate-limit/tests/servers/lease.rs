@@ -241,6 +241,24 @@ async fn caller_that_leaves_loses_no_lease() {
     assert_eq!(all.by(), By::Lease, "its token is there as well");
 }
 
+/// The answer has come, and the caller leaves before it is polled again.
+#[tokio::test]
+async fn caller_that_leaves_its_answer_behind_has_it_given_back() {
+    let test = Test::new();
+    let limit = leased(test.limit()).build().unwrap();
+    limit.check("key", 1).await.unwrap();
+    let mut check = Box::pin(limit.check("key", 5));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(matches!(check.as_mut().poll(&mut cx), Poll::Pending));
+    // Waits for its turn behind that one, which has been answered then.
+    let pass = limit.check("key", 1).await.unwrap();
+    assert_eq!(pass.by(), By::Lease);
+    drop(check);
+    // Fourteen were in hand.
+    let all = limit.check("key", 19).await.unwrap();
+    assert_eq!(all.by(), By::Lease);
+}
+
 #[tokio::test]
 async fn keys_beyond_the_bound_have_no_lease() {
     let test = Test::new();
