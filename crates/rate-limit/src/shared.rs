@@ -23,7 +23,8 @@
 //! Others may have given something back by then: a call may be refused so much longer than the server would.
 //!
 //! # When the server is away
-//! A check waits for at most [`timeout`](Builder::timeout).
+//! A check waits for the server for at most [`timeout`](Builder::timeout).
+//! Before that, one that finds others asking for a lease of its key waits for its turn as long at most; then it asks for itself alone, beside them.
 //! After the first one that was not answered nobody waits any more: calls are decided [as the option says](WhenAway), and one of them has the server looked for, in the background, after [`look_after`](Builder::look_after).
 //! Once that is answered, the server decides again.
 //! What is left of a lease is spent all the same.
@@ -44,10 +45,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use seaworthy_kit::{Report, Subscription, clock};
+use seaworthy_kit::{Report, Subscription};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::time::timeout_at;
+use tokio::time::timeout;
 
 mod away;
 pub use away::WhenAway;
@@ -136,24 +137,21 @@ impl SharedLimit {
 
     async fn ask(&self, key: Key, cost: u64) -> Result<Pass, Refused> {
         let inner = &self.inner;
-        let until = clock::instant(clock::now() + inner.timeout);
-        let turn = match inner.turn(key) {
-            None => None,
-            Some(turn) => match timeout_at(until, turn.lock_owned()).await {
-                Ok(turn) => {
-                    // Whoever had the turn before may have brought enough for both, or found nobody there.
-                    if let Some(decided) = self.decide_here(key, cost) {
-                        return decided;
-                    }
-                    self.sweep();
-                    Some(turn)
-                }
-                Err(_) => return inner.decide_away(key, cost, inner.clock.now()),
-            },
-        };
+        let mut turn = None;
+        if let Some(queue) = inner.turn(key) {
+            // Many callers of one key say nothing about the server: one whose turn does not come asks for itself alone.
+            turn = timeout(inner.timeout, queue.lock_owned()).await.ok();
+            // Whoever had the turn before may have brought enough for both, or found nobody there.
+            if let Some(decided) = self.decide_here(key, cost) {
+                return decided;
+            }
+            if turn.is_some() {
+                self.sweep();
+            }
+        }
         let (tell, told) = oneshot::channel();
         // Not in this future: whoever is asked for must be put in hand, or given back, although the caller has left.
-        tokio::spawn(trip(self.inner.clone(), key, cost, until, turn, tell));
+        tokio::spawn(trip(self.inner.clone(), key, cost, turn, tell));
         let mut answer = Answer { limit: self, told };
         match (&mut answer.told).await {
             Ok(Some(decided)) => decided,

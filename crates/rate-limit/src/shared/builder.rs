@@ -104,6 +104,8 @@ impl Builder {
     }
 
     /// How long a check waits for the server, connecting included. Default: 50 milliseconds, fifty times what a server in the same place needs, and little beside most calls.
+    ///
+    /// With a [`lease`](Self::lease), a check may before have waited as long for others that were asking for the same key.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

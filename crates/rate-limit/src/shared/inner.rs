@@ -9,7 +9,7 @@ use seaworthy_kit::quota::Quotas;
 use seaworthy_kit::{Clock, Event, Moment, Telemetry, clock, draw};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, oneshot};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::SharedLimit;
 use super::away::{Era, LOOK, Presence};
@@ -174,7 +174,6 @@ pub(super) async fn trip(
     inner: Arc<Inner>,
     key: Key,
     cost: u64,
-    until: Instant,
     turn: Option<OwnedMutexGuard<()>>,
     tell: oneshot::Sender<Option<Result<Pass, Refused>>>,
 ) {
@@ -186,6 +185,8 @@ pub(super) async fn trip(
         Some(leases) => leases.ask(key, cost, inner.clock.now()),
         None => Ask::only(cost),
     };
+    // From now on, and not from when the call came: a server that has no time to answer is not away, and all keys would be without it.
+    let until = clock::instant(clock::now() + inner.timeout);
     let reply = inner.server.take(key, ask.least, ask.most, until).await;
     let (mut decided, mut left_over) = (None, None);
     match reply {

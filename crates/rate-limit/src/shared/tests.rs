@@ -105,6 +105,73 @@ mod by_key {
     }
 }
 
+mod turns {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use tokio::sync::OwnedMutexGuard;
+    use tokio::time::{advance, pause, resume};
+
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(20);
+
+    fn leased(server: &servers::Redis) -> SharedLimit {
+        let client = Client::open(server.url()).unwrap();
+        SharedLimit::builder("api", client)
+            .quota(MANY)
+            .lease(0.1)
+            .hold(Duration::from_secs(3600))
+            .timeout(TIMEOUT)
+            .build()
+            .unwrap()
+    }
+
+    async fn turn(limit: &SharedLimit) -> OwnedMutexGuard<()> {
+        let turn = limit.inner.turn(limit.key(b"key")).unwrap();
+        turn.lock_owned().await
+    }
+
+    /// Lets a check wait for its turn for longer than it may.
+    async fn waits(check: std::pin::Pin<&mut impl Future>) {
+        let mut cx = Context::from_waker(Waker::noop());
+        pause();
+        assert!(check.poll(&mut cx).is_pending());
+        advance(TIMEOUT + Duration::from_secs(1)).await;
+        resume();
+    }
+
+    #[tokio::test]
+    async fn check_whose_turn_comes_late_has_all_its_time_for_the_server() {
+        let server = servers::Redis::start();
+        let limit = leased(&server);
+        limit.check("key", 1).await.unwrap();
+        let turn = turn(&limit).await;
+        let mut check = pin!(limit.check("key", 1));
+        waits(check.as_mut()).await;
+        drop(turn);
+        assert_eq!(check.await.unwrap().by(), By::Server);
+        assert!(limit.is_shared());
+        let by = limit.check("key", 1).await.unwrap().by();
+        assert_eq!(by, By::Lease, "it had its turn");
+    }
+
+    #[tokio::test]
+    async fn check_whose_turn_does_not_come_asks_for_itself_alone() {
+        let server = servers::Redis::start();
+        let limit = leased(&server);
+        limit.check("key", 1).await.unwrap();
+        let turn = turn(&limit).await;
+        let mut check = pin!(limit.check("key", 1));
+        waits(check.as_mut()).await;
+        assert_eq!(check.await.unwrap().by(), By::Server);
+        assert!(limit.is_shared());
+        drop(turn);
+        let by = limit.check("key", 1).await.unwrap().by();
+        assert_eq!(by, By::Server, "no lease was taken");
+    }
+}
+
 #[test]
 fn quotas_and_queue_of_the_layer_do_not_go_with_a_shared_limit() {
     let layer = || RateLimitLayer::plain("api");
