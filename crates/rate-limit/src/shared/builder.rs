@@ -117,7 +117,7 @@ impl Builder {
         self
     }
 
-    /// How long to leave a server alone that is away, between one half of it and one and a half, at random. Default: one second.
+    /// How long to leave a server alone that is away, between one half of it and one and a half, at random; a hundred days at most. Default: one second.
     pub const fn look_after(mut self, pause: Duration) -> Self {
         self.look_after = pause;
         self
@@ -174,6 +174,10 @@ impl Builder {
         zero("hold", self.hold)?;
         zero("timeout", self.timeout)?;
         zero("look_after", self.look_after)?;
+        if self.look_after > LONGEST_PAUSE {
+            let reason = "must be a hundred days at most";
+            return Err(InvalidConfig::new("look_after", reason));
+        }
         let away = match self.when_away {
             WhenAway::Share(fraction) => {
                 Away::Share(Local::try_new(&terms, fraction, self.max_keys)?)
@@ -213,6 +217,9 @@ impl fmt::Debug for Builder {
             .finish_non_exhaustive()
     }
 }
+
+/// Nobody means to wait for longer, and what is near the end of time cannot be spread.
+const LONGEST_PAUSE: Duration = Duration::from_secs(100 * 24 * 3600);
 
 fn policy_name(limit: &str, at: usize) -> Name {
     match at {
