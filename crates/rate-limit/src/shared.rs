@@ -19,7 +19,8 @@
 //! is admitted for a key: with ten processes and a lease of 0.02, up to a fifth of a burst more than the limit.
 //! In return a lease of n makes one check in n a round trip.
 //!
-//! A refusal is remembered, too: until there is enough, or for a tenth of a second where a whole lease comes within it.
+//! A refusal is remembered, too: until there is enough, but for no longer than the hold, or for a tenth of a second where a whole lease comes within it.
+//! It tells when there will be enough, however long it is remembered.
 //! Others may have given something back by then: a call may be refused so much longer than the server would.
 //!
 //! # When the server is away

@@ -49,11 +49,21 @@ struct Hand {
     /// What the server said last, and when.
     debts: Arc<[u64]>,
     told: Moment,
-    /// How much is not to be had, and until when.
-    refused: Option<(u64, Moment)>,
+    refused: Option<Remembered>,
     /// Somebody asks, and has taken what was left along.
     asking: bool,
     turn: Turn,
+}
+
+/// A refusal of the server.
+#[derive(Clone, Copy, Debug)]
+struct Remembered {
+    /// How much is not to be had.
+    missing: u64,
+    /// When it will be, as far as the server knows.
+    ready: Moment,
+    /// Until when nobody asks.
+    until: Moment,
 }
 
 /// What can be said without the server.
@@ -112,13 +122,15 @@ impl Leases {
                 quotas: hand.quotas(now, terms),
             });
         }
-        let (missing, until) = hand.refused?;
+        let refused = hand.refused?;
         // To spend what is left and ask for the rest is what the server has refused.
-        if cost - hand.left.min(cost) < missing || now >= until {
+        if cost - hand.left.min(cost) < refused.missing || now >= refused.until {
             return None;
         }
+        // Nobody is asked before the memory ends; and who comes when it does, but nothing has come yet, comes in vain.
+        let ready = refused.ready.max(refused.until);
         Some(AtHand::Refused {
-            wait: until.since(now),
+            wait: ready.since(now),
             quotas: hand.quotas(now, terms),
         })
     }
@@ -200,9 +212,13 @@ impl Leases {
             }
             Verdict::Refused(wait) => {
                 hand.left += ask.along;
-                let wait = Duration::from_nanos(wait).max(self.pause);
-                // Not for longer: others may give something back.
-                hand.refused = Some((ask.least, now + wait.min(self.hold)));
+                let wait = Duration::from_nanos(wait);
+                hand.refused = Some(Remembered {
+                    missing: ask.least,
+                    ready: now + wait,
+                    // Not for longer than the hold: others may give something back.
+                    until: now + wait.max(self.pause).min(self.hold),
+                });
                 None
             }
         }
@@ -305,7 +321,7 @@ impl Hand {
 
     /// Whether nothing is kept here any more, and nobody is about to ask.
     fn is_over(&self, now: Moment) -> bool {
-        let remembers = self.refused.is_some_and(|(_, until)| now < until);
+        let remembers = (self.refused).is_some_and(|refused| now < refused.until);
         !self.is_held(now) && !remembers && !self.asking && Arc::strong_count(&self.turn) == 1
     }
 

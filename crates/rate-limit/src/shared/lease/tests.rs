@@ -169,7 +169,11 @@ fn refusal_is_remembered_for_its_wait_but_no_longer_than_the_hold() {
     refused(Duration::from_nanos(1), at(2000));
     assert_eq!(wait(3, at(2000)), Some(LONGEST_PAUSE));
     refused(Duration::from_secs(3600), at(3000));
-    assert_eq!(wait(3, at(3000)), Some(HOLD));
+    // It is told as long as it is, and remembered for the hold.
+    let hour = Duration::from_secs(3600);
+    assert_eq!(wait(3, at(3000)), Some(hour));
+    assert_eq!(wait(3, at(7999)), Some(hour - Duration::from_millis(4999)));
+    assert_eq!(wait(3, at(3000) + HOLD), None);
     assert!(leases.ended(at(7999)).is_empty() && !leases.is_empty());
 }
 
