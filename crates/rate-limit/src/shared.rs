@@ -195,13 +195,22 @@ impl SharedLimit {
 
     /// Gives back what is left of all leases, and is over when the server has it: before a process ends.
     ///
+    /// It waits for those who are just asking for a lease, and gives back what they do not need of it.
     /// The limit goes on working, with new leases.
     ///
     /// # Cancel safety
     /// Dropped, some of that is left to time, which gives it back as well.
     pub async fn close(&self) {
-        if let Some(leases) = &self.inner.leases {
-            self.inner.return_all(leases.all()).await;
+        let Some(leases) = &self.inner.leases else {
+            return;
+        };
+        let (unused, asking) = leases.all();
+        self.inner.return_all(unused).await;
+        for (key, turn) in asking {
+            let turn = turn.lock_owned().await;
+            let brought = leases.empty(key);
+            drop(turn);
+            self.inner.return_all(brought.into_iter().collect()).await;
         }
     }
 

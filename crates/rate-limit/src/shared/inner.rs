@@ -146,7 +146,8 @@ impl Drop for Inner {
         let Some(leases) = &self.leases else {
             return;
         };
-        let all = leases.all();
+        // Who asks has a share in this: there is nobody.
+        let (all, _) = leases.all();
         if all.is_empty() || self.presence.era().is_none() {
             return;
         }

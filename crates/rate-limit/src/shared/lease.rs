@@ -11,6 +11,7 @@
 //! A process has at most one lease of a key in hand: one call at a time asks for more, and the others wait for it.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -203,7 +204,7 @@ impl Leases {
         match reply.verdict {
             Verdict::Taken(given) => {
                 // What was in hand before and has ended meanwhile.
-                let unused = hand.unused(key);
+                let unused = hand.empty(key);
                 hand.left = given.saturating_sub(ask.least);
                 hand.taken = Some(reply.told.clone());
                 hand.until = now + self.hold;
@@ -252,12 +253,35 @@ impl Leases {
 
     /// Forgets what is over, and tells what of it goes back.
     pub(super) fn ended(&self, now: Moment) -> Vec<Unused> {
-        self.forget(|hand| hand.is_over(now))
+        let mut unused = Vec::new();
+        self.retain(|key, hand| {
+            let is_over = hand.is_over(now);
+            if is_over {
+                unused.extend(hand.empty(key));
+            }
+            !is_over
+        });
+        unused
     }
 
-    /// Forgets everything.
-    pub(super) fn all(&self) -> Vec<Unused> {
-        self.forget(|_| true)
+    /// Takes everything out of hand, and tells who is asking for more: what they bring is to be [taken](Self::empty), too, when it is the caller's turn.
+    pub(super) fn all(&self) -> (Vec<Unused>, Vec<(Key, Turn)>) {
+        let (mut unused, mut asking) = (Vec::new(), Vec::new());
+        self.retain(|key, hand| {
+            unused.extend(hand.empty(key));
+            // Forgotten, it would have no place for what the server gives.
+            let is_wanted = hand.is_wanted();
+            if is_wanted {
+                asking.push((key, hand.turn.clone()));
+            }
+            is_wanted
+        });
+        (unused, asking)
+    }
+
+    /// Takes out of hand what there is of that key.
+    pub(super) fn empty(&self, key: Key) -> Option<Unused> {
+        self.shard(key).get_mut(&key.number())?.empty(key)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -272,18 +296,10 @@ impl Leases {
         self.hold
     }
 
-    fn forget(&self, is_over: impl Fn(&Hand) -> bool) -> Vec<Unused> {
-        let mut unused = Vec::new();
+    fn retain(&self, mut is_kept: impl FnMut(Key, &mut Hand) -> bool) {
         for shard in &self.shards {
-            lock(shard).retain(|&number, hand| {
-                let is_over = is_over(hand);
-                if is_over {
-                    unused.extend(hand.unused(Key::from_number(number)));
-                }
-                !is_over
-            });
+            lock(shard).retain(|&number, hand| is_kept(Key::from_number(number), hand));
         }
-        unused
     }
 
     fn shard(&self, key: Key) -> MutexGuard<'_, HashMap<u128, Hand>> {
@@ -322,15 +338,18 @@ impl Hand {
     /// Whether nothing is kept here any more, and nobody is about to ask.
     fn is_over(&self, now: Moment) -> bool {
         let remembers = (self.refused).is_some_and(|refused| now < refused.until);
-        !self.is_held(now) && !remembers && !self.asking && Arc::strong_count(&self.turn) == 1
+        !self.is_held(now) && !remembers && !self.is_wanted()
     }
 
-    fn unused(&self, key: Key) -> Option<Unused> {
-        Some(Unused {
-            key,
-            units: self.left,
-            taken: self.taken.clone().filter(|_| self.left > 0)?,
-        })
+    /// Whether somebody asks, or is about to.
+    fn is_wanted(&self) -> bool {
+        self.asking || Arc::strong_count(&self.turn) > 1
+    }
+
+    fn empty(&mut self, key: Key) -> Option<Unused> {
+        let units = mem::take(&mut self.left);
+        let taken = self.taken.clone().filter(|_| units > 0)?;
+        Some(Unused { key, units, taken })
     }
 
     fn quotas(&self, now: Moment, terms: &[Terms]) -> Quotas {

@@ -1,5 +1,7 @@
 //! Tokens in hand: fewer round trips, at a price that is bounded.
 
+use std::future::Future as _;
+use std::pin::pin;
 use std::slice::from_ref;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -165,6 +167,27 @@ async fn closed_limit_has_given_back_what_is_left() {
         assert_eq!(remaining(&observer, key).await, 997);
         limit.check(key, 1).await.unwrap();
     }
+}
+
+/// A lease that is asked for when the limit is closed goes back as well.
+#[tokio::test]
+async fn closed_limit_waits_for_whoever_asks() {
+    let test = Test::new();
+    let limit = leased(test.limit()).build().unwrap();
+    limit.check("key", 1).await.unwrap();
+    test.server.pause();
+    let mut check = pin!(limit.check("key", 1));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(check.as_mut().poll(&mut cx).is_pending());
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    let mut close = pin!(limit.close());
+    assert!(close.as_mut().poll(&mut cx).is_pending());
+    test.server.resume();
+    close.await;
+    assert_eq!(remaining(&observer(&test), "key").await, 998);
+    assert_eq!(check.await.unwrap().by(), By::Server);
 }
 
 #[tokio::test]

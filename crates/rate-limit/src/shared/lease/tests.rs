@@ -147,6 +147,33 @@ fn whoever_asks_or_waits_keeps_the_key() {
 }
 
 #[test]
+fn hand_of_whoever_asks_is_emptied_and_not_forgotten() {
+    let leases = leases();
+    fill(&leases, 1, at(0));
+    fill(&leases, 1, at(0));
+    let turn = leases.turn(key(1), at(0)).unwrap();
+    let ask = leases.ask(key(1), 3, at(0));
+    let (unused, asking) = leases.all();
+    assert_eq!(unused, [Unused::new(key(1), 6, told(1))]);
+    assert_eq!(asking.len(), 1);
+    // What it brings finds its place, and so does what it has taken along.
+    leases.failed(key(1), &ask);
+    let brought = Unused::new(key(1), 3, told(1));
+    assert_eq!(leases.empty(key(1)), Some(brought));
+    let ask = leases.ask(key(1), 2, at(0));
+    let given = Reply {
+        verdict: Verdict::Taken(ask.most),
+        told: told(2),
+    };
+    assert_eq!(leases.answered(key(1), &ask, &given, at(0)), None);
+    let (unused, _) = leases.all();
+    assert_eq!(unused, [Unused::new(key(1), 8, told(2))]);
+    drop((turn, asking));
+    let (unused, asking) = leases.all();
+    assert!(unused.is_empty() && asking.is_empty() && leases.is_empty());
+}
+
+#[test]
 fn refusal_is_remembered_for_its_wait_but_no_longer_than_the_hold() {
     let leases = leases();
     let refused = |wait: Duration, now| {
