@@ -124,6 +124,8 @@ impl Builder {
     }
 
     /// What the names of the keys begin with; `rate:` and the limit's name unless set, so that limits which share a server do not share their keys.
+    ///
+    /// An opening brace in it is written `%7B`, and a percent sign `%25`: in a cluster it would place all keys on one node.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = Some(prefix.into());
         self
@@ -192,7 +194,7 @@ impl Builder {
         let wire = Wire::new(self.client);
         Ok(SharedLimit {
             inner: Arc::new(Inner {
-                server: Arc::new(Server::new(wire, prefix.into(), terms)),
+                server: Arc::new(Server::new(wire, &prefix, terms)),
                 digests: Digests::new(&self.secret),
                 timeout: self.timeout,
                 clock: self.clock,

@@ -58,12 +58,13 @@ pub(super) enum Trouble {
 // ===== impl Server =====
 
 impl Server {
-    pub(super) fn new(wire: Wire, prefix: Box<str>, terms: Box<[Terms]>) -> Self {
+    pub(super) fn new(wire: Wire, prefix: &str, terms: Box<[Terms]>) -> Self {
         Self {
             wire,
             take: Lua::new(include_str!("take.lua")),
             give_back: Lua::new(include_str!("give_back.lua")),
-            prefix,
+            // As in addresses, so that two prefixes do not become one.
+            prefix: prefix.replace('%', "%25").replace('{', "%7B").into(),
             terms,
         }
     }
@@ -113,7 +114,7 @@ impl Server {
         reply.map(drop).map_err(|failure| trouble(&failure))
     }
 
-    /// In a cluster it is the braces that place a key: not those that a prefix may have.
+    /// In a cluster it is the first braces that place a key, and a prefix has none: all keys would be on one node.
     fn name_of(&self, key: Key) -> String {
         let mut name = String::with_capacity(self.prefix.len() + 34);
         write!(name, "{}{{{:032x}}}", self.prefix, key.number())

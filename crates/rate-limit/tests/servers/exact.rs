@@ -188,6 +188,22 @@ async fn names_are_the_prefix_and_a_digest() {
     assert!(test.keys().iter().any(|name| name.starts_with("other:{")));
 }
 
+/// The first braces of a name place it in a cluster.
+#[tokio::test]
+async fn braces_of_a_prefix_place_no_key() {
+    let test = Test::new();
+    let new = |prefix| test.limit().quota(Quota::per_hour(9)).prefix(prefix);
+    for prefix in ["{all}:", "%7Ball}:"] {
+        let limit = new(prefix).build().unwrap();
+        limit.check("token", 1).await.unwrap();
+    }
+    let mut names = test.keys();
+    names.sort();
+    assert_eq!(names.len(), 2);
+    assert!(names[0].starts_with("%257Ball}:{"), "{names:?}");
+    assert!(names[1].starts_with("%7Ball}:{"), "{names:?}");
+}
+
 /// In a cluster a script may touch only the key that it was sent for, and must say so.
 #[tokio::test]
 async fn node_of_a_cluster_takes_every_script() {
