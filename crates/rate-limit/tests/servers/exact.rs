@@ -363,10 +363,7 @@ fn what_cannot_work_is_refused_when_it_is_built() {
             "look_after",
             new().quota(hour(1)).look_after(Duration::ZERO),
         ),
-        (
-            "look_after",
-            new().quota(hour(1)).look_after(Duration::MAX),
-        ),
+        ("look_after", new().quota(hour(1)).look_after(Duration::MAX)),
         (
             "when_away",
             new().quota(hour(1)).when_away(WhenAway::Share(0.0)),
