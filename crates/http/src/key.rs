@@ -216,6 +216,18 @@ impl Hash for Key {
     }
 }
 
+/// What a shared store knows the key by: its bytes; [`ABSENT`](Self::ABSENT) and [`TOO_LONG`](Self::TOO_LONG) have more of them than any other key.
+impl AsRef<[u8]> for Key {
+    fn as_ref(&self) -> &[u8] {
+        match &self.0 {
+            Repr::Short { length, bytes } => &bytes[..usize::from(*length)],
+            Repr::Long(bytes) => bytes,
+            Repr::Absent => &[0; Self::MAX + 1],
+            Repr::TooLong => &[1; Self::MAX + 1],
+        }
+    }
+}
+
 /// Without what it is made of, which may be a secret.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -252,6 +264,27 @@ mod tests {
         let twice = [("x-account", "a"), ("x-account", "b")];
         assert_eq!(by(&request("GET", &twice)), Key::ABSENT);
         assert_ne!(Key::ABSENT, Key::new(""));
+    }
+
+    #[test]
+    fn stores_tell_the_same_keys_apart() {
+        let long = [0_u8; Key::MAX + 1];
+        let keys = [
+            Key::ABSENT,
+            Key::TOO_LONG,
+            Key::new(""),
+            Key::new("a"),
+            Key::new([b'a'; Key::INLINE + 1]),
+            Key::new(&long[..Key::MAX]),
+            Key::new([1_u8; Key::MAX]),
+            Key::new(long),
+        ];
+        for one in &keys {
+            for two in &keys {
+                assert_eq!(one == two, one.as_ref() == two.as_ref(), "{one:?} {two:?}");
+            }
+        }
+        assert_eq!(Key::new("a").as_ref(), b"a");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use seaworthy_kit::InvalidConfig;
 
 use super::network::mask;
 use super::{ForwardedField, Hop, Network, hops};
+use crate::key::Key;
 
 /// Finds out who called; see the [module](super).
 #[derive(Clone)]
@@ -41,6 +42,7 @@ enum Trust {
 
 /// The key of a caller by its address: `Copy`, and the same in every process, so that a shared store can have it.
 ///
+/// For a limit on a shared store, make it a [`Key`].
 /// Its text is the address, the network as `2001:db8::/64`, or `unknown`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[non_exhaustive]
@@ -222,6 +224,21 @@ impl CallerKey {
                 network: Ipv6Addr::from_bits(address.to_bits() & mask(ipv6_prefix)),
                 prefix: ipv6_prefix,
             },
+        }
+    }
+}
+
+/// For a limit on a shared store: four bytes, or sixteen and the length of the prefix; [`Key::ABSENT`] where nobody knows.
+impl From<CallerKey> for Key {
+    fn from(caller: CallerKey) -> Self {
+        match caller {
+            CallerKey::V4(address) => Self::new(address.octets()),
+            CallerKey::V6 { network, prefix } => {
+                let mut bytes = [prefix; 17];
+                bytes[..16].copy_from_slice(&network.octets());
+                Self::new(bytes)
+            }
+            CallerKey::Unknown => Self::ABSENT,
         }
     }
 }

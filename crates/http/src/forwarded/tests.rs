@@ -6,6 +6,7 @@ use http::{Extensions, Request};
 use proptest::prelude::*;
 
 use super::*;
+use crate::key::Key;
 
 mod spoofed;
 
@@ -107,6 +108,25 @@ fn node_of_x_forwarded_for_is_read_in_each_of_its_forms() {
         let read = read(ForwardedField::XForwardedFor, &[value.as_bytes()]);
         assert_eq!(read, [hop], "{value}");
     }
+}
+
+#[test]
+fn callers_that_differ_have_keys_that_differ_in_a_shared_store() {
+    let callers = [
+        CallerKey::Unknown,
+        CallerKey::of(ip("0.0.0.0"), 64),
+        CallerKey::of(ip("192.0.2.1"), 64),
+        CallerKey::of(ip("192.0.2.2"), 64),
+        CallerKey::of(ip("2001:db8::"), 64),
+        CallerKey::of(ip("2001:db8::"), 56),
+        CallerKey::of(ip("2001:db8:1::"), 64),
+    ];
+    for one in callers {
+        for two in callers {
+            assert_eq!(one == two, Key::from(one) == Key::from(two), "{one} {two}");
+        }
+    }
+    assert_eq!(Key::from(callers[2]), Key::new([192, 0, 2, 1]));
 }
 
 #[test]

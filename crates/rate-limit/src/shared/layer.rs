@@ -83,6 +83,7 @@ impl<T, M> SharedBuilder<T, M> {
 
     /// A layer that counts the calls of each key, of which this process knows at most `max_keys` at a time.
     ///
+    /// The server knows a key by its bytes, of which all processes must make the same: those of `seaworthy_http::key` go in as they are, and that of a caller's address as `Key::from(callers.key(request))`.
     /// What is forgotten here is still known to the server.
     /// Only where more keys than that are in use at once, those that find no room are counted together, at the server, too.
     ///

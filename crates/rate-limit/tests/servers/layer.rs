@@ -2,10 +2,14 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use http::Request;
+use seaworthy_http::forwarded::Callers;
+use seaworthy_http::key::{self, Key};
 use seaworthy_kit::deadline::{self, Deadline};
 use seaworthy_kit::quota::Quotas;
 use seaworthy_kit::{BoxError, Plain, Rejection, RejectionKind, Share, clock};
@@ -83,6 +87,33 @@ async fn each_key_has_its_own() {
     }
     let again = services[0].clone().oneshot("one").await.unwrap_err();
     assert_eq!(kind(&again), RejectionKind::RateLimited);
+}
+
+/// The keys that there are for HTTP.
+#[tokio::test]
+async fn keys_of_requests_go_to_the_server() {
+    let test = Test::new();
+    let keys = NonZeroUsize::new(9).unwrap();
+    let by_tenant =
+        key::tenant(|request: &Request<()>| request.extensions().get::<&str>().copied());
+    let callers = Callers::by_peer(|extensions| extensions.get::<IpAddr>().copied());
+    let callers = callers.build().unwrap();
+    let by_caller = move |request: &Request<()>| Key::from(callers.key(request));
+    let answer = || service_fn(async |_: Request<()>| Ok::<_, Infallible>(()));
+    let by_tenant = layer(&test).keyed(keys, by_tenant).unwrap().layer(answer());
+    let by_caller = layer(&test).keyed(keys, by_caller).unwrap().layer(answer());
+    let mut request = Request::new(());
+    by_tenant.clone().oneshot(request.clone()).await.unwrap();
+    request.extensions_mut().insert("acme");
+    by_tenant.oneshot(request.clone()).await.unwrap();
+    let address = IpAddr::from([192, 0, 2, 1]);
+    request.extensions_mut().insert(address);
+    by_caller.oneshot(request).await.unwrap();
+    let limit = test.limit().quota(Quota::per_hour(10)).build().unwrap();
+    for key in [Key::ABSENT, Key::new("acme"), Key::new([192, 0, 2, 1])] {
+        let pass = limit.check(&key, 0).await.unwrap();
+        assert_eq!(pass.quotas().iter().next().unwrap().remaining, 9, "{key:?}");
+    }
 }
 
 #[tokio::test]
