@@ -63,7 +63,13 @@ async fn who_pays_too_often_is_told_when_to_come_back_and_others_pay() {
     let refused = test.send_from(HERE, &[]).await;
     refused.assert_problem(429, "quota-exceeded");
     assert_eq!(refused.body()["kind"], "rate_limited");
-    assert_eq!(refused.headers["retry-after"], "30");
+    // And up to a tenth later, so that not all who were refused are back at once.
+    let wait: u32 = refused.headers["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((30..=33).contains(&wait), "{wait}");
     assert_eq!(refused.headers["ratelimit-policy"], r#""payment";q=2;w=60"#);
     assert!(
         refused.headers["ratelimit"]
@@ -150,12 +156,14 @@ async fn grpc_counts_together_with_http() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn payment_that_is_sent_again_counts_and_looking_does_not() {
+async fn payment_that_is_sent_again_counts_once_and_looking_does_not() {
     let test = limited("2/m", 0);
     let key = [("idempotency-key", "k")];
     let paid = test.send_from(HERE, &key).await;
-    let again = test.send_from(HERE, &key).await;
-    assert!(again.is_replay());
+    for _ in 0..3 {
+        assert!(test.send_from(HERE, &key).await.is_replay());
+    }
+    assert_eq!(test.send_from(HERE, &[]).await.status, 200);
     // The key is not touched by a refusal: later, its answer is still there.
     assert_eq!(test.send_from(HERE, &key).await.status, 429);
     let id = paid.body()["payment_id"].as_str().unwrap().to_owned();
