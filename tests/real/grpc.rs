@@ -121,8 +121,10 @@ async fn failure_in_the_trailers_opens_the_circuit() {
 
     let refused = client.client.unary(ping(1)).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
-    let wait = retry_seconds(&refused);
-    assert_eq!(wait, Some(OPEN.as_secs() as i64), "{refused:?}");
+    // The edge adds up to a tenth.
+    let wait = retry_seconds(&refused).unwrap();
+    let opens = OPEN.as_secs() as i64;
+    assert!((opens..=opens + opens / 10).contains(&wait), "{refused:?}");
     assert_eq!(script.hits(), 1, "a refusal does not reach the server");
     assert!(is_idle(&client.bulkhead));
     idle(&served.bulkhead).await;

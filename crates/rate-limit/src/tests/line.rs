@@ -102,8 +102,8 @@ async fn waiters_that_nobody_polls_hold_up_nobody() {
         assert!(left.poll().is_pending());
     }
     assert!(call(&mut service, ()).is_some(), "the line is full");
-    // Both have been granted theirs by then, and a third is there.
-    sleep(300 * MS).await;
+    // Both have waited in vain by then, and there is one to be had again.
+    sleep(600 * MS).await;
     assert!(call(&mut service, ()).is_none());
     for mut left in left {
         assert!(left.poll().is_ready());
