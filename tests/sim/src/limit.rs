@@ -179,7 +179,7 @@ pub fn experiment(seed: u64) -> Report {
 }
 
 fn check(law: &str, seen: &Seen, over: (Seconds, Seconds), loss: (Seconds, Seconds)) {
-    // So many must run for full work, and so many may: Vegas comes down with its probes alone, of which there are two a minute.
+    // So many must run for full work, and so many may: Vegas comes down with its probes alone, which are seldom.
     let near = |limit, workers, most| (workers as f64..=f64::from(most)).contains(&limit);
     let limit = seen.limit(over.0, over.1);
     assert!(near(limit, WORKERS, 26), "{law}: {limit} for ten workers");
