@@ -179,7 +179,8 @@ async fn rate_limit_of_a_preset_refuses_before_a_slot_is_taken() {
         // The edge adds up to a tenth.
         let wait: u32 = refused.header("retry-after").parse().unwrap();
         assert!((3600..=3960).contains(&wait), "{wait}");
-        assert_eq!(refused.header("ratelimit"), r#""payments";r=0;t=3600"#);
+        let left = refused.header("ratelimit");
+        assert!(left.starts_with(r#""payments";r=0;t=3"#), "{left}");
         // Another account has its quota, and no slot: it may come again.
         for _ in 0..2 {
             let refused = protocol.send(of("b")).await;
