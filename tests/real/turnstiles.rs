@@ -2,14 +2,12 @@
 //!
 //! The limit is a thousand, and time gives nothing back while a test runs: it is counted, not measured.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::{join, join_all};
 use http::StatusCode;
-use seaworthy_tests::{Gate, within};
+use seaworthy_tests::{Gate, Process, within};
 
 const LIMIT: usize = 1000;
 /// With a lease of 0.02.
@@ -18,10 +16,9 @@ const LEASED: [&str; 2] = ["--lease", "0.02"];
 /// How many callers each process has at a time.
 const CALLERS: usize = 16;
 
-/// A process; dropping it kills it.
+/// A process that lets callers through; dropping it kills it.
 struct Turnstile {
-    child: Child,
-    address: SocketAddr,
+    process: Process,
     client: reqwest::Client,
 }
 
@@ -72,26 +69,11 @@ impl Storm {
 
 impl Turnstile {
     async fn start(redis: &servers::Redis, options: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_turnstile"))
-            .args(["--redis", &redis.url()])
-            .args(options)
-            // Held open for as long as the test lives, however that ends.
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdout = child.stdout.take().unwrap();
-        let read = move || {
-            let mut line = String::new();
-            BufReader::new(stdout).read_line(&mut line).unwrap();
-            line
-        };
-        let line = tokio::task::spawn_blocking(read).await.unwrap();
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_turnstile"));
+        command.args(["--redis", &redis.url()]).args(options);
         Self {
-            child,
-            address: line.trim().parse().expect("it says where it listens"),
-            client,
+            process: Process::start(&mut command).await,
+            client: reqwest::Client::builder().no_proxy().build().unwrap(),
         }
     }
 
@@ -100,14 +82,8 @@ impl Turnstile {
         [one, other]
     }
 
-    /// SIGKILL, and until it is gone.
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
     async fn pass(&self) -> Tally {
-        let url = format!("http://{}/pass/key", self.address);
+        let url = format!("http://{}/pass/key", self.process.address());
         let answer = within("an answer", self.client.get(url).send()).await;
         let mut tally = Tally::default();
         let count = match answer.map(|answer| answer.status()) {
@@ -142,7 +118,7 @@ impl Turnstile {
 
     /// Until the Redis decides.
     async fn is_shared(&self) {
-        let url = format!("http://{}/shared", self.address);
+        let url = format!("http://{}/shared", self.process.address());
         within("the Redis is found", async {
             loop {
                 let answer = self.client.get(&url).send().await.unwrap();
@@ -152,13 +128,6 @@ impl Turnstile {
             }
         })
         .await;
-    }
-}
-
-impl Drop for Turnstile {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -225,7 +194,7 @@ async fn killed_process_takes_its_lease_with_it_and_nobody_gets_more() {
     for _ in 0..2 {
         assert_eq!(killed.pass().await.passed, 1);
     }
-    killed.kill();
+    killed.process.kill();
     let again = Turnstile::start(&redis, &LEASED).await;
     let both = [again, other];
     let passed = 2 + exhaust(&both).await.passed;
@@ -238,14 +207,14 @@ async fn process_killed_in_a_storm_has_let_through_no_more() {
     for options in [&[][..], &LEASED] {
         let redis = servers::Redis::start();
         let [mut killed, other] = Turnstile::two(&redis, options).await;
-        let pid = rustix::process::Pid::from_child(&killed.child);
+        let pid = rustix::process::Pid::from_child(killed.process.child());
         let storm = Storm::new();
         let kill = storm.interrupted(|| {
             rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
         });
         let both = join(killed.exhaust(&storm), other.exhaust(&storm));
         let ((one, two), ()) = join(both, kill).await;
-        killed.kill();
+        killed.process.kill();
         let tally = one + two;
         assert_eq!(one.unknown, CALLERS, "it died in the middle: {tally:?}");
         assert!(tally.passed <= LIMIT, "{tally:?}");

@@ -12,6 +12,9 @@ pub use wait::{Gate, eventually, within};
 mod server;
 pub use server::{Port, Server};
 
+mod process;
+pub use process::Process;
+
 mod upstream;
 pub use upstream::{Seen, Upstream};
 

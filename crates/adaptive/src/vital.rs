@@ -1,7 +1,6 @@
 //! What an adaptive limit says about its own health, and what a throttle does.
 
 use seaworthy_core::health::Status;
-use seaworthy_kit::line::Lined;
 use seaworthy_kit::{Gate, Vital, Vitals};
 
 use crate::fair::{Adapts, FairGate};
@@ -9,20 +8,10 @@ use crate::gate::AdaptiveGate;
 use crate::handle::AdaptiveHandle;
 use crate::throttle::{ThrottleGate, ThrottleHandle};
 
-/// A limit that would refuse the next call warns: `full`. The figure is the calls that run, and the limit as it is now.
+/// A limit that would refuse the next call warns.
 impl Vital for AdaptiveGate {
     fn vitals(&self) -> Vitals {
-        let seen = self.line().occupancy();
-        let telemetry = self.telemetry();
-        let vitals = Vitals::new(telemetry.layer(), telemetry.name());
-        let vitals = vitals.value(seen.running as f64, Some(seen.limit as f64));
-        if seen.available() > 0 {
-            vitals
-        } else if seen.waiting < self.line().max_queue() {
-            vitals.status(Status::Pass, "queueing")
-        } else {
-            vitals.status(Status::Warn, "full")
-        }
+        self.into()
     }
 }
 

@@ -1,26 +1,14 @@
 //! What a bulkhead says about its own health.
 
-use seaworthy_core::health::Status;
-use seaworthy_kit::line::Lined;
-use seaworthy_kit::{Gate, Vital, Vitals};
+use seaworthy_kit::{Vital, Vitals};
 
 use crate::gate::BulkheadGate;
 use crate::handle::BulkheadHandle;
 
-/// A bulkhead that would refuse the next call warns: `full`. The figure is the calls that run, and the slots there are.
+/// A bulkhead that would refuse the next call warns.
 impl Vital for BulkheadGate {
     fn vitals(&self) -> Vitals {
-        let seen = self.line().occupancy();
-        let telemetry = self.telemetry();
-        let vitals = Vitals::new(telemetry.layer(), telemetry.name());
-        let vitals = vitals.value(seen.running as f64, Some(seen.limit as f64));
-        if seen.available() > 0 {
-            vitals
-        } else if seen.waiting < self.line().max_queue() {
-            vitals.status(Status::Pass, "queueing")
-        } else {
-            vitals.status(Status::Warn, "full")
-        }
+        self.into()
     }
 }
 
@@ -32,6 +20,8 @@ impl Vital for BulkheadHandle {
 
 #[cfg(test)]
 mod tests {
+    use seaworthy_core::health::Status;
+
     use super::*;
     use crate::BulkheadLayer;
 

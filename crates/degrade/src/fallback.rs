@@ -10,9 +10,7 @@ use tower_layer::Layer;
 mod answers;
 #[cfg(feature = "http")]
 pub use answers::HttpAnswers;
-#[cfg(feature = "http")]
-pub(crate) use answers::see;
-pub use answers::{Answers, ByHead, ByTraffic, Names, PlainAnswers};
+pub use answers::{Answers, ByHead, ByTraffic, Heads, Names, PlainAnswers};
 
 #[cfg(feature = "http")]
 mod either;

@@ -235,17 +235,24 @@ impl<G: Gate, K: Hash + Eq + Clone> Map<G, K> {
     fn find<R>(&self, key: K, then: impl FnOnce(&Share<G>) -> R) -> R {
         let index = self.index(&key);
         let mut shard = self.lock(index);
-        if let Some(kept) = shard.gates.get_mut(&key) {
-            kept.used = true;
-            return then(&kept.share);
+        if let Some(share) = shard.get(&key) {
+            return then(share);
         }
         let Some(mut seat) = self.seat(index, &mut shard) else {
             return then(&self.overflow);
         };
-        let share = Share::new((self.make)(Some(&key)));
-        share.control().switch_as(&self.control);
-        let result = then(&share);
+        drop(shard);
+        // Without the lock: it asks what quotas or label a user gives the key, and that may take time, or ask this map.
+        let made = Share::new((self.make)(Some(&key)));
+        let mut shard = self.lock(index);
+        // Another thread may have been faster; its gate has calls already.
+        if let Some(share) = shard.get(&key) {
+            return then(share);
+        }
+        made.control().switch_as(&self.control);
+        let result = then(&made);
         shard.order.push_back(key.clone());
+        let share = made;
         shard.gates.insert(key, Kept { share, used: false });
         seat.is_used = true;
         result
@@ -316,6 +323,13 @@ impl Drop for Seat<'_> {
 // ===== impl Shard =====
 
 impl<G: Gate, K: Hash + Eq + Clone> Shard<G, K> {
+    /// The gate of a key that is known, which is used now.
+    fn get(&mut self, key: &K) -> Option<&Share<G>> {
+        let kept = self.gates.get_mut(key)?;
+        kept.used = true;
+        Some(&kept.share)
+    }
+
     /// Makes room for one key; `false` if every gate that was looked at is in use.
     fn forget_one(&mut self, max_looks: usize, control: &Control) -> bool {
         // Twice round is enough to find a gate that was only saved by its second chance; the bound keeps one call from paying for a large map of busy gates.

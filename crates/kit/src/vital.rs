@@ -8,6 +8,7 @@ use seaworthy_core::health::Status;
 
 use crate::gate::Gate;
 use crate::keyed::KeyedHandle;
+use crate::line::Lined;
 use crate::share::Share;
 
 /// How a layer is at one moment.
@@ -74,6 +75,23 @@ impl Vitals {
         self.value = Some(value);
         self.threshold = threshold;
         self
+    }
+}
+
+/// Of what bounds how many calls run: it warns, `full`, where it would refuse the next one. The figure is the calls that run, and how many may.
+impl<G: Lined> From<&G> for Vitals {
+    fn from(gate: &G) -> Self {
+        let seen = gate.line().occupancy();
+        let telemetry = gate.telemetry();
+        let vitals = Self::new(telemetry.layer(), telemetry.name());
+        let vitals = vitals.value(seen.running as f64, Some(seen.limit as f64));
+        if seen.available() > 0 {
+            vitals
+        } else if seen.waiting < gate.line().max_queue() {
+            vitals.status(Status::Pass, "queueing")
+        } else {
+            vitals.status(Status::Warn, "full")
+        }
     }
 }
 

@@ -49,6 +49,19 @@ const PLENTY: Middle = Middle {
 const DELAY: Duration = Duration::from_millis(50);
 
 impl Chain {
+    /// One whose last handler waits at the gate.
+    async fn held(middle: Middle, gate: &Gate) -> Self {
+        let gate = gate.clone();
+        let answer = move |_| {
+            let gate = gate.clone();
+            async move {
+                gate.pass().await;
+                StatusCode::OK
+            }
+        };
+        Self::new(middle, answer).await
+    }
+
     async fn new<F, Fut>(middle: Middle, answer: F) -> Self
     where
         F: Fn(u64) -> Fut + Clone + Send + Sync + 'static,
@@ -211,17 +224,7 @@ async fn every_attempt_has_less_time_than_the_one_before() {
 #[tokio::test]
 async fn hedges_and_retries_end_with_the_deadline() {
     let gate = Gate::closed();
-    let chain = Chain::new(PLENTY, {
-        let gate = gate.clone();
-        move |_| {
-            let gate = gate.clone();
-            async move {
-                gate.pass().await;
-                StatusCode::OK
-            }
-        }
-    })
-    .await;
+    let chain = Chain::held(PLENTY, &gate).await;
     let call = chain.call("2000");
     gate.arrivals(3).await;
     assert_eq!((chain.stopped(), chain.slots.snapshot().running), (0, 1));
@@ -243,17 +246,7 @@ async fn hedges_and_retries_end_with_the_deadline() {
 async fn work_whose_caller_has_gone_is_stopped_with_all_its_attempts() {
     let gate = Gate::closed();
     let one = Middle { slots: 1, ..PLENTY };
-    let chain = Chain::new(one, {
-        let gate = gate.clone();
-        move |_| {
-            let gate = gate.clone();
-            async move {
-                gate.pass().await;
-                StatusCode::OK
-            }
-        }
-    })
-    .await;
+    let chain = Chain::held(one, &gate).await;
     let call = chain.call("600000");
     gate.arrivals(3).await;
     let waiting = chain.call("600000");
@@ -283,17 +276,7 @@ async fn work_whose_caller_has_gone_is_stopped_with_all_its_attempts() {
 async fn wait_for_a_slot_ends_with_the_deadline() {
     let gate = Gate::closed();
     let one = Middle { slots: 1, ..PLENTY };
-    let chain = Chain::new(one, {
-        let gate = gate.clone();
-        move |_| {
-            let gate = gate.clone();
-            async move {
-                gate.pass().await;
-                StatusCode::OK
-            }
-        }
-    })
-    .await;
+    let chain = Chain::held(one, &gate).await;
     let running = chain.call("600000");
     gate.arrivals(3).await;
     let waiting = chain.ask(300);

@@ -1,20 +1,16 @@
 //! The shop's process, as a test starts, kills, pauses and calls it.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use bytes::Bytes;
 use http::StatusCode;
-use seaworthy_tests::within;
+use seaworthy_tests::{Process, within};
 
 use super::control::Control;
 
 /// A running shop; dropping it kills it.
-pub(crate) struct Shop {
-    child: Child,
-    address: SocketAddr,
-}
+pub(crate) struct Shop(Process);
 
 /// What a client got whole.
 #[derive(Clone, PartialEq, Debug)]
@@ -27,43 +23,29 @@ pub(crate) struct Got {
 impl Shop {
     /// Starts it on a free port, over that store.
     pub(crate) async fn start(control: &Control, store: &str, options: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_shop"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shop"));
+        command
             .args(["--control", &control.address().to_string()])
             .args(["--store", store])
-            .args(options)
-            // Held open for as long as the test lives, however that ends.
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdout = child.stdout.take().unwrap();
-        // Not in this task, which may have to kill the one that this one waits for.
-        let read = move || {
-            let mut line = String::new();
-            BufReader::new(stdout).read_line(&mut line).unwrap();
-            line
-        };
-        let line = tokio::task::spawn_blocking(read).await.unwrap();
-        let address = line.trim().parse().expect("the shop says where it listens");
-        Self { child, address }
+            .args(options);
+        Self(Process::start(&mut command).await)
     }
 
     /// SIGKILL, and until it is gone.
     pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.0.kill();
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}/v1/payments", self.address)
+        format!("http://{}/v1/payments", self.0.address())
     }
 
     pub(crate) fn pid(&self) -> rustix::process::Pid {
-        rustix::process::Pid::from_child(&self.child)
+        rustix::process::Pid::from_child(self.0.child())
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.0.address()
     }
 
     /// Pays; `None` where no whole answer came.
@@ -88,17 +70,10 @@ impl Shop {
 
     /// How often the shop's own database says that the card was charged.
     pub(crate) async fn charged(&self, card: &str) -> usize {
-        let url = format!("http://{}/charged/{card}", self.address);
+        let url = format!("http://{}/charged/{card}", self.0.address());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let answer = client.get(url).send().await.unwrap();
         answer.text().await.unwrap().parse().unwrap()
-    }
-}
-
-impl Drop for Shop {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

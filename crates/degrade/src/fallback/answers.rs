@@ -4,19 +4,22 @@ use std::fmt;
 
 use super::{Seen, Substituted};
 
-/// Answers of a kind: plain ones, or HTTP's.
-pub trait Answers<Res, Given>: Clone {
+/// What can be seen of answers before they are passed on.
+pub trait Heads<Res>: Clone {
     /// What a predicate sees of a response: its head, or itself.
     type Head;
-
-    /// What the caller gets.
-    type Response;
 
     /// Shows the head to the predicate.
     fn look<O>(&self, response: Res, look: impl FnOnce(&Self::Head) -> O) -> (Res, O);
 
     /// What a head says by itself.
     fn see<'a>(&self, head: &'a Self::Head) -> Seen<'a>;
+}
+
+/// Answers of a kind: plain ones, or HTTP's.
+pub trait Answers<Res, Given>: Heads<Res> {
+    /// What the caller gets.
+    type Response;
 
     /// The answer of the inner service, as it is.
     fn pass(&self, response: Res) -> Self::Response;
@@ -94,9 +97,8 @@ impl PlainAnswers {
     }
 }
 
-impl<Res> Answers<Res, Res> for PlainAnswers {
+impl<Res> Heads<Res> for PlainAnswers {
     type Head = Res;
-    type Response = Res;
 
     fn look<O>(&self, response: Res, look: impl FnOnce(&Res) -> O) -> (Res, O) {
         let answer = look(&response);
@@ -106,6 +108,10 @@ impl<Res> Answers<Res, Res> for PlainAnswers {
     fn see<'a>(&self, _: &'a Res) -> Seen<'a> {
         Seen::default()
     }
+}
+
+impl<Res> Answers<Res, Res> for PlainAnswers {
+    type Response = Res;
 
     fn pass(&self, response: Res) -> Res {
         response
@@ -117,15 +123,12 @@ impl<Res> Answers<Res, Res> for PlainAnswers {
 }
 
 #[cfg(feature = "http")]
-pub(crate) use over_http::see;
-
-#[cfg(feature = "http")]
 mod over_http {
     use http::response::Parts;
     use http::{Response, StatusCode};
 
     use super::super::EitherBody;
-    use super::{Answers, HttpAnswers, Seen, Substituted};
+    use super::{Answers, Heads, HttpAnswers, Seen, Substituted};
     use crate::mark;
 
     impl HttpAnswers {
@@ -135,7 +138,7 @@ mod over_http {
     }
 
     /// What the head of an HTTP response says by itself.
-    pub(crate) fn see(head: &Parts) -> Seen<'_> {
+    fn see(head: &Parts) -> Seen<'_> {
         let status = head.status;
         Seen {
             //= https://www.rfc-editor.org/rfc/rfc5861#section-4
@@ -159,9 +162,8 @@ mod over_http {
         }
     }
 
-    impl<B, C> Answers<Response<B>, Response<C>> for HttpAnswers {
+    impl<B> Heads<Response<B>> for HttpAnswers {
         type Head = Parts;
-        type Response = Response<EitherBody<B, C>>;
 
         fn look<O>(
             &self,
@@ -176,6 +178,10 @@ mod over_http {
         fn see<'a>(&self, head: &'a Parts) -> Seen<'a> {
             see(head)
         }
+    }
+
+    impl<B, C> Answers<Response<B>, Response<C>> for HttpAnswers {
+        type Response = Response<EitherBody<B, C>>;
 
         fn pass(&self, response: Response<B>) -> Self::Response {
             response.map(EitherBody::inner)

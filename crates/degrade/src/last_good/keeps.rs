@@ -6,13 +6,10 @@ use std::time::Duration;
 use seaworthy_kit::BoxError;
 
 pub use crate::fallback::PlainAnswers;
-use crate::fallback::{Seen, Substituted};
+use crate::fallback::{Heads, Substituted};
 
 /// Answers of a kind that can be kept.
-pub trait Keeps<Res>: Clone {
-    /// What a predicate sees of a response.
-    type Head;
-
+pub trait Keeps<Res>: Heads<Res> {
     /// What is kept of it.
     type Kept: Clone;
 
@@ -21,12 +18,6 @@ pub trait Keeps<Res>: Clone {
 
     /// Reads a response to its end.
     type Reading: Future<Output = Result<(Self::Response, Option<Self::Kept>), BoxError>>;
-
-    /// Shows the head to the predicate.
-    fn look<O>(&self, response: Res, look: impl FnOnce(&Self::Head) -> O) -> (Res, O);
-
-    /// What a head says by itself.
-    fn see<'a>(&self, head: &'a Self::Head) -> Seen<'a>;
 
     /// Whether a good response with this head may be given to somebody else later.
     fn may_keep(&self, head: &Self::Head) -> bool;
@@ -48,19 +39,9 @@ pub trait Keeps<Res>: Clone {
 }
 
 impl<Res: Clone> Keeps<Res> for PlainAnswers {
-    type Head = Res;
     type Kept = Res;
     type Response = Res;
     type Reading = Ready<Result<(Res, Option<Res>), BoxError>>;
-
-    fn look<O>(&self, response: Res, look: impl FnOnce(&Res) -> O) -> (Res, O) {
-        let answer = look(&response);
-        (response, answer)
-    }
-
-    fn see<'a>(&self, _: &'a Res) -> Seen<'a> {
-        Seen::default()
-    }
 
     fn may_keep(&self, _: &Res) -> bool {
         true
@@ -96,9 +77,8 @@ mod over_http {
     use http_body::Body;
     use seaworthy_http::whole::{Unread, WholeBody, WholeReader};
 
-    use super::{BoxError, Duration, Future, Keeps, Seen, Substituted};
+    use super::{BoxError, Duration, Future, Keeps, Substituted};
     pub use crate::fallback::HttpAnswers;
-    use crate::fallback::see;
     use crate::{Degradations, mark};
 
     /// What is kept of an HTTP response.
@@ -174,24 +154,9 @@ mod over_http {
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
-        type Head = Parts;
         type Kept = KeptResponse;
         type Response = Response<WholeBody<B>>;
         type Reading = Reading<B>;
-
-        fn look<O>(
-            &self,
-            response: Response<B>,
-            look: impl FnOnce(&Parts) -> O,
-        ) -> (Response<B>, O) {
-            let (head, body) = response.into_parts();
-            let answer = look(&head);
-            (Response::from_parts(head, body), answer)
-        }
-
-        fn see<'a>(&self, head: &'a Parts) -> Seen<'a> {
-            see(head)
-        }
 
         fn may_keep(&self, head: &Parts) -> bool {
             let headers = &head.headers;

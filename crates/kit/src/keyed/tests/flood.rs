@@ -1,4 +1,4 @@
-//! A full map in which every gate is in use, and callers who make up keys.
+//! How room is made for a new key: where every gate is in use and callers make up keys, and while a gate is being made.
 
 use std::sync::atomic::AtomicBool;
 
@@ -75,4 +75,29 @@ fn flood_of_keys_into_a_full_map_looks_at_few_places_for_each() {
         is_busy.store(false, Ordering::SeqCst);
         assert_eq!(flood(30_000).0, 0, "of {max_keys}");
     }
+}
+
+#[test]
+fn function_that_makes_a_gate_may_ask_the_map() {
+    let asked = Arc::new(OnceLock::<KeyedHandle<Limit, u32>>::new());
+    let handle = asked.clone();
+    let max_keys = NonZeroUsize::new(4).unwrap();
+    let layer: KeyedLayer<_, _, u32, _> = KeyedLayer::new(
+        Plain::new(),
+        max_keys,
+        |key: &u32| *key,
+        move |_| {
+            if let Some(handle) = handle.get() {
+                // And even make the gate that is being made: the first is kept.
+                let made = handle.get(&7).is_none() && handle.len() < 2;
+                drop(made.then(|| handle.get_or_make(&7)));
+            }
+            Limit::new(1)
+        },
+    );
+    let handle = layer.handle();
+    asked.set(handle.clone()).unwrap();
+    let made = handle.get_or_make(&7);
+    assert!(made.same(&handle.get(&7).unwrap()));
+    assert_eq!(handle.len(), 1, "and the other's room was given back");
 }
