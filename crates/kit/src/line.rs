@@ -2,7 +2,6 @@
 //!
 //! The machine is in [`slots`](seaworthy_core::slots), whose docs have the protocol; here it gets its lock, its clock, its wakers and its gauges.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -12,6 +11,7 @@ use seaworthy_core::slots::{ControlledDelay, Full, Occupancy, Party, Queue, Slot
 use seaworthy_core::{InvalidConfig, show_settled};
 
 use crate::gate::Entry;
+use crate::unwind::wake_all;
 use crate::{Clock, Gate, Held, Moment, Refusal, RejectionKind, Telemetry};
 
 mod wait;
@@ -278,10 +278,7 @@ impl Line {
             self.publish_queue(&queue);
             result
         };
-        for waker in woken {
-            // The next one has a slot that nobody else will tell it of; and this may be a `drop`, where a panic would abort.
-            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
-        }
+        wake_all(woken);
         self.show(telemetry);
         result
     }

@@ -1,5 +1,17 @@
 //! What a panic of foreign code must take with it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
+
+/// Wakes each of them, also where one of them panics: the next one has something that nobody else will tell it of, and this may be a `drop`, where a panic would abort.
+///
+/// Collect them under a lock, and wake them when it is free again: what a waker runs is foreign code.
+pub fn wake_all(wakers: Vec<Waker>) {
+    for waker in wakers {
+        let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+    }
+}
+
 /// Empties a place if it is dropped before it was disarmed, which only a panic can bring about.
 ///
 /// A guard that lies in a future is dropped during the unwinding only if the whole future is; a layer further out that catches panics keeps the future, and the guard would later say "abandoned" of a call that failed.

@@ -1,7 +1,6 @@
 //! The quotas with a line, a clock and a voice: what the shared services ask.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
@@ -12,6 +11,7 @@ use seaworthy_core::{InvalidConfig, Moment, show_settled};
 use seaworthy_kit::gate::{Entry, Grounds};
 use seaworthy_kit::line::Gauges;
 use seaworthy_kit::quota::{Limited, QuotaState, Quotas};
+use seaworthy_kit::unwind::wake_all;
 use seaworthy_kit::{
     BoxError, Clock, Event, Gate, Held, Name, Refusal, RejectionKind, Telemetry, Verdict,
 };
@@ -194,10 +194,7 @@ impl RateGate {
             self.next_turn.store(next_turn, Ordering::Relaxed);
             result
         };
-        for waker in woken {
-            // The next one has a share that nobody else will tell it of; and this may be a `drop`, where a panic would abort.
-            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
-        }
+        wake_all(woken);
         let instruments = self.telemetry.instruments();
         if self.gauges == Gauges::Own && instruments.are_heard() {
             let show = |waiting: &usize| instruments.set_queue_depth(*waiting);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use seaworthy_core::tempo::{Advice, Tempo, TempoConfig, Turn};
 use seaworthy_kit::gate::Entry;
+use seaworthy_kit::unwind::wake_all;
 use seaworthy_kit::{
     Gate, Held, Moment, Refusal, RejectionKind, Telemetry, Verdict, clock, deadline,
 };
@@ -114,7 +115,7 @@ impl PaceGate {
             }
             line.wakers.values().cloned().collect::<Vec<_>>()
         };
-        woken.into_iter().for_each(Waker::wake);
+        wake_all(woken);
     }
 
     fn learn(&self, advice: &Advice) {

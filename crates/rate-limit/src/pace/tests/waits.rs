@@ -51,6 +51,29 @@ async fn call_goes_late_but_not_later_than_it_may_and_at_once_where_all_is_forgo
     assert_eq!(layer().jitter(1.1).build().unwrap_err().option(), "jitter");
 }
 
+/// A waker that panics.
+struct Panicking;
+
+impl std::task::Wake for Panicking {
+    fn wake(self: std::sync::Arc<Self>) {
+        std::panic::resume_unwind(Box::new("as a broken executor might"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn waker_that_panics_takes_no_turn_from_the_others() {
+    let handle = pace(9, HOUR);
+    handle.stop(secs(10));
+    let mut broken = Box::pin(handle.call(|| std::future::ready(Ok::<_, BoxError>(()))));
+    let waker = std::task::Waker::from(std::sync::Arc::new(Panicking));
+    let mut context = std::task::Context::from_waker(&waker);
+    assert_pending!(broken.as_mut().poll(&mut context));
+    let mut behind = waiting(&handle);
+    handle.forget();
+    assert!(behind.is_woken());
+    assert_ready!(behind.poll()).unwrap();
+}
+
 /// A call that waits.
 fn waiting(handle: &PaceHandle) -> Call {
     let mut call = call(handle);
