@@ -1,8 +1,10 @@
-//! What one call through each layer costs over the bare service: allocations are asserted, times are printed.
+//! What one call through each layer costs over the bare service, and what the parts cost that no layer can do without: allocations are asserted, times are printed.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use benches::{Case, Cost, drive, measure};
@@ -38,7 +40,15 @@ fn main() {
     let (mut bare, mut closed, cloned) = (Bare, breaker.layer(Bare), breaker.layer(Bare));
     let (mut open, mut pool) = (open.layer(Bare), bulkhead.layer(Bare));
     let (mut timed, mut stack) = (timeout.layer(Bare), stack);
+    let counter = AtomicUsize::new(1);
     let costs = measure(vec![
+        // In and out, as each layer counts a call; a count that something else hangs on costs no less.
+        Case::new("count in and out", || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            counter.fetch_sub(1, Ordering::Release)
+        }),
+        Case::new("clock", tokio::time::Instant::now),
+        Case::new("box of an error", || black_box(Box::new([0_u64; 4]))),
         Case::new("bare", || drive(&mut bare, 1).is_ok()),
         Case::new("breaker-closed", || drive(&mut closed, 1).is_ok()),
         Case::new("breaker-cloned", || drive(&mut cloned.clone(), 1).is_ok()),
@@ -60,10 +70,9 @@ fn main() {
     }
     for cost in &costs {
         // A refusal is boxed, once; an admitted call allocates nothing.
-        let most = if cost.name == "breaker-open" {
-            1.0
-        } else {
-            0.0
+        let most = match &*cost.name {
+            "breaker-open" | "box of an error" => 1.0,
+            _ => 0.0,
         };
         assert!(cost.allocations <= most, "{} allocates", cost.name);
     }
