@@ -128,7 +128,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let Some(method) = method(request.uri().path()) else {
-            return ResponseFuture::calling(self.inner.clone(), request, false);
+            return ResponseFuture::calling(self.inner.clone(), request, None);
         };
         let layer = self.layer.clone();
         let body = request.into_body();

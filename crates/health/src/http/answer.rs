@@ -2,9 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
-use http::{Method, Response, StatusCode, Version};
+use http::{Method, Response, StatusCode};
 
 use super::accept::Format;
 use super::body::Content;
@@ -37,9 +37,6 @@ pub(super) async fn answer(
     let headers = response.headers_mut();
     let media_type = HeaderValue::from_static(format.media_type());
     headers.insert(CONTENT_TYPE, media_type);
-    if report.draining && options.closes && is_http1(parts.version) {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
     if parts.method == Method::HEAD {
         // The fields of an answer to GET, without its content.
         headers.insert(CONTENT_LENGTH, text.len().into());
@@ -71,9 +68,4 @@ fn bare(status: StatusCode) -> Response<Content> {
     let no_store = HeaderValue::from_static("no-store");
     response.headers_mut().insert(CACHE_CONTROL, no_store);
     response
-}
-
-/// Whether a connection has to be told with a header that it ends.
-pub(super) fn is_http1(version: Version) -> bool {
-    version <= Version::HTTP_11
 }

@@ -5,12 +5,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::Response;
+use http::{Response, StatusCode};
 use http::header::{CONNECTION, HeaderValue};
 use pin_project_lite::pin_project;
+use seaworthy_kit::Held;
 use tower_service::Service;
 
 use super::body::{Content, HealthBody};
+use crate::health::Health;
 
 type Answer<O> = Pin<Box<dyn Future<Output = Response<O>> + Send>>;
 
@@ -23,8 +25,8 @@ pin_project! {
     {
         #[pin]
         state: State<S, S::Future, Req, O>,
-        // Whether the connection is not to be used again.
-        closes: bool,
+        // Where the connection is not to be used again once the registry drains: that registry.
+        closes: Option<Held<Health>>,
     }
 }
 
@@ -39,7 +41,9 @@ pin_project! {
 
 impl<S: Service<Req>, Req, O> ResponseFuture<S, Req, O> {
     /// Waits until the inner service is ready, and calls it.
-    pub(crate) const fn calling(inner: S, request: Req, closes: bool) -> Self {
+    ///
+    /// Its answer closes the connection if that registry drains by then.
+    pub(crate) const fn calling(inner: S, request: Req, closes: Option<Held<Health>>) -> Self {
         let request = Some(request);
         Self {
             state: State::Waiting { inner, request },
@@ -51,7 +55,7 @@ impl<S: Service<Req>, Req, O> ResponseFuture<S, Req, O> {
         let answer = Box::pin(answer);
         Self {
             state: State::Answering { answer },
-            closes: false,
+            closes: None,
         }
     }
 }
@@ -74,9 +78,8 @@ where
                 }
                 Project::Calling { future } => {
                     let mut response = ready!(future.poll(cx))?;
-                    if *this.closes {
-                        let close = HeaderValue::from_static("close");
-                        response.headers_mut().insert(CONNECTION, close);
+                    if let Some(health) = this.closes {
+                        close_if_draining(health, &mut response);
                     }
                     return Poll::Ready(Ok(response.map(HealthBody::inner)));
                 }
@@ -86,6 +89,17 @@ where
                 }
             }
         }
+    }
+}
+
+/// A client that came back on this connection would come when nobody is there any more.
+///
+/// Asked when there is an answer: the call may have begun long before the drain.
+pub(super) fn close_if_draining<B>(health: &Health, response: &mut Response<B>) {
+    // What another protocol takes over is none of HTTP's connections any more.
+    if health.is_draining() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
     }
 }
 

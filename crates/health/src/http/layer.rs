@@ -5,20 +5,21 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
+use seaworthy_kit::Share;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::answer::{answer, is_http1};
+use super::answer::answer;
 use super::body::{Content, HealthBody};
 use super::builder::{Builder, Options};
-use super::future::ResponseFuture;
+use super::future::{ResponseFuture, close_if_draining};
 use crate::health::Health;
 
 /// Answers the paths of health in front of any HTTP service. See the crate docs.
 #[derive(Clone, Debug)]
 pub struct HealthLayer {
-    health: Health,
+    health: Share<Health>,
     options: Arc<Options>,
 }
 
@@ -44,7 +45,7 @@ impl HealthLayer {
 
     pub(super) fn new(health: Health, options: Options) -> Self {
         Self {
-            health,
+            health: Share::new(health),
             options: Arc::new(options),
         }
     }
@@ -57,7 +58,7 @@ impl HealthLayer {
 
     /// The registry.
     #[must_use]
-    pub const fn health(&self) -> &Health {
+    pub fn health(&self) -> &Health {
         &self.health
     }
 
@@ -113,18 +114,29 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let options = &self.layer.options;
         let Some(asked) = options.asked(request.uri().path()) else {
-            // A client that came back on this connection would come when nobody is there any more.
-            let drains = self.layer.health.is_draining();
-            let closes = drains && options.closes && is_http1(request.version());
+            // HTTP/2 has GOAWAY for the end of its connections.
+            let closes = options.closes && is_http1(request.version());
+            let closes = closes.then(|| self.layer.health.hold());
             // The clone: the original has not been polled either, and keeps what a long-lived service has of its own.
             return ResponseFuture::calling(self.inner.clone(), request, closes);
         };
-        let layer = self.layer.clone();
+        let health = self.layer.health.hold();
+        let options = options.clone();
+        let closes = options.closes && is_http1(request.version());
         let (parts, _) = request.into_parts();
         ResponseFuture::answering(async move {
-            answer(&layer.health, &layer.options, asked, &parts).await
+            let mut response = answer(&health, &options, asked, &parts).await;
+            if closes {
+                close_if_draining(&health, &mut response);
+            }
+            response
         })
     }
+}
+
+/// Whether a connection has to be told with a header that it ends.
+fn is_http1(version: Version) -> bool {
+    version <= Version::HTTP_11
 }
 
 // ===== impl NotFound =====
