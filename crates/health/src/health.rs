@@ -11,6 +11,7 @@ use seaworthy_kit::{InvalidConfig, Subscription};
 
 use crate::builder::Builder;
 use crate::check::Check;
+use crate::entry::Entry;
 use crate::registry::Registry;
 use crate::report::Report;
 
@@ -91,34 +92,37 @@ impl Health {
     /// What readiness is about: the critical checks, and the others only as far as they are known, so that none of them makes a probe wait.
     ///
     /// Until the process has started, it waits for all: the first answer is of a whole round.
+    /// Once it drains it waits for none, and asks none: the answer is no.
     ///
     /// # Cancel safety
     /// Dropped, it runs on for the others.
     pub async fn ready(&self) -> Report {
         let entries = self.registry.entries();
-        if self.registry.stage().is_started() {
+        let refresh = async {
+            if !self.registry.stage().is_started() {
+                return self.registry.refresh(&entries).await;
+            }
+            let all = entries.iter().cloned();
+            let is_critical = |entry: &Arc<Entry>| entry.check.impact == Impact::Critical;
+            let (critical, others): (Vec<_>, Vec<_>) = all.partition(is_critical);
             // Nobody waits for the others, but they are kept up to date.
-            for entry in &*entries {
+            for entry in &others {
                 entry.ask();
             }
-            let critical = entries
-                .iter()
-                .filter(|entry| entry.check.impact == Impact::Critical);
-            let critical: Vec<_> = critical.cloned().collect();
             self.registry.refresh(&critical).await;
-        } else {
-            self.registry.refresh(&entries).await;
-        }
+        };
+        self.registry.until_drain(refresh).await;
         self.registry.report(&entries)
     }
 
-    /// What the checks of a group say, or `None` where there is no such group.
+    /// What the checks of a group say, or `None` where there is no such group. Once the process drains, none is asked.
     ///
     /// # Cancel safety
     /// Dropped, it runs on for the others.
     pub async fn group(&self, name: &str) -> Option<Report> {
         let members = self.registry.members(name)?;
-        self.registry.refresh(&members).await;
+        let refresh = self.registry.refresh(&members);
+        self.registry.until_drain(refresh).await;
         Some(self.registry.report(&members))
     }
 

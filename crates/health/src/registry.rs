@@ -1,6 +1,7 @@
 //! The registry: all checks of a process, and what they amount to.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
@@ -165,6 +166,27 @@ impl Registry {
             if let Some(run) = run {
                 entry.wait(run).await;
             }
+        }
+    }
+
+    /// Waits for that, though no longer than until the process drains: then nothing that a check says makes a difference.
+    pub(crate) async fn until_drain(&self, work: impl Future<Output = ()>) {
+        // Before the look: what changes after it is not missed.
+        let mut changes = self.changes();
+        if self.is_draining() {
+            return;
+        }
+        let drains = async {
+            while !self.is_draining() {
+                if changes.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = work => {}
+            () = drains => {}
         }
     }
 

@@ -116,6 +116,22 @@ async fn liveness_asks_no_check() {
     assert_eq!(probe.runs(), 0);
 }
 
+/// Once it has started, it has: nothing is left to be asked.
+#[tokio::test(start_paused = true)]
+async fn startup_that_is_over_waits_for_nobody() {
+    let probe = Probe::default();
+    let health = Health::builder("x")
+        .max_age(Duration::ZERO)
+        .check(probe.check("a"))
+        .build()
+        .unwrap();
+    let layer = layer(&health, |it| it);
+    probe.go.notify_one();
+    assert_eq!(get(&layer, "/health/startup").await.status, StatusCode::OK);
+    let again = get(&layer, "/health/startup").now_or_never();
+    assert_eq!(again.expect("at once").status, StatusCode::OK);
+}
+
 #[tokio::test(start_paused = true)]
 async fn details_are_those_of_the_handbook() {
     let (critical, other, health) = registry();

@@ -241,6 +241,34 @@ async fn failure_fails_and_panics_fail_wherever_they_come_from() {
     assert_eq!(told, [fails, panicked, panicked, panicked]);
 }
 
+/// One that has ended before the next question must not be taken for one that was not asked.
+#[test]
+fn readiness_asks_each_check_once() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).enable_time().build().unwrap();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counts = {
+        let runs = runs.clone();
+        Check::new("critical", move || {
+            runs.fetch_add(1, Ordering::SeqCst);
+            std::future::ready(())
+        })
+    };
+    let others = (0..100).map(|at| Check::new(at.to_string(), || async {}).critical(false));
+    let health = Health::builder("x")
+        .max_age(Duration::ZERO)
+        .check(counts)
+        .checks(others)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        for asked in 1..200 {
+            assert!(health.ready().await.ready);
+            assert_eq!(runs.load(Ordering::SeqCst), asked);
+        }
+    });
+}
+
 #[tokio::test(start_paused = true)]
 async fn hysteresis_is_that_of_the_registry_or_of_the_check() {
     let said = Said::new(Reading::pass());

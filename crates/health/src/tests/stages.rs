@@ -147,3 +147,37 @@ fn registry_without_a_runtime_is_alive_until_it_is_started() {
             .is_err()
     );
 }
+
+/// Whatever the checks say, and however long they take to say it.
+#[tokio::test(start_paused = true)]
+async fn drain_is_told_at_once_and_asks_nobody() {
+    let probe = Probe::default();
+    let health = Health::builder("x")
+        .max_age(Duration::ZERO)
+        .check(probe.check("a"))
+        .group("g", ["a"])
+        .build()
+        .unwrap();
+    let mut ready = Box::pin(health.ready());
+    assert!((&mut ready).now_or_never().is_none());
+    let mut group = Box::pin(health.group("g"));
+    assert!((&mut group).now_or_never().is_none());
+    health.begin_drain();
+    assert!(!ready.now_or_never().expect("at once").ready);
+    assert!(!group.now_or_never().expect("at once").unwrap().ready);
+    probe.go.notify_one();
+    tokio::task::yield_now().await;
+    let report = health.ready().now_or_never().expect("at once");
+    assert!(report.draining && !report.ready);
+    assert!(
+        !health
+            .group("g")
+            .now_or_never()
+            .expect("at once")
+            .unwrap()
+            .ready
+    );
+    assert!(health.group("none").await.is_none());
+    tokio::task::yield_now().await;
+    assert_eq!(probe.runs(), 1);
+}
