@@ -126,6 +126,32 @@ impl Health {
         Some(self.registry.report(&members))
     }
 
+    /// Has all checks run whose results are too old; once the process drains, none.
+    #[cfg(feature = "grpc")]
+    pub(crate) async fn refresh(&self) {
+        let entries = self.registry.entries();
+        let refresh = self.registry.refresh(&entries);
+        self.registry.until_drain(refresh).await;
+    }
+
+    /// What is known of a group, or by the empty name of the whole; `None` where there is no such group.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn glance(&self, service: &str) -> Option<Report> {
+        if service.is_empty() {
+            return Some(self.snapshot());
+        }
+        let members = self.registry.members(service)?;
+        Some(self.registry.report(&members))
+    }
+
+    /// Whether a critical check has no result on which the readiness of that group, or of the whole, depends.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn lacks(&self, service: &str) -> bool {
+        let report = self.glance(service);
+        let mut checks = report.iter().flat_map(|report| &report.checks);
+        checks.any(|check| check.is_critical() && check.status.is_none())
+    }
+
     /// The names of the groups.
     #[must_use]
     pub fn groups(&self) -> Vec<Arc<str>> {

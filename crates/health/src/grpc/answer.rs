@@ -1,6 +1,7 @@
 //! The three methods, from the body of a request to a response.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::Response;
@@ -34,6 +35,12 @@ pub(super) async fn serving(health: &Health, service: &str) -> Option<ServingSta
     } else {
         health.group(service).await?
     };
+    Some(ServingStatus::is(report.ready))
+}
+
+/// The same by what is known, without asking any check.
+pub(super) fn seen(health: &Health, service: &str) -> Option<ServingStatus> {
+    let report = health.glance(service)?;
     Some(ServingStatus::is(report.ready))
 }
 
@@ -74,16 +81,13 @@ pub(super) async fn answer<B: Body>(
 
 /// All groups, and the whole under the empty name.
 async fn list(health: &Health) -> Response<Messages> {
-    let mut statuses = Vec::new();
-    for service in std::iter::once("".into()).chain(health.groups()) {
-        // One that was removed meanwhile is not there.
-        if let Some(status) = serving(health, &service).await {
-            statuses.push((service, status));
-        }
-    }
-    let statuses = statuses
+    // All at once, and for all services: one after the other, each would wait for its checks.
+    health.refresh().await;
+    let services: Vec<Arc<str>> = std::iter::once("".into()).chain(health.groups()).collect();
+    // One that was removed meanwhile is not there.
+    let statuses = services
         .iter()
-        .map(|(service, status)| (&**service, *status));
+        .filter_map(|service| Some((&**service, seen(health, service)?)));
     head(Messages::once(list_response(statuses)))
 }
 

@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::time::sleep;
+use seaworthy_kit::clock::{instant, now};
+use tokio::time::{Instant, sleep_until};
 
-use super::answer::serving;
+use super::answer::{seen, serving};
 use super::message::ServingStatus;
 use crate::health::Health;
 
@@ -16,6 +17,8 @@ pub(crate) struct Watch {
     health: Health,
     service: Arc<str>,
     last: Option<ServingStatus>,
+    /// When results are to be asked for again.
+    due: Instant,
     _place: Place,
 }
 
@@ -56,6 +59,7 @@ impl Watch {
             health,
             service,
             last: None,
+            due: Instant::now(),
             _place: place,
         }
     }
@@ -73,10 +77,15 @@ impl Watch {
         loop {
             // Before the look: what changes after it is not missed.
             let changed = self.health.changed();
+            // Checks that run only when somebody asks are asked by whoever watches; though not at each change, which would make the next.
+            if Instant::now() >= self.due || self.health.lacks(&self.service) {
+                self.due = instant(now() + self.health.pace());
+                serving(&self.health, &self.service).await;
+            }
             if self.health.registry().is_closed() {
                 return None;
             }
-            let status = serving(&self.health, &self.service).await;
+            let status = seen(&self.health, &self.service);
             let status = status.unwrap_or(ServingStatus::ServiceUnknown);
             if self.last != Some(status) {
                 self.last = Some(status);
@@ -84,8 +93,7 @@ impl Watch {
             }
             tokio::select! {
                 () = changed => {}
-                // Checks that run only when somebody asks are asked by whoever watches.
-                () = sleep(self.health.pace()) => {}
+                () = sleep_until(self.due) => {}
             }
         }
     }

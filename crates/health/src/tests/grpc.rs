@@ -113,6 +113,31 @@ async fn list_has_every_service() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn list_asks_each_check_once() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counts = {
+        let runs = runs.clone();
+        Check::new("a", move || {
+            runs.fetch_add(1, Ordering::SeqCst);
+            std::future::ready(())
+        })
+    };
+    let health = Health::builder("x")
+        .max_age(Duration::ZERO)
+        .check(counts)
+        .group("one", ["a"])
+        .group("two", ["a"])
+        .build()
+        .unwrap();
+    let layer = GrpcHealthLayer::new(&health);
+    let response = ask(&layer, "List", Bytes::from_static(&[0; 5])).await;
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let all = ["", "one", "two"].map(|name| (name, Serving));
+    assert_eq!(bytes, crate::grpc::message::list_response(all));
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn requests_that_nobody_can_read_are_refused() {
     let (_, layer) = registry(&Said::new(Reading::pass()));
     let long = check_request(&"x".repeat(5_000));
@@ -159,6 +184,84 @@ async fn watch_says_at_once_what_is_and_each_change_once() {
         health.report().await;
     }
     assert_eq!(watching.says().await, None);
+}
+
+/// A stream that asked at each change would make the next change itself.
+#[tokio::test(start_paused = true)]
+async fn watch_asks_as_often_as_results_age_however_often_they_change() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let flips = {
+        let runs = runs.clone();
+        Check::new("flips", move || {
+            let odd = runs.fetch_add(1, Ordering::SeqCst) % 2 == 1;
+            std::future::ready(if odd { Status::Warn } else { Status::Pass })
+        })
+    };
+    let health = Health::builder("x")
+        .max_age(Duration::ZERO)
+        .check(flips)
+        .build()
+        .unwrap();
+    let layer = GrpcHealthLayer::new(&health);
+    let mut watching = Watching::new(&layer, "").await;
+    assert_eq!(watching.says().await, Some(Serving));
+    for seconds in 0..5 {
+        assert_eq!(watching.says().await, None);
+        let runs = runs.load(Ordering::SeqCst);
+        assert!((1 + seconds..=2 + seconds).contains(&runs), "{runs}");
+        advance(SECOND).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn check_that_hangs_keeps_no_watch_from_the_drain_and_the_end() {
+    let probe = Probe::default();
+    let health = Health::builder("x")
+        .check(probe.check("a"))
+        .build()
+        .unwrap();
+    let layer = GrpcHealthLayer::new(&health);
+    let mut watching = Watching::new(&layer, "").await;
+    let mut other = Watching::new(&layer, "").await;
+    assert_eq!(watching.says().await, None, "it waits for the first round");
+    assert_eq!(other.says().await, None);
+    health.begin_drain();
+    assert_eq!(watching.says().await, Some(NotServing));
+    health.close();
+    for stream in [&mut watching, &mut other] {
+        let trailers = stream.poll().expect("at once").into_trailers().unwrap();
+        assert_eq!(code(&trailers), Some("14"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn watch_of_what_is_good_for_ever_asks_once() {
+    let said = Said::new(Reading::pass());
+    let check = said.check("a").max_age(Duration::MAX);
+    let health = Health::builder("x").max_age(Duration::MAX).check(check);
+    let layer = GrpcHealthLayer::new(&health.build().unwrap());
+    let mut watching = Watching::new(&layer, "").await;
+    assert_eq!(watching.says().await, Some(Serving));
+    said.says(Reading::fail("no"));
+    advance(600 * SECOND).await;
+    assert_eq!(watching.says().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn watch_asks_a_check_that_has_no_result_at_once() {
+    let (health, layer) = registry(&Said::new(Reading::pass()));
+    let mut watching = Watching::new(&layer, "").await;
+    assert_eq!(watching.says().await, Some(Serving));
+    assert_eq!(watching.says().await, None);
+    health.add(Check::new("late", || async {})).unwrap();
+    assert_eq!(
+        watching.says().await,
+        None,
+        "it was asked before it was told of"
+    );
+    let fails = Check::new("broken", || async { Err::<(), _>("no") });
+    health.add(fails).unwrap();
+    assert_eq!(watching.says().await, Some(NotServing));
 }
 
 #[tokio::test(start_paused = true)]
