@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use seaworthy_kit::draw;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::registry::Registry;
 
@@ -42,11 +42,15 @@ async fn rounds(registry: Weak<Registry>, every: Duration, jitter: f64) {
         let next = Instant::now() + wait(every, jitter, draw());
         let entries = registry.entries();
         let runs: Vec<_> = entries.iter().map(|entry| entry.renew()).collect();
-        for (entry, run) in entries.iter().zip(runs) {
-            if let Some(run) = run {
-                entry.wait(run).await;
+        let ended = async {
+            for (entry, run) in entries.iter().zip(runs) {
+                if let Some(run) = run {
+                    entry.wait(run).await;
+                }
             }
-        }
+        };
+        // The next round is not held up by one that takes longer: it is waited for again in that.
+        let _ = timeout_at(next, ended).await;
         registry.settle();
         drop(registry);
         sleep_until(next).await;

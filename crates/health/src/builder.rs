@@ -85,7 +85,7 @@ impl Builder {
 
     /// How long a result is good enough for those who ask, where the check does not say. Default: 5 s, the period of a readiness probe.
     ///
-    /// With [`refresh_every`](Self::refresh_every) it follows from that.
+    /// With [`refresh_every`](Self::refresh_every) it follows from that, where the check does not say.
     pub const fn max_age(mut self, age: Duration) -> Self {
         self.config.max_age = age;
         self
@@ -105,6 +105,7 @@ impl Builder {
 
     /// Runs all checks by themselves so often, so that nobody who asks waits for one. Default: off, they run when somebody asks.
     ///
+    /// A check that takes longer than that keeps no other from its next run.
     /// A result that should have been replaced twice is run for by whoever asks, and one that is older still says nothing any more: a scheduler that died must not look healthy.
     pub const fn refresh_every(mut self, every: Duration) -> Self {
         self.every = Some(every);
@@ -148,13 +149,13 @@ impl Builder {
     /// # Errors
     /// If two checks have one name, a group has a member that is neither a name nor a tag of a check, thresholds contradict each other, or a number cannot work.
     pub fn build(self) -> Result<Health, InvalidConfig> {
-        let (config, background) = self.schedule()?;
+        let background = self.schedule()?;
         if self.heartbeat.is_some_and(|limit| limit < LEAST_HEARTBEAT) {
             let reason = "must be at least 100 ms";
             return Err(InvalidConfig::new("heartbeat", reason));
         }
         let heartbeat = self.heartbeat.map(Heartbeat::new);
-        let registry = Registry::new(self.name, self.build, config, background, heartbeat);
+        let registry = Registry::new(self.name, self.build, self.config, background, heartbeat);
         for check in self.checks {
             registry.add(check)?;
         }
@@ -169,26 +170,23 @@ impl Builder {
         Ok(Health::new(registry))
     }
 
-    /// The ages that go with a refresh in the background.
-    fn schedule(&self) -> Result<(CheckConfig, Option<Background>), InvalidConfig> {
-        let mut config = self.config;
+    /// What runs in the background.
+    fn schedule(&self) -> Result<Option<Background>, InvalidConfig> {
         let Some(every) = self.every else {
-            return Ok((config, None));
+            return Ok(None);
         };
-        if every < LEAST_REFRESH {
-            let reason = "must be at least 10 ms";
+        if !(LEAST_REFRESH..=MOST_REFRESH).contains(&every) {
+            let reason = "must be between 10 ms and a day";
             return Err(InvalidConfig::new("refresh_every", reason));
         }
         if !(0.0..=1.0).contains(&self.jitter) {
             return Err(InvalidConfig::new("jitter", "must be between 0.0 and 1.0"));
         }
-        let round = every.saturating_add(config.timeout);
-        config.max_age = round.saturating_mul(2);
-        config.stale_after = Some(round.saturating_mul(3));
-        Ok((config, Some(Background::new(every, self.jitter))))
+        Ok(Some(Background::new(every, self.jitter)))
     }
 }
 
 /// A task that wakes up more often costs more than it tells.
 const LEAST_HEARTBEAT: Duration = Duration::from_millis(100);
 const LEAST_REFRESH: Duration = Duration::from_millis(10);
+const MOST_REFRESH: Duration = Duration::from_secs(24 * 3600);

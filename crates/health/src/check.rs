@@ -174,14 +174,21 @@ impl Check {
         self
     }
 
-    /// How it is judged, with what the registry says where it says nothing itself.
-    pub(crate) fn config(&self, defaults: CheckConfig) -> CheckConfig {
+    /// How it is judged, with what the registry says where it says nothing itself; and how old its results may get where they are refreshed so often.
+    pub(crate) fn config(&self, defaults: CheckConfig, every: Option<Duration>) -> CheckConfig {
         let mut config = defaults;
         config.failures = self.failures.unwrap_or(defaults.failures);
         config.passes = self.passes.unwrap_or(defaults.passes);
         config.max_age = self.max_age.unwrap_or(defaults.max_age);
         config.timeout = self.timeout.unwrap_or(defaults.timeout);
         config.silence_fails = self.silence_fails;
+        if let Some(every) = every {
+            let round = every.saturating_add(config.timeout);
+            config.max_age = self.max_age.unwrap_or(round.saturating_mul(2));
+            // Later than whoever asks has it run: it must not be too old before it could be replaced.
+            let stale = config.max_age.checked_add(round);
+            config.stale_after = stale.map(|stale| stale.max(round.saturating_mul(3)));
+        }
         config
     }
 }

@@ -57,6 +57,7 @@ impl Entry {
     pub(crate) fn try_new(
         check: Check,
         defaults: CheckConfig,
+        every: Option<Duration>,
         telemetry: &Telemetry,
         changed: watch::Sender<u64>,
     ) -> Result<Self, InvalidConfig> {
@@ -67,7 +68,7 @@ impl Entry {
             let reason = "must have thresholds that are numbers, and warn no later than they fail";
             return Err(InvalidConfig::new("check", reason));
         }
-        let machine = Machine::try_new(check.config(defaults))?;
+        let machine = Machine::try_new(check.config(defaults, every))?;
         Ok(Self {
             telemetry: telemetry.for_key(Some(&check.name)),
             state: Mutex::new(State {

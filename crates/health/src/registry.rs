@@ -90,7 +90,8 @@ impl Registry {
     /// Takes a check in; its name must be new.
     pub(crate) fn add(&self, check: Check) -> Result<Arc<Entry>, InvalidConfig> {
         let changed = self.changed.clone();
-        let entry = Entry::try_new(check, self.defaults, &self.telemetry, changed)?;
+        let every = self.background.as_ref().map(|background| background.every);
+        let entry = Entry::try_new(check, self.defaults, every, &self.telemetry, changed)?;
         let entry = Arc::new(entry);
         let mut roster = self.roster.write().unwrap_or_else(PoisonError::into_inner);
         let name = &entry.check.name;

@@ -121,3 +121,41 @@ async fn layers_are_looked_at_whenever_somebody_asks() {
     );
     assert_eq!((check.value, check.threshold), (Some(5.0), Some(5.0)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn check_that_hangs_keeps_no_other_from_its_rounds() {
+    let probe = Probe::default();
+    let hangs = Check::new("hangs", std::future::pending::<()>);
+    let health = Health::builder("x")
+        .check(hangs.critical(false).timeout(60 * SECOND))
+        .check(probe.check("a"))
+        .refresh_every(SECOND)
+        .jitter(0.0)
+        .build()
+        .unwrap();
+    for round in 1..40 {
+        probe.go.notify_one();
+        tokio::time::sleep(SECOND).await;
+        let runs = probe.runs();
+        assert!((round..=round + 1).contains(&runs), "{runs} in {round} s");
+        assert_eq!(status(&health, "a"), Some(Status::Pass));
+    }
+}
+
+/// A result is not too old before the next one can be there.
+#[tokio::test(start_paused = true)]
+async fn check_with_times_of_its_own_is_as_old_as_it_may_be() {
+    let slow = || tokio::time::sleep(30 * SECOND);
+    let health = Health::builder("x")
+        .check(Check::new("slow", slow).timeout(60 * SECOND))
+        .check(Check::new("kept", || async {}).max_age(600 * SECOND))
+        .refresh_every(SECOND)
+        .build()
+        .unwrap();
+    health.report().await;
+    for _ in 0..100 {
+        assert_eq!(status(&health, "slow"), Some(Status::Pass));
+        assert_eq!(status(&health, "kept"), Some(Status::Pass));
+        tokio::time::sleep(SECOND).await;
+    }
+}

@@ -64,6 +64,7 @@ fn registry_that_cannot_work_is_refused() {
         (with(check()).group("g", [""; 0]), "group"),
         (with(check()).group("g", ["a"]).group("g", ["a"]), "group"),
         (with(check()).refresh_every(Duration::ZERO), "refresh_every"),
+        (with(check()).refresh_every(Duration::MAX), "refresh_every"),
         (with(check()).refresh_every(SECOND).jitter(1.1), "jitter"),
         (
             with(check()).refresh_every(SECOND).jitter(f64::NAN),
