@@ -4,8 +4,8 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::Response;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http_body::Body;
 use seaworthy_http::grpc::{GrpcStatus, TrailersOnly};
 
@@ -24,9 +24,9 @@ pub(super) enum Method {
     Check,
     List,
     Watch,
-    /// One of a later version.
-    Unknown,
 }
+
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
 /// What a service is now; `None` where there is none of that name.
 pub(super) async fn serving(health: &Health, service: &str) -> Option<ServingStatus> {
@@ -44,23 +44,26 @@ pub(super) fn seen(health: &Health, service: &str) -> Option<ServingStatus> {
     Some(ServingStatus::is(report.ready))
 }
 
-/// Reads the request and answers it.
+/// Reads the request and answers it; a method of a later version there is not.
 pub(super) async fn answer<B: Body>(
     layer: GrpcHealthLayer,
-    method: Method,
+    method: Option<Method>,
     body: B,
+    encoded: bool,
 ) -> Response<Messages> {
+    let Some(method) = method else {
+        return refuse(GrpcStatus::Unimplemented, "no such method");
+    };
     let GrpcHealthLayer {
         health,
         watches,
         max_watches,
     } = layer;
-    let message = match read(body).await {
+    let message = match read(body, encoded).await {
         Ok(message) => message,
         Err(refused) => return refused,
     };
     match method {
-        Method::Unknown => refuse(GrpcStatus::Unimplemented, "no such method"),
         Method::List => list(&health).await,
         Method::Check => match read_service(&message) {
             Err(_) => refuse(GrpcStatus::Internal, "no message of this service"),
@@ -92,7 +95,9 @@ async fn list(health: &Health) -> Response<Messages> {
 }
 
 /// The one message of a request, out of its frame.
-async fn read<B: Body>(body: B) -> Result<Bytes, Response<Messages>> {
+///
+/// `encoded` where the request says how its messages are compressed.
+async fn read<B: Body>(body: B, encoded: bool) -> Result<Bytes, Response<Messages>> {
     let mut body = pin!(body);
     let mut bytes = BytesMut::new();
     while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
@@ -109,12 +114,24 @@ async fn read<B: Body>(body: B) -> Result<Bytes, Response<Messages>> {
     }
     match only_message(&bytes) {
         Ok(message) => Ok(Bytes::copy_from_slice(message)),
-        Err(Malformed::Compressed) => Err(refuse(
-            GrpcStatus::Unimplemented,
-            "compression is not supported",
-        )),
-        Err(Malformed::Broken) => Err(refuse(GrpcStatus::Internal, "no message of this service")),
+        Err(Malformed::Compressed) if encoded => {
+            let message = "compression is not supported";
+            let mut refused = refuse(GrpcStatus::Unimplemented, message);
+            // So that the client can send it again as it is understood.
+            let identity = HeaderValue::from_static("identity");
+            refused.headers_mut().insert(GRPC_ACCEPT_ENCODING, identity);
+            Err(refused)
+        }
+        // Compressed as nobody said, for one.
+        Err(_) => Err(refuse(GrpcStatus::Internal, "no message of this service")),
     }
+}
+
+/// What is no gRPC has no status of it either.
+pub(super) fn no_grpc() -> Response<Messages> {
+    let mut response = Response::new(Messages::over());
+    *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    response
 }
 
 fn refuse(status: GrpcStatus, message: &'static str) -> Response<Messages> {

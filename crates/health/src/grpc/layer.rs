@@ -1,13 +1,15 @@
 //! `grpc.health.v1` in front of any HTTP service, or as one of its own.
 
+use std::future::ready;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use http_body::Body;
+use seaworthy_http::grpc::is_grpc;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::answer::{Method, answer};
+use super::answer::{Method, answer, no_grpc};
 use super::body::Messages;
 use super::watch::Watches;
 use crate::health::Health;
@@ -32,6 +34,7 @@ use crate::http::{HealthBody, NotFound, ResponseFuture};
 /// `Watch` says at once what a service is, and each change once; a reader that is too slow for two of them hears the last.
 /// It ends with UNAVAILABLE when the process does, which is [`Health::close`].
 /// Requests must not be compressed: what is asked is a name.
+/// What is no gRPC on these paths is 415, also gRPC-Web: a layer that translates it has to stand outside.
 #[derive(Clone, Debug)]
 pub struct GrpcHealthLayer {
     pub(super) health: Health,
@@ -51,6 +54,9 @@ pub type GrpcHealth = GrpcHealthService<NotFound>;
 
 /// What the paths of all methods begin with.
 const PREFIX: &str = "/grpc.health.v1.Health/";
+
+/// What says how messages are compressed.
+const GRPC_ENCODING: &str = "grpc-encoding";
 
 /// More are one client that does not close its streams.
 const MAX_WATCHES: usize = 1_000;
@@ -130,18 +136,23 @@ where
         let Some(method) = method(request.uri().path()) else {
             return ResponseFuture::calling(self.inner.clone(), request, None);
         };
+        if !is_grpc(request.headers()) {
+            return ResponseFuture::answering(ready(no_grpc()));
+        }
         let layer = self.layer.clone();
-        let body = request.into_body();
-        ResponseFuture::answering(answer(layer, method, body))
+        let (parts, body) = request.into_parts();
+        let encoded = parts.headers.contains_key(GRPC_ENCODING);
+        ResponseFuture::answering(answer(layer, method, body, encoded))
     }
 }
 
-fn method(path: &str) -> Option<Method> {
+/// The method of a path of the service; within, `None` for one that there is not.
+fn method(path: &str) -> Option<Option<Method>> {
     let name = path.strip_prefix(PREFIX)?;
     Some(match name {
-        "Check" => Method::Check,
-        "List" => Method::List,
-        "Watch" => Method::Watch,
-        _ => Method::Unknown,
+        "Check" => Some(Method::Check),
+        "List" => Some(Method::List),
+        "Watch" => Some(Method::Watch),
+        _ => None,
     })
 }

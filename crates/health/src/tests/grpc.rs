@@ -137,6 +137,29 @@ async fn list_asks_each_check_once() {
     assert_eq!(runs.load(Ordering::SeqCst), 1);
 }
 
+/// "If Content-Type does not begin with "application/grpc", gRPC servers SHOULD respond with HTTP status of 415": and what browsers send has another frame.
+#[tokio::test(start_paused = true)]
+async fn what_is_no_grpc_is_refused_before_it_is_read() {
+    let (_, layer) = registry(&Said::new(Reading::pass()));
+    for (content_type, status) in [
+        (Some("application/grpc"), 200),
+        (Some("application/grpc+proto"), 200),
+        (Some("Application/gRPC; charset=utf-8"), 200),
+        (Some("application/grpc-web+proto"), 415),
+        (Some("application/grpcx"), 415),
+        (Some("application/json"), 415),
+        (None, 415),
+    ] {
+        let mut request = Request::post("/grpc.health.v1.Health/Check");
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        let request = request.body(Full::new(check_request(""))).unwrap();
+        let response = layer.service().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), status, "{content_type:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn requests_that_nobody_can_read_are_refused() {
     let (_, layer) = registry(&Said::new(Reading::pass()));
@@ -144,16 +167,26 @@ async fn requests_that_nobody_can_read_are_refused() {
     for (method, body, refused) in [
         ("Check", &[][..], "13"),
         ("Check", &[0, 0, 0, 0, 1, 0xff], "13"),
-        ("Check", &[1, 0, 0, 0, 0], "12"),
+        // Compressed, and nobody said how.
+        ("Check", &[1, 0, 0, 0, 0], "13"),
         ("Watch", &[0, 0, 0, 0, 2, 0x0a, 9], "13"),
         ("Check", &long, "8"),
-        ("Other", &[0, 0, 0, 0, 0], "12"),
+        ("Other", &long, "12"),
     ] {
         let response = ask(&layer, method, Bytes::copy_from_slice(body)).await;
         assert_eq!(code(response.headers()), Some(refused), "{method} {body:?}");
     }
+    let request = || {
+        let request = Request::post("/grpc.health.v1.Health/Check");
+        request.header("content-type", "application/grpc")
+    };
+    let gzip = request().header("grpc-encoding", "gzip");
+    let compressed = gzip.body(Full::<Bytes>::from(&[1, 0, 0, 0, 0][..])).unwrap();
+    let response = layer.service().oneshot(compressed).await.unwrap();
+    assert_eq!(code(response.headers()), Some("12"));
+    assert_eq!(response.headers()["grpc-accept-encoding"], "identity");
     let broken = futures_util::stream::iter([Err::<Frame<Bytes>, _>("broken")]);
-    let request = Request::post("/grpc.health.v1.Health/Check").body(StreamBody::new(broken));
+    let request = request().body(StreamBody::new(broken));
     let response = layer.service().oneshot(request.unwrap()).await.unwrap();
     assert_eq!(code(response.headers()), Some("1"));
 }
