@@ -295,6 +295,14 @@ enum Made<'a> {
     Yes(Running),
 }
 
+/// A run whose time is over, or whose runtime ends, is dropped: foreign code may panic in its `drop`, and must not take the duty with it.
+impl Drop for Caught<'_> {
+    fn drop(&mut self) {
+        let made = self.0.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(made)));
+    }
+}
+
 impl Future for Caught<'_> {
     type Output = Ended;
 

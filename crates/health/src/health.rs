@@ -164,6 +164,12 @@ impl Health {
         self.registry.is_alive()
     }
 
+    /// Starts what shows that the runtime is alive, where that could not be done when the registry was built.
+    #[cfg(feature = "http")]
+    pub(crate) fn start_heartbeat(&self) {
+        self.registry.start_heartbeat();
+    }
+
     /// Whether the first round has passed, once.
     #[must_use]
     pub fn is_started(&self) -> bool {

@@ -193,11 +193,16 @@ impl Registry {
 
     /// Starts what runs in the background, once.
     pub(crate) fn start(self: &Arc<Self>) {
-        if let Some(heartbeat) = &self.heartbeat {
-            heartbeat.start();
-        }
+        self.start_heartbeat();
         if let Some(background) = &self.background {
             background.start(self);
+        }
+    }
+
+    /// Starts the heartbeat, once: it asks nobody.
+    pub(crate) fn start_heartbeat(&self) {
+        if let Some(heartbeat) = &self.heartbeat {
+            heartbeat.start();
         }
     }
 

@@ -15,8 +15,10 @@ pub(super) async fn blocking<T: Send + 'static>(
     if busy.swap(true, Ordering::AcqRel) {
         return Err("an earlier run hangs in the kernel".into());
     }
+    // Also where the function never comes to run, as its runtime ends.
+    let done = Done(busy);
     let ran = spawn_blocking(move || {
-        let _done = Done(busy);
+        let _done = done;
         function()
     });
     Ok(ran.await??)
@@ -52,5 +54,19 @@ mod tests {
         drop(go);
         assert_eq!(hangs.await.unwrap().unwrap(), 1);
         assert_eq!(blocking(busy, || Ok(3)).await.unwrap(), 3);
+    }
+
+    #[test]
+    fn run_that_its_runtime_drops_is_over() {
+        let busy = Arc::new(AtomicBool::new(false));
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.build().unwrap();
+        let over = runtime.handle().clone();
+        drop(runtime);
+        let _inside = over.enter();
+        let run = blocking(busy.clone(), || Ok(1));
+        let ended = futures_util::FutureExt::now_or_never(run).expect("at once");
+        assert!(ended.is_err());
+        assert!(!busy.load(Ordering::Acquire));
     }
 }

@@ -54,7 +54,10 @@ async fn ask(health: &Health, asked: Asked) -> Option<(Question, Report)> {
     };
     let report = match question {
         // It asks nobody: who restarts a process because its database is away restarts all of them.
-        Question::Live => health.snapshot(),
+        Question::Live => {
+            health.start_heartbeat();
+            health.snapshot()
+        }
         // Once and for all.
         Question::Startup if health.is_started() => health.snapshot(),
         Question::Ready | Question::Startup => health.ready().await,

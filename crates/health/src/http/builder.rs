@@ -138,13 +138,16 @@ impl Builder {
     /// The layer.
     ///
     /// # Errors
-    /// If a path does not begin with `/`, has a query or a space, or is there twice.
+    /// If a path does not begin with `/`, has a query or a space, or is there twice, or that of the groups ends with `/`.
     pub fn build(self) -> Result<HealthLayer, InvalidConfig> {
         let wrong = |option, reason| Err(InvalidConfig::new(option, reason));
         let paths = self.options.paths();
         for (at, (option, path)) in paths.iter().enumerate() {
             if !path.starts_with('/') || path.contains(['?', '#', ' ', '{', '}']) {
                 return wrong(option, "must begin with `/` and be a plain path");
+            }
+            if *option == "groups_path" && path.ends_with('/') {
+                return wrong(option, "must not end with `/`: the name of a group follows");
             }
             if paths[..at].iter().any(|(_, other)| other == path) {
                 return wrong(option, "must be a path of its own");

@@ -14,7 +14,7 @@ impl HealthLayer {
         let mut router = Router::new();
         for (option, path) in self.options().paths() {
             let path = match option {
-                "groups_path" => format!("{}/{{name}}", path.trim_end_matches('/')),
+                "groups_path" => format!("{path}/{{name}}"),
                 _ => path.to_owned(),
             };
             router = router.route_service(&path, service.clone());

@@ -132,6 +132,23 @@ async fn startup_that_is_over_waits_for_nobody() {
     assert_eq!(again.expect("at once").status, StatusCode::OK);
 }
 
+/// A process of which only the liveness is asked.
+#[test]
+fn liveness_starts_the_heartbeat() {
+    let health = Health::builder("x").heartbeat(SECOND).build().unwrap();
+    let layer = layer(&health, |it| it);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        assert_eq!(get(&layer, "/health/live").await.status, 200);
+        advance(2 * SECOND).now_or_never();
+        assert_eq!(get(&layer, "/health/live").await.status, 503);
+    });
+}
+
 #[tokio::test(start_paused = true)]
 async fn details_are_those_of_the_handbook() {
     let (critical, other, health) = registry();
@@ -321,6 +338,8 @@ fn layer_that_cannot_work_is_refused() {
         (http().ready_path("/a?b"), "ready_path"),
         (http().startup_path("/a b"), "startup_path"),
         (http().groups_path("/{x}"), "groups_path"),
+        (http().groups_path("/g/"), "groups_path"),
+        (http().groups_path("/"), "groups_path"),
         (http().health_path("/health/live"), "health_path"),
     ] {
         assert_eq!(builder.build().unwrap_err().option(), option);

@@ -241,6 +241,32 @@ async fn failure_fails_and_panics_fail_wherever_they_come_from() {
     assert_eq!(told, [fails, panicked, panicked, panicked]);
 }
 
+/// What is foreign may panic also when it is dropped.
+#[tokio::test(start_paused = true)]
+async fn check_that_panics_as_its_time_is_over_warns_all_the_same() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new(()));
+        }
+    }
+    let hangs = || async {
+        let _bomb = Bomb;
+        std::future::pending::<()>().await;
+    };
+    let health = Health::builder("x")
+        .check(Check::new("a", hangs))
+        .build()
+        .unwrap();
+    let entry = &health.registry().entries()[0];
+    // Nobody waits for it, who would notice that its time is over.
+    entry.renew();
+    tokio::time::sleep(4 * SECOND).await;
+    let report = entry.report();
+    assert_eq!(report.status, Some(Status::Warn));
+    assert_eq!(report.error.as_deref(), Some("no answer within 3s"));
+}
+
 /// One that has ended before the next question must not be taken for one that was not asked.
 #[test]
 fn readiness_asks_each_check_once() {
