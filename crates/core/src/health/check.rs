@@ -21,6 +21,8 @@ pub struct CheckConfig {
     pub stale_after: Option<Duration>,
     /// Whether a run whose time was over counts as one that failed.
     pub silence_fails: bool,
+    /// For how long a check that was good may fail, or be silent, before that makes it fail, however few runs it was; `None` for ever.
+    pub max_time_in_error: Option<Duration>,
 }
 
 /// What one run has seen.
@@ -95,6 +97,7 @@ pub struct Shown {
 /// A check that is good and failed, but not often enough in a row, warns: nothing is hidden.
 /// Silence, a run whose time was over, warns where the check was good, and leaves a failed one failed.
 /// It interrupts no row of failures, and does interrupt one of passes; or counts as a failure, where that is wanted.
+/// A check that is good, and sees nothing but failures and silence for its longest time in error, fails with the next of them.
 ///
 /// Inputs: [`ask`](Self::ask), [`renew`](Self::renew), then [`on_end`](Self::on_end), [`on_timeout`](Self::on_timeout) or [`on_abandon`](Self::on_abandon).
 /// Output: [`shown`](Self::shown).
@@ -107,6 +110,8 @@ pub struct Check {
     status: Option<Status>,
     streak: u32,
     ended: Moment,
+    /// When the first run ended of those that have seen nothing good since.
+    in_error: Option<Moment>,
     run: Option<Running>,
     /// The number of the last run.
     number: u64,
@@ -122,7 +127,7 @@ struct Running {
 // ===== impl CheckConfig =====
 
 impl CheckConfig {
-    /// One failure makes it fail, one pass makes it good; five seconds of age, three seconds of time, never stale, and silence warns.
+    /// One failure makes it fail, one pass makes it good; five seconds of age, three seconds of time, never stale, and silence warns, however often.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -132,6 +137,7 @@ impl CheckConfig {
             timeout: Duration::from_secs(3),
             stale_after: None,
             silence_fails: false,
+            max_time_in_error: None,
         }
     }
 }
@@ -164,7 +170,7 @@ impl Check {
     /// A check that has not run yet.
     ///
     /// # Errors
-    /// If a count or the timeout is zero, or a result would be stale before its age is over.
+    /// If a count, the timeout or the longest time in error is zero, or a result would be stale before its age is over.
     pub fn try_new(config: CheckConfig) -> Result<Self, InvalidConfig> {
         let wrong = |option, reason| Err(InvalidConfig::new(option, reason));
         if config.failures == 0 {
@@ -175,6 +181,9 @@ impl Check {
         }
         if config.timeout.is_zero() {
             return wrong("timeout", "must be above zero");
+        }
+        if config.max_time_in_error.is_some_and(|it| it.is_zero()) {
+            return wrong("max_time_in_error", "must be above zero");
         }
         if config
             .stale_after
@@ -187,6 +196,7 @@ impl Check {
             status: None,
             streak: 0,
             ended: Moment::ORIGIN,
+            in_error: None,
             run: None,
             number: 0,
         })
@@ -288,6 +298,7 @@ impl Check {
     /// A result of the future is of now at the latest: or a clock that leapt ahead and back would keep it fresh until then.
     fn take_time(&mut self, now: Moment) {
         self.ended = self.ended.min(now);
+        self.in_error = self.in_error.map(|since| since.min(now));
         if let Some(run) = &mut self.run {
             run.until = run.until.min(now + self.config.timeout);
         }
@@ -308,9 +319,14 @@ impl Check {
             Seen::Silence if self.config.silence_fails => Seen::Said(Status::Fail),
             _ => seen,
         };
+        let is_too_long = self.is_too_long_in_error(seen, now);
         let from = self.status;
         let to = match (from, seen) {
             (None, Seen::Said(status)) => status,
+            (Some(Status::Pass | Status::Warn), _) if is_too_long => {
+                self.streak = 0;
+                Status::Fail
+            }
             (None | Some(Status::Pass | Status::Warn), Seen::Silence) => Status::Warn,
             (Some(Status::Fail), Seen::Said(Status::Fail) | Seen::Silence) => {
                 self.streak = 0;
@@ -331,6 +347,17 @@ impl Check {
         };
         self.status = Some(to);
         (from != Some(to)).then_some(Change { from, to })
+    }
+
+    /// Notes since when nothing good was seen; whether that is too long.
+    fn is_too_long_in_error(&mut self, seen: Seen, now: Moment) -> bool {
+        if matches!(seen, Seen::Said(Status::Pass | Status::Warn)) {
+            self.in_error = None;
+            return false;
+        }
+        let since = *self.in_error.get_or_insert(now);
+        let longest = self.config.max_time_in_error;
+        longest.is_some_and(|longest| now.since(since) >= longest)
     }
 
     /// One more in the row; whether it is long enough, and over.

@@ -146,6 +146,52 @@ fn silence_is_a_failure_where_that_is_wanted() {
     assert_eq!(change.map(|change| change.to), Some(Fail));
 }
 
+/// One letter for each second: what is seen, and what is shown after it. `-` is a second without a run.
+#[test]
+fn longest_time_in_error_makes_a_check_fail_before_its_row_is_long_enough() {
+    for (failures, seen, shown) in [
+        // Three seconds from the first failure on.
+        (9, "pffff", "PWWWF"),
+        (9, "pf--f", "PW--F"),
+        // A row that is long enough sooner is.
+        (2, "pff", "PWF"),
+        // Silence is time in error, and nothing else; also from the start.
+        (9, "ssss", "WWWF"),
+        (9, "pfsss", "PWWWF"),
+        // What was good in between begins it anew, on both sides.
+        (9, "pffpfff", "PWWPWWW"),
+        (9, "pffwffff", "PWWWWWWF"),
+        (9, "pffffpf--f", "PWWWFPW--F"),
+        // It begins with what was seen, not before.
+        (9, "p----f", "P----W"),
+    ] {
+        let mut check = check(|config| {
+            config.failures = failures;
+            config.max_time_in_error = Some(Duration::from_secs(3));
+        });
+        let mut told = std::string::String::new();
+        for (second, seen) in (0..).zip(seen.chars()) {
+            let now = at(second * 1_000);
+            let seen = match seen {
+                'p' => Seen::Said(Pass),
+                'w' => Seen::Said(Warn),
+                'f' => Seen::Said(Fail),
+                's' => Seen::Silence,
+                other => {
+                    told.push(other);
+                    continue;
+                }
+            };
+            let Ask::Run(run) = check.renew(now) else {
+                panic!("nobody runs it");
+            };
+            check.on_end(run, seen, now);
+            told.push_str(&std::format!("{:?}", check.shown(now).status.unwrap())[..1]);
+        }
+        assert_eq!(told, shown, "{failures} {seen}");
+    }
+}
+
 #[test]
 fn abandoned_run_gives_its_place_back() {
     let mut check = check(|_| {});
@@ -191,10 +237,11 @@ fn run_begun_before_a_leap_back_does_not_hold_those_who_wait() {
 
 #[test]
 fn configuration_that_cannot_work_is_refused() {
-    let wrong: [fn(&mut CheckConfig); 4] = [
+    let wrong: [fn(&mut CheckConfig); 5] = [
         |config| config.failures = 0,
         |config| config.passes = 0,
         |config| config.timeout = Duration::ZERO,
+        |config| config.max_time_in_error = Some(Duration::ZERO),
         |config| config.stale_after = Some(config.max_age),
     ];
     for change in wrong {

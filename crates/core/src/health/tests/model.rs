@@ -18,12 +18,29 @@ enum Act {
 /// All that was seen, in order, and the run under way.
 struct Model {
     history: Vec<Seen>,
+    /// When each was seen; never later than now.
+    times: Vec<u64>,
+    /// Whether nothing good had been seen for too long by then.
+    too_long: Vec<bool>,
     ended: u64,
     /// Until when, and whether its time was over.
     run: Option<(u64, bool)>,
 }
 
 impl Model {
+    fn see(&mut self, seen: Seen, now: u64, config: &CheckConfig) {
+        self.history.push(seen);
+        self.times.push(now);
+        self.ended = now;
+        let is_bad = |seen: &&Seen| matches!(seen, Seen::Said(Fail) | Seen::Silence);
+        let bad = self.history.iter().rev().take_while(is_bad).count();
+        let since = self.times[self.times.len() - bad.max(1)];
+        let lasted = now.saturating_sub(since);
+        let longest = config.max_time_in_error.map(|it| it.as_millis() as u64);
+        let too_long = longest.is_some_and(|longest| bad > 0 && lasted >= longest);
+        self.too_long.push(too_long);
+    }
+
     /// What the history says, worked out from its beginning.
     fn status(&self, config: &CheckConfig) -> Option<Status> {
         let mut shown: Option<Status> = None;
@@ -44,6 +61,7 @@ impl Model {
             };
             shown = Some(match (shown, *seen) {
                 (None, Seen::Said(status)) => status,
+                (Some(Pass | Warn), _) if self.too_long[place] => Fail,
                 (Some(Fail), Seen::Said(status)) if good(config.passes) => status,
                 (Some(Fail), _) => Fail,
                 (_, Seen::Silence) => Warn,
@@ -80,21 +98,24 @@ proptest! {
         failures in 1..4_u32,
         passes in 1..4_u32,
         max_age in 0..6_000_u64,
+        in_error in proptest::option::of(1..20_000_u64),
         acts in acts(),
     ) {
         let mut config = CheckConfig::new();
         config.failures = failures;
         config.passes = passes;
         config.max_age = Duration::from_millis(max_age);
+        config.max_time_in_error = in_error.map(Duration::from_millis);
         let timeout = 3_000;
         let mut check = Check::try_new(config).expect("valid");
-        let mut model = Model { history: Vec::new(), ended: 0, run: None };
+        let mut model = Model { history: Vec::new(), times: Vec::new(), too_long: Vec::new(), ended: 0, run: None };
         let (mut now, mut run) = (100_000_u64, None);
         for act in acts {
             match act {
                 Act::Clock(by) => now = now.saturating_add_signed(by),
                 Act::Ask | Act::Renew => {
                     model.ended = model.ended.min(now);
+                    model.times.iter_mut().for_each(|time| *time = now.min(*time));
                     if let Some((until, _)) = &mut model.run {
                         *until = (*until).min(now + timeout);
                     }
@@ -124,8 +145,7 @@ proptest! {
                 Act::End(seen) => if let Some(run) = run.take() {
                     check.on_end(run, seen, at(now));
                     if let Some((_, false)) = model.run.take() {
-                        model.history.push(seen);
-                        model.ended = now;
+                        model.see(seen, now, &config);
                     }
                 },
                 Act::Abandon => if let Some(run) = run.take() {
@@ -139,8 +159,7 @@ proptest! {
                         && now >= *until
                     {
                         *overdue = true;
-                        model.history.push(Seen::Silence);
-                        model.ended = now;
+                        model.see(Seen::Silence, now, &config);
                     }
                 }
             }
