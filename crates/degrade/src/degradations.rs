@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::Cause;
+use crate::{Cause, watch};
 
 /// What a caller may be told where something is missing.
 pub const MESSAGE: &str = "Some features are temporarily unavailable.";
@@ -58,6 +58,7 @@ pub fn note(feature: &'static str, cause: Cause, substitute: &'static str) {
         cause,
         substitute,
     };
+    watch::noted();
     if let Some(here) = Degradations::current() {
         here.push(degradation);
     }
@@ -118,6 +119,9 @@ impl Degradations {
                 Slot::Inside(list) => Some(list.get_or_insert_default().clone()),
             };
             here.set(slot);
+            if list.is_some() {
+                watch::taken();
+            }
             list
         })
     }
@@ -205,6 +209,11 @@ fn peek() -> Option<Degradations> {
         here.set(slot);
         list.filter(|list| !list.is_empty())
     })
+}
+
+/// Whether the present answer is less than whole, so far.
+pub(crate) fn is_less() -> bool {
+    peek().is_some()
 }
 
 /// Whether an answer is being made in this task.

@@ -182,7 +182,7 @@ impl Feature {
 impl<S> Feature<S> {
     /// What is given in its place: the last good value that is kept there, and where there is none, or it is too old, what was said before.
     ///
-    /// Good values are kept there from now on.
+    /// Good values are kept there from now on; one in whose making something was [noted](crate::note()) is not good.
     /// Whatever is personal must not be: what one caller gets in place of an answer is what another got before.
     pub fn or_last<T>(self, last: &LastGood<T>) -> Feature<OrLast<T, S>> {
         self.map(|otherwise| OrLast::new(last.clone(), otherwise))

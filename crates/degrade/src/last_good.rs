@@ -27,6 +27,8 @@ use store::Store;
 /// What it replaces, and what never, is the same as of a [`FallbackLayer`](crate::FallbackLayer); where it has nothing, or only what is too old, the failure passes, to a fallback further out, say.
 /// It is bounded in number, size and age, and marked: in the response's extensions ([`Substituted`](crate::fallback::Substituted)), in the fields `Age` and `Degraded`, in metrics and events.
 ///
+/// What is itself less than whole is not kept, of HTTP or not: an answer in whose making a feature was [noted](crate::note()), wherever that is gathered.
+///
 /// The key says whose answer it is: whatever depends on who asks must not be kept under a key that others have, too.
 ///
 /// ```
@@ -59,7 +61,7 @@ use store::Store;
 ///
 /// # HTTP
 /// An answer is read to its end before it is passed on, so that one that breaks off is replaced, too; one that is longer than [`max_body`](Builder::max_body) passes as it comes, and is not kept.
-/// Kept is 200 alone, and nothing that says `Cache-Control: no-store` or `private`, `Set-Cookie` or `Vary`, or that is itself less than whole.
+/// Kept is 200 alone, and nothing that says `Cache-Control: no-store` or `private`, `Set-Cookie` or `Vary`.
 /// This is no cache: while the inner service answers, each request reaches it.
 ///
 /// # Cost

@@ -157,6 +157,8 @@ mod mark;
 #[cfg(feature = "http")]
 pub use mark::{DEGRADED, Degraded, DegradedLayer};
 
+mod watch;
+
 #[cfg(feature = "axum")]
 pub mod axum;
 

@@ -12,6 +12,7 @@ use seaworthy_kit::{BoxError, Rejection, RejectionKind, clock, deadline};
 use tokio::time::{Sleep, sleep_until};
 
 use super::{Caller, Feature, Substitute};
+use crate::watch::Watch;
 use crate::{Cause, note, telemetry};
 
 pin_project! {
@@ -26,6 +27,7 @@ pin_project! {
         timer: Option<Sleep>,
         is_armed: bool,
         is_begun: bool,
+        watch: Watch,
         feature: Option<Feature<S>>,
     }
 }
@@ -37,6 +39,7 @@ impl<F, S> Running<F, S> {
             timer: None,
             is_armed: false,
             is_begun: false,
+            watch: Watch::new(),
             feature: Some(feature),
         }
     }
@@ -65,15 +68,19 @@ where
         }
         let future = this.future.as_mut().as_pin_mut();
         let future = future.expect("there until it is over");
+        let poll = || this.watch.over(|| future.poll(cx));
         let polled = if is_critical {
-            Ok(future.poll(cx))
+            Ok(poll())
         } else {
             // What is left of it after a panic is dropped and never looked at again.
-            catch_unwind(AssertUnwindSafe(|| future.poll(cx)))
+            catch_unwind(AssertUnwindSafe(poll))
         };
         let result = match polled {
             Ok(Poll::Ready(Ok(value))) => {
-                feature.substitute.keep(&value);
+                // A value with a fallback in it is none to be given as good later.
+                if !this.watch.is_less() {
+                    feature.substitute.keep(&value);
+                }
                 Ok(value)
             }
             Ok(Poll::Ready(Err(error))) => {

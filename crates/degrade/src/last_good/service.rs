@@ -13,6 +13,7 @@ use tower_service::Service;
 use super::{Keeps, LAST_GOOD, State};
 use crate::degradations::{is_inside, note};
 use crate::fallback::{ByTraffic, Names, Substituted};
+use crate::watch::Watch;
 use crate::{Cause, telemetry};
 
 /// An inner service whose last good answers are kept. See [`LastGoodLayer`](super::LastGoodLayer).
@@ -53,11 +54,13 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         let held = self.share.hold();
         let key = (held.key)(&request);
+        let mut watch = Watch::new();
         ResponseFuture {
             stage: Stage::Running {
-                future: self.inner.call(request),
+                future: watch.over(|| self.inner.call(request)),
             },
             key,
+            watch,
             traffic: self.traffic.clone(),
             held,
         }
@@ -87,6 +90,7 @@ pin_project! {
         stage: Stage<U, R>,
         // `None` where nothing is kept under any key.
         key: Option<K>,
+        watch: Watch,
         traffic: T,
         held: Held<State<F, K, V, N>>,
     }
@@ -121,8 +125,9 @@ where
         let mut this = self.project();
         loop {
             let (failed, cause) = match this.stage.as_mut().project() {
-                Project::Reading { future } => match ready!(future.poll(cx)) {
+                Project::Reading { future } => match ready!(this.watch.over(|| future.poll(cx))) {
                     Ok((response, kept)) => {
+                        let kept = kept.filter(|_| !this.watch.is_less());
                         if let (Some(key), Some(kept)) = (this.key.take(), kept) {
                             this.held.store.put(key, kept, this.held.clock.now());
                         }
@@ -133,12 +138,12 @@ where
                         (Err(error), cause)
                     }
                 },
-                Project::Running { future } => match ready!(future.poll(cx)) {
+                Project::Running { future } => match ready!(this.watch.over(|| future.poll(cx))) {
                     Ok(response) => {
                         let (held, traffic) = (&*this.held, &*this.traffic);
                         let look = |head: &T::Head| {
                             let cause = held.rules.cause_of(head, traffic.see(head));
-                            (cause, traffic.may_keep(head))
+                            (cause, traffic.may_keep(head) && !this.watch.is_less())
                         };
                         let (response, (cause, may_keep)) = traffic.look(response, look);
                         if cause.is_none() {

@@ -13,6 +13,8 @@ mod dimmer;
 mod fallback;
 mod features;
 mod gathering;
+#[cfg(feature = "http")]
+mod kept;
 mod last_good;
 mod levels;
 #[cfg(feature = "http")]

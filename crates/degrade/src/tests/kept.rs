@@ -1,0 +1,116 @@
+//! The last good answer: what must not be kept, and what must not be given to somebody else.
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Channel, Full};
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+use super::*;
+use crate::last_good::by_uri;
+
+type Page = Response<Full<Bytes>>;
+
+fn page(headers: &[(&'static str, &'static str)]) -> Page {
+    let mut page = Response::builder();
+    for (name, value) in headers {
+        page = page.header(*name, *value);
+    }
+    page.body(Full::from("page")).unwrap()
+}
+
+async fn read<B>(response: Response<B>) -> Bytes
+where
+    B: http_body::Body<Data = Bytes, Error: std::fmt::Debug>,
+{
+    response.into_body().collect().await.unwrap().to_bytes()
+}
+
+fn get(uri: &'static str) -> Request<()> {
+    Request::builder().uri(uri).body(()).unwrap()
+}
+
+/// A server that answers so, and what is asked of it.
+fn answers<Fut>(
+    answer: impl Fn(Request<()>) -> Fut + Clone,
+) -> impl Service<Request<()>, Response = Page, Error = BoxError, Future = Fut> + Clone
+where
+    Fut: Future<Output = Result<Page, BoxError>>,
+{
+    service_fn(answer)
+}
+
+async fn is_down(_: Request<()>) -> Result<Page, BoxError> {
+    Err("down".into())
+}
+
+async fn without_reviews(_: Request<()>) -> Result<Page, BoxError> {
+    feature("reviews").fallback(0).run(down()).await?;
+    Ok(page(&[]))
+}
+
+#[tokio::test]
+async fn page_that_is_less_than_whole_is_not_kept_whoever_gathers() {
+    let layer = LastGoodLayer::http("pages", by_uri).build().unwrap();
+    let service = layer.layer(answers(without_reviews));
+    assert!(service.clone().oneshot(get("/")).await.is_ok());
+    assert_eq!(layer.kept(), 0, "nobody gathers");
+    let (_, less) = gather(service.clone().oneshot(get("/"))).await;
+    assert_eq!(less.unwrap().names(), ["reviews"]);
+    assert_eq!(layer.kept(), 0, "an answer around it");
+    let marked = DegradedLayer::new().layer(service);
+    let response = marked.oneshot(get("/")).await.unwrap();
+    assert_eq!(response.headers()[DEGRADED], "reviews");
+    assert_eq!(layer.kept(), 0, "a layer that marks when it is too late");
+}
+
+#[tokio::test]
+async fn page_of_a_task_that_took_part_is_not_kept_either() {
+    let layer = LastGoodLayer::http("pages", by_uri).build().unwrap();
+    let spawns = answers(|request| async {
+        let here = Degradations::current().expect("an answer");
+        tokio::spawn(here.scope(without_reviews(request))).await?
+    });
+    let (_, less) = gather(layer.layer(spawns).oneshot(get("/"))).await;
+    assert_eq!(less.unwrap().names(), ["reviews"]);
+    assert_eq!(layer.kept(), 0);
+}
+
+#[tokio::test]
+async fn what_a_service_noted_when_it_was_called_counts() {
+    let layer = LastGoodLayer::http("pages", by_uri).build().unwrap();
+    let notes = answers(|_| {
+        note("reviews", Cause::Failed, "value");
+        ready(Ok(page(&[])))
+    });
+    assert!(layer.layer(notes).oneshot(get("/")).await.is_ok());
+    assert_eq!(layer.kept(), 0);
+}
+
+#[tokio::test]
+async fn good_answer_beside_a_degraded_feature_is_kept() {
+    let layer = LastGoodLayer::http("prices", by_uri).build().unwrap();
+    let prices = layer.layer(answers(|_| ready(Ok(page(&[])))));
+    let answer = async {
+        feature("reviews").fallback(0).run(down()).await.unwrap();
+        let _here = Degradations::current();
+        prices.oneshot(get("/")).await.is_ok()
+    };
+    let (is_ok, less) = gather(answer).await;
+    assert!(is_ok && less.is_some());
+    assert_eq!(layer.kept(), 1, "it has no part in what is missing");
+}
+
+#[tokio::test]
+async fn fallback_further_in_is_not_kept_as_good() {
+    let fallback = FallbackLayer::plain("inner").value(0).build();
+    let layer = LastGoodLayer::plain("outer", |item: &u32| Some(*item));
+    let layer = layer.build().unwrap();
+    let bad = layer.layer(fallback.layer(service_fn(|_: u32| down())));
+    assert_eq!(bad.oneshot(1).await.unwrap(), 0);
+    assert_eq!(layer.kept(), 0);
+    let last = LastGood::new(SECOND);
+    let bad = fallback.layer(service_fn(|_: u32| down()));
+    let feature = feature("x").or_last(&last).run(bad.oneshot(1));
+    assert_eq!(feature.await.unwrap(), 0);
+    assert_eq!(last.get(), None);
+}
