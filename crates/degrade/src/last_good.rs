@@ -13,7 +13,7 @@ use crate::fallback::{ByHead, ByTraffic, Rules};
 
 mod keeps;
 #[cfg(feature = "http")]
-pub use keeps::{HttpAnswers, KeptResponse, Reading, by_uri};
+pub use keeps::{HttpAnswers, KeptResponse, Reading, UriKey, by_uri};
 pub use keeps::{Keeps, PlainAnswers};
 
 mod service;
@@ -113,11 +113,16 @@ impl LastGoodLayer<(), (), (), ()> {
     }
 
     /// For HTTP; [`by_uri`] is a key for what is the same for everybody.
+    ///
+    /// Answers to one method are never given to another, whatever the key: that to a HEAD has no body.
     #[cfg(feature = "http")]
     pub fn http<B, K>(
         name: impl Into<String>,
         key: impl Fn(&http::Request<B>) -> Option<K>,
-    ) -> Builder<HttpAnswers, impl Fn(&http::Request<B>) -> Option<K>> {
+    ) -> Builder<HttpAnswers, impl Fn(&http::Request<B>) -> Option<(http::Method, K)>> {
+        let key = move |request: &http::Request<B>| {
+            key(request).map(|key| (request.method().clone(), key))
+        };
         Builder::new(name.into(), HttpAnswers::new(), key)
     }
 }

@@ -62,7 +62,7 @@ impl<Res: Clone> Keeps<Res> for PlainAnswers {
 }
 
 #[cfg(feature = "http")]
-pub use over_http::{HttpAnswers, KeptResponse, Reading, by_uri};
+pub use over_http::{HttpAnswers, KeptResponse, Reading, UriKey, by_uri};
 
 #[cfg(feature = "http")]
 mod over_http {
@@ -71,9 +71,9 @@ mod over_http {
     use std::task::{Context, Poll, ready};
 
     use bytes::Bytes;
-    use http::header::{AGE, AUTHORIZATION, CACHE_CONTROL, COOKIE, SET_COOKIE, VARY};
+    use http::header::{AGE, AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, SET_COOKIE, VARY};
     use http::response::Parts;
-    use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+    use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
     use http_body::Body;
     use seaworthy_http::whole::{Unread, WholeBody, WholeReader};
 
@@ -90,12 +90,38 @@ mod over_http {
         trailers: Option<HeaderMap>,
     }
 
-    /// A key for what is the same for everybody: the URI of a GET that says nothing about who asks.
+    /// The key of [`by_uri`]: what was asked for, and of which host.
+    #[derive(Clone, PartialEq, Eq, Hash)]
+    pub struct UriKey {
+        uri: Uri,
+        /// Of a request whose URI does not say it, as those that an HTTP/1 server gets.
+        host: Option<HeaderValue>,
+    }
+
+    /// A key for what is the same for everybody: the host and the URI of a GET that says nothing about who asks, by neither `Authorization` nor `Cookie`.
+    ///
+    /// Where callers are told apart by anything else, as an `X-Api-Key` or a certificate, it is the wrong key.
+    /// Whatever callers write into a query is another key: who can make them up can fill the store with them.
     #[must_use]
-    pub fn by_uri<B>(request: &Request<B>) -> Option<Uri> {
+    pub fn by_uri<B>(request: &Request<B>) -> Option<UriKey> {
         let headers = request.headers();
         let is_personal = headers.contains_key(AUTHORIZATION) || headers.contains_key(COOKIE);
-        (request.method() == Method::GET && !is_personal).then(|| request.uri().clone())
+        let mut hosts = headers.get_all(HOST).iter();
+        let host = hosts.next();
+        if request.method() != Method::GET || is_personal || hosts.next().is_some() {
+            return None;
+        }
+        Some(UriKey {
+            uri: request.uri().clone(),
+            host: host.filter(|_| request.uri().host().is_none()).cloned(),
+        })
+    }
+
+    /// What is in it came with a request.
+    impl fmt::Debug for UriKey {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("UriKey").finish_non_exhaustive()
+        }
     }
 
     /// Reads the body of a response to its end.
@@ -160,7 +186,7 @@ mod over_http {
 
         fn may_keep(&self, head: &Parts) -> bool {
             let headers = &head.headers;
-            let forbids = |value: &http::HeaderValue| {
+            let forbids = |value: &HeaderValue| {
                 let value = value.as_bytes().to_ascii_lowercase();
                 let has = |word: &[u8]| value.windows(word.len()).any(|part| part == word);
                 has(b"no-store") || has(b"private")

@@ -114,3 +114,41 @@ async fn fallback_further_in_is_not_kept_as_good() {
     assert_eq!(feature.await.unwrap(), 0);
     assert_eq!(last.get(), None);
 }
+
+#[tokio::test]
+async fn page_of_one_host_is_not_given_to_callers_of_another() {
+    let layer = LastGoodLayer::http("pages", by_uri).build().unwrap();
+    let of = |host: &'static str| {
+        let request = Request::builder().uri("/").header("host", host);
+        request.body(()).unwrap()
+    };
+    let good = layer.layer(answers(|_| ready(Ok(page(&[])))));
+    assert!(good.oneshot(of("a.example")).await.is_ok());
+    let bad = layer.layer(answers(is_down));
+    assert!(bad.clone().oneshot(of("b.example")).await.is_err());
+    assert!(bad.clone().oneshot(get("/")).await.is_err());
+    let twice = Request::builder().header("host", "a.example");
+    let twice = twice.header("host", "b.example").body(()).unwrap();
+    assert!(bad.clone().oneshot(twice).await.is_err(), "whose is it?");
+    assert!(bad.oneshot(of("a.example")).await.is_ok());
+}
+
+#[tokio::test]
+async fn answer_to_one_method_is_not_given_to_another_whatever_the_key() {
+    let path = |request: &Request<()>| Some(request.uri().path().to_owned());
+    let layer = LastGoodLayer::http("pages", path).build().unwrap();
+    let by = |method| {
+        let mut request = get("/");
+        *request.method_mut() = method;
+        request
+    };
+    let empty = answers(|_| ready(Ok(Response::new(Full::default()))));
+    let empty = layer.layer(empty).oneshot(by(Method::HEAD)).await;
+    assert!(empty.is_ok());
+    let bad = layer.layer(answers(is_down));
+    for method in [Method::GET, Method::POST] {
+        let given = bad.clone().oneshot(by(method.clone())).await;
+        assert!(given.is_err(), "{method} was given what a HEAD had got");
+    }
+    assert!(bad.oneshot(by(Method::HEAD)).await.is_ok());
+}
