@@ -61,7 +61,8 @@ use store::Store;
 ///
 /// # HTTP
 /// An answer is read to its end before it is passed on, so that one that breaks off is replaced, too; one that is longer than [`max_body`](Builder::max_body) passes as it comes, and is not kept.
-/// Kept is 200 alone, and nothing that says `Cache-Control: no-store` or `private`, `Set-Cookie` or `Vary`.
+/// Kept is 200 alone, and nothing with `Set-Cookie` or `Vary`, nor what `Cache-Control` forbids to keep for others or to give stale: `no-store`, `private`, `no-cache`, `must-revalidate`, `proxy-revalidate`, `s-maxage`.
+/// `text/event-stream` passes as it comes, and so does gRPC, whose end tells whether it is good.
 /// This is no cache: while the inner service answers, each request reaches it.
 ///
 /// # Cost

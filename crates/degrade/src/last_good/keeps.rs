@@ -71,7 +71,9 @@ mod over_http {
     use std::task::{Context, Poll, ready};
 
     use bytes::Bytes;
-    use http::header::{AGE, AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, SET_COOKIE, VARY};
+    use http::header::{
+        AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, SET_COOKIE, VARY,
+    };
     use http::response::Parts;
     use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
     use http_body::Body;
@@ -186,12 +188,13 @@ mod over_http {
 
         fn may_keep(&self, head: &Parts) -> bool {
             let headers = &head.headers;
-            let forbids = |value: &HeaderValue| {
-                let value = value.as_bytes().to_ascii_lowercase();
-                let has = |word: &[u8]| value.windows(word.len()).any(|part| part == word);
-                has(b"no-store") || has(b"private")
-            };
+            let forbids = |value: &HeaderValue| FORBID.iter().any(|word| has(value, word));
+            // What has no end cannot be read to it, and of what ends in trailers nobody knows yet whether it is good.
+            let is_stream = headers.get(CONTENT_TYPE).is_some_and(|kind| {
+                has(kind, "text/event-stream") || has(kind, "application/grpc")
+            });
             head.status == StatusCode::OK
+                && !is_stream
                 && !headers.get_all(CACHE_CONTROL).iter().any(forbids)
                 && ![SET_COOKIE, VARY, mark::DEGRADED]
                     .iter()
@@ -238,4 +241,20 @@ mod over_http {
             response
         }
     }
+
+    /// Whether a field has that word in it, in any case.
+    fn has(value: &HeaderValue, word: &str) -> bool {
+        let mut parts = value.as_bytes().windows(word.len());
+        parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+    }
+
+    /// What must not be kept for others, and what must not be given once it is stale (RFC 9111, section 4.2.4).
+    const FORBID: [&str; 6] = [
+        "no-store",
+        "private",
+        "no-cache",
+        "must-revalidate",
+        "proxy-revalidate",
+        "s-maxage",
+    ];
 }

@@ -152,3 +152,53 @@ async fn answer_to_one_method_is_not_given_to_another_whatever_the_key() {
     }
     assert!(bad.oneshot(by(Method::HEAD)).await.is_ok());
 }
+
+#[tokio::test]
+async fn what_must_not_be_given_stale_is_not_kept() {
+    for value in [
+        "max-age=5, must-revalidate",
+        "No-Cache",
+        "proxy-revalidate",
+        "s-maxage=5",
+        "no-cache=\"x\"",
+    ] {
+        let layer = LastGoodLayer::http("pages", by_uri).build().unwrap();
+        let good = layer.layer(answers(move |_| {
+            ready(Ok(page(&[("cache-control", value)])))
+        }));
+        assert!(good.oneshot(get("/")).await.is_ok());
+        assert_eq!(layer.kept(), 0, "{value}");
+    }
+    let layer = LastGoodLayer::http("pages", by_uri).build().unwrap();
+    let allowed = [("cache-control", "max-age=5, public, stale-if-error=60")];
+    let good = layer.layer(answers(move |_| ready(Ok(page(&allowed)))));
+    assert!(good.oneshot(get("/")).await.is_ok());
+    assert_eq!(layer.kept(), 1);
+}
+
+#[tokio::test]
+async fn stream_of_events_is_not_held_back_to_be_kept() {
+    for kind in ["text/event-stream", "Text/Event-Stream; charset=utf-8"] {
+        let layer = LastGoodLayer::http("pages", by_uri).build().unwrap();
+        let (mut feed, body) = Channel::<Bytes, BoxError>::new(8);
+        let response = Response::builder().header("content-type", kind).body(body);
+        let response = std::sync::Mutex::new(Some(response.unwrap()));
+        let streams = service_fn(|_: Request<()>| {
+            let response = response.lock().unwrap().take().expect("asked once");
+            ready(Ok::<_, BoxError>(response))
+        });
+        feed.send_data("one".into()).await.unwrap();
+        let mut call = tokio_test::task::spawn(layer.layer(streams).oneshot(get("/")));
+        assert!(call.poll().is_ready(), "{kind}: the stream has not ended");
+        assert_eq!(layer.kept(), 0);
+    }
+}
+
+#[tokio::test]
+async fn call_to_grpc_is_not_kept_since_its_end_comes_later() {
+    let layer = LastGoodLayer::http("pages", by_uri).build().unwrap();
+    let grpc = [("content-type", "application/grpc+proto")];
+    let good = layer.layer(answers(move |_| ready(Ok(page(&grpc)))));
+    assert!(good.oneshot(get("/")).await.is_ok());
+    assert_eq!(layer.kept(), 0);
+}
