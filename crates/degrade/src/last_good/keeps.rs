@@ -72,7 +72,8 @@ mod over_http {
 
     use bytes::Bytes;
     use http::header::{
-        AGE, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, SET_COOKIE, VARY,
+        AGE, AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, COOKIE, HOST, HeaderName,
+        PROXY_AUTHENTICATE, SET_COOKIE, TRANSFER_ENCODING, UPGRADE, VARY,
     };
     use http::response::Parts;
     use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
@@ -153,7 +154,7 @@ mod over_http {
                 Ok(()) => {
                     let kept = KeptResponse {
                         version: head.version,
-                        headers: head.headers.clone(),
+                        headers: end_to_end(&head.headers),
                         body: data.clone(),
                         trailers: trailers.clone(),
                     };
@@ -240,6 +241,27 @@ mod over_http {
             response.extensions_mut().insert(mark);
             response
         }
+    }
+
+    /// Without the fields that are about the connection that they came over (RFC 9111, section 3.1).
+    fn end_to_end(headers: &HeaderMap) -> HeaderMap {
+        let mut kept = headers.clone();
+        let named = headers.get_all(CONNECTION).iter();
+        let named = named.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        for name in named.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()) {
+            kept.remove(name);
+        }
+        for name in [CONNECTION, PROXY_AUTHENTICATE, TRANSFER_ENCODING, UPGRADE] {
+            kept.remove(name);
+        }
+        for name in [
+            "keep-alive",
+            "proxy-connection",
+            "proxy-authentication-info",
+        ] {
+            kept.remove(name);
+        }
+        kept
     }
 
     /// Whether a field has that word in it, in any case.

@@ -202,3 +202,24 @@ async fn call_to_grpc_is_not_kept_since_its_end_comes_later() {
     assert!(good.oneshot(get("/")).await.is_ok());
     assert_eq!(layer.kept(), 0);
 }
+
+#[tokio::test]
+async fn what_was_about_the_connection_is_not_given_again() {
+    let layer = LastGoodLayer::http("pages", by_uri).build().unwrap();
+    let headers = [
+        ("connection", "close, X-Hop"),
+        ("keep-alive", "timeout=5"),
+        ("transfer-encoding", "chunked"),
+        ("x-hop", "1"),
+        ("x-end", "2"),
+    ];
+    let good = layer.layer(answers(move |_| ready(Ok(page(&headers)))));
+    assert_eq!(good.oneshot(get("/")).await.unwrap().headers().len(), 5);
+    let given = layer.layer(answers(is_down)).oneshot(get("/")).await;
+    let given = given.unwrap();
+    for name in ["connection", "keep-alive", "transfer-encoding", "x-hop"] {
+        assert!(!given.headers().contains_key(name), "{name}");
+    }
+    assert_eq!(given.headers()["x-end"], "2");
+    assert_eq!(read(given).await, "page");
+}
