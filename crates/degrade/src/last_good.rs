@@ -60,7 +60,8 @@ use store::Store;
 /// ```
 ///
 /// # HTTP
-/// An answer is read to its end before it is passed on, so that one that breaks off is replaced, too; one that is longer than [`max_body`](Builder::max_body) passes as it comes, and is not kept.
+/// An answer that is to be kept is read to its end before it is passed on, once in a tenth of `max_age`; one that breaks off there is replaced, too, and one that is longer than [`max_body`](Builder::max_body) goes on as it comes, and is not kept.
+/// In between answers pass as they come, and one that breaks off in its body cannot be replaced any more.
 /// Kept is 200 alone, and nothing with `Set-Cookie` or `Vary`, nor what `Cache-Control` forbids to keep for others or to give stale: `no-store`, `private`, `no-cache`, `must-revalidate`, `proxy-revalidate`, `s-maxage`.
 /// `text/event-stream` passes as it comes, and so does gRPC, whose end tells whether it is good.
 /// This is no cache: while the inner service answers, each request reaches it.

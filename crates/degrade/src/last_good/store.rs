@@ -70,7 +70,7 @@ impl<K: Hash + Eq, V> Store<K, V> {
                 kept.answers.remove(&key);
             }
         }
-        if kept.order.len() > 2 * self.max_entries {
+        if kept.order.len() > self.max_entries.saturating_mul(2) {
             let mut order = std::mem::take(&mut kept.order);
             order.retain(|(key, number)| kept.is_current(key, *number));
             kept.order = order;

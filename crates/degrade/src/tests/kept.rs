@@ -223,3 +223,38 @@ async fn what_was_about_the_connection_is_not_given_again() {
     assert_eq!(given.headers()["x-end"], "2");
     assert_eq!(read(given).await, "page");
 }
+
+#[tokio::test]
+async fn body_that_breaks_off_while_it_is_read_is_replaced_by_an_older_one() {
+    let clock = seaworthy_kit::testing::ManualClock::new();
+    let layer = LastGoodLayer::http("pages", by_uri).clock(clock.clock());
+    let layer = layer.max_age(100 * SECOND).build().unwrap();
+    let sends = |breaks: bool| {
+        layer.layer(service_fn(move |_: Request<()>| async move {
+            let (mut feed, body) = Channel::<Bytes, BoxError>::new(8);
+            feed.send_data("part".into()).await.unwrap();
+            if breaks {
+                feed.abort("cable cut".into());
+            }
+            Ok::<_, BoxError>(Response::new(body))
+        }))
+    };
+    let good = sends(false).oneshot(get("/")).await.unwrap();
+    assert_eq!(read(good).await, "part");
+    // What is kept is young: the answer passes as it comes, and cannot be replaced any more.
+    let passed = sends(true).oneshot(get("/")).await.unwrap();
+    assert!(passed.into_body().collect().await.is_err());
+    clock.advance(10 * SECOND);
+    let (given, less) = gather(sends(true).oneshot(get("/"))).await;
+    assert_eq!(read(given.unwrap()).await, "part");
+    assert_eq!(list(less), [("pages", "failed", "last_good")]);
+}
+
+#[test]
+fn as_many_entries_as_there_are_numbers_are_no_overflow() {
+    let layer = LastGoodLayer::plain("x", |item: &u32| Some(*item));
+    let layer = layer.max_entries(usize::MAX).build().unwrap();
+    let good = layer.layer(service_fn(|item: u32| up(item)));
+    assert_eq!(tokio_test::block_on(good.oneshot(1)).unwrap(), 1);
+    assert_eq!(layer.kept(), 1);
+}
