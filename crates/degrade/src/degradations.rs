@@ -100,6 +100,21 @@ pub const fn gather<F: Future>(future: F) -> Gather<F> {
     }
 }
 
+/// The same of a future that is made by a call: what the call notes itself is a part of the answer.
+pub(crate) fn gather_call<F: Future>(call: impl FnOnce() -> F) -> Gather<F> {
+    let mut slot = Slot::Inside(None);
+    let entered = Entered::new(&mut slot, true);
+    let future = call();
+    drop(entered);
+    Gather {
+        scope: Scope {
+            slot,
+            is_guest: true,
+            future: Some(future),
+        },
+    }
+}
+
 // ===== impl Degradations =====
 
 impl Degradations {
@@ -321,7 +336,13 @@ impl<F: Future> Future for Gather<F> {
                 Slot::Inside(list) => list.filter(|list| !list.is_empty()),
                 Slot::Outside => None,
             };
-            (output, mine.or_else(peek))
+            if let Some(mine) = &mine
+                && let Some(around) = Degradations::current()
+            {
+                // Made outside of the answer that it has become a part of.
+                mine.to_vec().into_iter().for_each(|it| around.push(it));
+            }
+            (output, peek().or(mine))
         })
     }
 }

@@ -12,7 +12,7 @@ use seaworthy_http::structured::encode_token_or_string;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::degradations::{Gather, gather, is_inside};
+use crate::degradations::{Gather, gather_call, is_inside};
 use crate::{Degradation, Degradations};
 
 /// The field that lists what is less than whole: a List of RFC 9651, of Tokens, or Strings where a name is no Token.
@@ -153,8 +153,7 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         ResponseFuture {
-            is_outermost: !is_inside(),
-            future: gather(self.inner.call(request)),
+            future: gather_call(|| self.inner.call(request)),
             layer: self.layer,
         }
     }
@@ -164,8 +163,6 @@ pin_project! {
     /// The response of a call whose answer is watched.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F> {
-        // Another one around this tells for both.
-        is_outermost: bool,
         #[pin]
         future: Gather<F>,
         layer: DegradedLayer,
@@ -180,9 +177,11 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        // Asked where it is polled, as the list is: the call may have been made by somebody else's worker.
+        let is_outermost = !is_inside();
         let (result, less) = ready!(this.future.poll(cx));
         Poll::Ready(result.map(|mut response| {
-            if let Some(less) = less.filter(|_| *this.is_outermost) {
+            if let Some(less) = less.filter(|_| is_outermost) {
                 this.layer.mark(&mut response, less);
             }
             response

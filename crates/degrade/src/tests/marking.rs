@@ -74,6 +74,53 @@ async fn outermost_layer_tells_for_all_and_an_upstreams_word_stays() {
 }
 
 #[tokio::test]
+async fn layers_right_around_each_other_tell_once() {
+    let (outer, inner) = (DegradedLayer::new(), DegradedLayer::new());
+    let response = outer
+        .layer(inner.layer(page(&["reviews"])))
+        .oneshot(Request::new(()))
+        .await
+        .unwrap();
+    let lines: Vec<_> = response.headers().get_all(DEGRADED).iter().collect();
+    assert_eq!(lines, ["reviews"]);
+}
+
+#[tokio::test]
+async fn what_is_noted_while_the_service_is_called_is_gathered() {
+    let notes = service_fn(|_: Request<()>| {
+        note("reviews", Cause::Failed, "value");
+        ready(Answer::Ok(Response::new("")))
+    });
+    let response = DegradedLayer::new()
+        .layer(notes)
+        .oneshot(Request::new(()))
+        .await
+        .unwrap();
+    assert_eq!(response.headers()[DEGRADED], "reviews");
+}
+
+#[tokio::test]
+async fn layer_whose_call_was_made_elsewhere_tells_where_it_is_polled() {
+    // As behind a buffer, whose worker makes the calls and whose callers poll the answers.
+    let call = DegradedLayer::new()
+        .layer(page(&["reviews"]))
+        .oneshot(Request::new(()));
+    let mut call = tokio_test::task::spawn(call);
+    let (response, less) = gather(std::future::poll_fn(move |_| call.poll())).await;
+    assert!(!response.unwrap().headers().contains_key(DEGRADED));
+    assert_eq!(less.unwrap().names(), ["reviews"], "who is around it tells");
+    let mut notes = DegradedLayer::new().layer(service_fn(|_: Request<()>| {
+        note("price", Cause::Failed, "value");
+        ready(Answer::Ok(Response::new("")))
+    }));
+    let call = notes.call(Request::new(()));
+    assert_eq!(gather(call).await.1.unwrap().names(), ["price"]);
+    let mut service = DegradedLayer::new().layer(page(&["reviews"]));
+    let call = gather(async { service.call(Request::new(())) }).await.0;
+    assert_eq!(call.await.unwrap().headers()[DEGRADED], "reviews");
+}
+
+#[tokio::test]
 async fn error_passes_as_it_is() {
     let broken = service_fn(|_: Request<()>| async { Answer::Err("broken".into()) });
     let error = DegradedLayer::new()
