@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use seaworthy_kit::{BoxError, Rejection, RejectionKind, clock, deadline};
+use tokio::task::coop::{Unconstrained, unconstrained};
 use tokio::time::{Sleep, sleep_until};
 
 use super::{Caller, Feature, Substitute};
@@ -24,7 +25,7 @@ pin_project! {
         future: Option<F>,
         // Armed on the first `Pending`: what is there at once has no timer.
         #[pin]
-        timer: Option<Sleep>,
+        timer: Option<Unconstrained<Sleep>>,
         is_armed: bool,
         is_begun: bool,
         watch: Watch,
@@ -94,7 +95,8 @@ where
                     let limit = feature.limit(is_critical);
                     this.timer.set(limit.map(|limit| {
                         let until = clock::now() + limit;
-                        sleep_until(clock::instant(until))
+                        // Also where the feature has used up the time slice of its task, as one that never rests does.
+                        unconstrained(sleep_until(clock::instant(until)))
                     }));
                 }
                 let Some(timer) = this.timer.as_mut().as_pin_mut() else {

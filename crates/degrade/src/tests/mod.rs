@@ -10,6 +10,7 @@ use crate::*;
 
 mod budget;
 mod dimmer;
+mod endings;
 mod fallback;
 mod features;
 mod gathering;
