@@ -85,6 +85,13 @@ where
         }
     }
 
+    /// Drops it, and what it gave.
+    fn cancel(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        this.future.set(None);
+        *this.value = None;
+    }
+
     fn take(self: Pin<&mut Self>) -> T {
         let value = self.project().value.take();
         value.expect("polled after it was ready")
@@ -98,6 +105,8 @@ macro_rules! together {
             #[must_use = "futures do nothing unless polled"]
             pub struct $name<$($F, $T),+> {
                 $(#[pin] $part: Part<$F, $T>,)+
+                // Who is polled first, another one each time.
+                first: usize,
             }
         }
 
@@ -109,12 +118,30 @@ macro_rules! together {
 
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
                 let mut this = self.project();
-                let mut are_over = true;
-                $(are_over &= this.$part.as_mut().poll(cx)?;)+
-                if !are_over {
-                    return Poll::Pending;
+                let first = *this.first;
+                let mut are_over = Ok(true);
+                let mut count = 0;
+                // From the first one on, and then those before it: the time slice of the task is for all of them, and whoever used it up each time would hold the others up.
+                for is_before in [false, true] {
+                    let mut at = 0;
+                    $(
+                        if (at < first) == is_before && let Ok(are) = are_over {
+                            are_over = this.$part.as_mut().poll(cx).map(|is| is && are);
+                        }
+                        at += 1;
+                    )+
+                    count = at;
                 }
-                Poll::Ready(Ok(($(this.$part.take(),)+)))
+                *this.first = if first + 1 < count { first + 1 } else { 0 };
+                match are_over {
+                    Ok(true) => Poll::Ready(Ok(($(this.$part.take(),)+))),
+                    Ok(false) => Poll::Pending,
+                    Err(error) => {
+                        // Cancellation: at once, and not when somebody drops this.
+                        $(this.$part.as_mut().cancel();)+
+                        Poll::Ready(Err(error))
+                    }
+                }
             }
         }
 
@@ -128,7 +155,7 @@ macro_rules! together {
             #[expect(non_snake_case, reason = "the names of the types")]
             fn together(self) -> Self::Together {
                 let ($($F,)+) = self;
-                $name { $($part: Part::new($F),)+ }
+                $name { $($part: Part::new($F),)+ first: 0 }
             }
         }
 

@@ -31,6 +31,40 @@ async fn feature_that_never_rests_is_cut_in_time() {
 }
 
 #[tokio::test]
+async fn feature_that_never_rests_does_not_hold_the_others_up() {
+    let ended = Rc::new(RefCell::new(Vec::new()));
+    let one = |name, slices| {
+        let ended = ended.clone();
+        feature(name).fallback(9).run(async move {
+            let value = busy(slices).await;
+            ended.borrow_mut().push(name);
+            value
+        })
+    };
+    let page = together((one("busy", 100), one("quick", 1)));
+    assert_eq!(page.await.unwrap(), (1, 1));
+    assert_eq!(*ended.borrow(), ["quick", "busy"]);
+}
+
+#[tokio::test]
+async fn error_of_a_critical_feature_drops_the_others_at_once() {
+    let held = Rc::new(());
+    let holds = |held: Rc<()>| async move {
+        let _held = held;
+        pending::<Result<u32, io::Error>>().await
+    };
+    let kept = held.clone();
+    let mut page = Box::pin(together((
+        feature("done").run(async move { Ok::<_, io::Error>(kept) }),
+        feature("before").fallback(0).run(holds(held.clone())),
+        feature("product").run(down()),
+        feature("after").fallback(0).run(holds(held.clone())),
+    )));
+    assert!(page.as_mut().await.is_err());
+    assert_eq!(Rc::strong_count(&held), 1, "what they held is still held");
+}
+
+#[tokio::test]
 async fn page_that_is_dropped_halfway_says_nothing() {
     let recorder = Recorder::new();
     let _subscription = subscribe("halfway", recorder.listener());
