@@ -3,16 +3,19 @@
 use std::fmt;
 
 use seaworthy_core::slots::{Party, Slot};
-use seaworthy_kit::deferred::{Deferred, Source};
+use seaworthy_kit::deferred::Source;
 use seaworthy_kit::gate::Entry;
-use seaworthy_kit::line::{Line, Lined, Wait};
+use seaworthy_kit::line::{Gauges, Line, Lined, Wait};
 use seaworthy_kit::tenant::Tenant;
-use seaworthy_kit::{Gate, Held, Refusal, RejectionKind, Share, Telemetry, Verdict, criticality};
-use tower_layer::Layer;
+use seaworthy_kit::{
+    Gate, Held, InvalidConfig, Refusal, RejectionKind, Share, Telemetry, Verdict, criticality,
+};
 
 use crate::gate::{AdaptiveGate, Admission};
 use crate::layer::{Options, WHOLE};
-use crate::{AdaptiveHandle, FairAdaptive};
+
+mod layer;
+pub use layer::{FairAdaptiveLayer, FairBuilder};
 
 /// An adaptive limit with fair shares, as the layer holds it.
 ///
@@ -29,16 +32,10 @@ pub struct FairAdmission {
     party: Party,
 }
 
-/// A limit, and what says whose a request is.
-pub struct Fairly<F> {
-    share: Share<FairGate>,
+/// Where the limit of a request comes from, and what says whose the request is.
+pub struct Fairly<F, C = Share<FairGate>> {
+    limits: C,
     tenant: F,
-}
-
-/// Bounds how many calls of a service run at once, by a limit that it finds and its tenants share. See [`Builder::fair_by`](crate::Builder::fair_by).
-pub struct FairAdaptiveLayer<T, F> {
-    traffic: T,
-    source: Fairly<F>,
 }
 
 /// A gate that has an adaptive limit in it.
@@ -48,77 +45,38 @@ pub trait Adapts: Gate {
     fn adaptive(&self) -> &AdaptiveGate;
 }
 
-// ===== impl FairAdaptiveLayer =====
-
-impl<T, F> FairAdaptiveLayer<T, F> {
-    pub(crate) fn new(traffic: T, limit: AdaptiveGate, tenant: F) -> Self {
-        let limit = limit.fair();
-        let share = Share::new(FairGate { limit });
-        Self {
-            traffic,
-            source: Fairly { share, tenant },
-        }
-    }
-
-    /// A view of the limit. What it [calls](AdaptiveHandle::call) itself is nobody's, and nobody is a tenant, too.
-    #[must_use]
-    pub fn handle(&self) -> AdaptiveHandle<FairGate> {
-        self.source.share.clone().into()
-    }
-}
-
-impl<S, T: Clone, F: Clone> Layer<S> for FairAdaptiveLayer<T, F> {
-    type Service = FairAdaptive<S, T, F>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Deferred::new(inner, self.traffic.clone(), self.source.clone())
-    }
-}
-
-impl<T: Clone, F: Clone> Clone for FairAdaptiveLayer<T, F> {
-    fn clone(&self) -> Self {
-        Self {
-            traffic: self.traffic.clone(),
-            source: self.source.clone(),
-        }
-    }
-}
-
-impl<T, F> fmt::Debug for FairAdaptiveLayer<T, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FairAdaptiveLayer")
-            .field("name", &self.source.share.telemetry().name())
-            .finish_non_exhaustive()
-    }
-}
-
 // ===== impl Fairly =====
 
-impl<Req, F> Source<Req> for Fairly<F>
+impl<Req, F, C> Source<Req> for Fairly<F, C>
 where
     F: Fn(&Req) -> Tenant,
+    C: Source<Req, Gate = FairGate>,
 {
     type Gate = FairGate;
 
-    fn hold(&mut self, _: &Req) -> Held<FairGate> {
-        self.share.hold()
+    fn hold(&mut self, request: &Req) -> Held<FairGate> {
+        self.limits.hold(request)
     }
 
     fn enter(&mut self, held: &Held<FairGate>, request: &Req) -> Entry<FairGate> {
         FairGate::enter_for(held, (self.tenant)(request))
     }
+
+    fn is_draining(&self) -> bool {
+        self.limits.is_draining()
+    }
 }
 
-impl<F: Clone> Clone for Fairly<F> {
+impl<F: Clone, C: Clone> Clone for Fairly<F, C> {
     fn clone(&self) -> Self {
         Self {
-            share: self.share.clone(),
+            limits: self.limits.clone(),
             tenant: self.tenant.clone(),
         }
     }
 }
 
-impl<F> fmt::Debug for Fairly<F> {
+impl<F, C> fmt::Debug for Fairly<F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fairly").finish_non_exhaustive()
     }
@@ -127,6 +85,15 @@ impl<F> fmt::Debug for Fairly<F> {
 // ===== impl FairGate =====
 
 impl FairGate {
+    fn try_new(
+        options: Options,
+        telemetry: Telemetry,
+        gauges: Gauges,
+    ) -> Result<Self, InvalidConfig> {
+        let limit = AdaptiveGate::try_new(options, telemetry, gauges)?.fair();
+        Ok(Self { limit })
+    }
+
     fn party(tenant: Tenant) -> Party {
         let class = criticality::current().unwrap_or_default();
         Party { class, tenant }
@@ -195,6 +162,10 @@ impl Gate for FairGate {
 
     fn telemetry(&self) -> &Telemetry {
         &self.limit.telemetry
+    }
+
+    fn is_forgettable(&self) -> bool {
+        self.limit.is_forgettable()
     }
 }
 

@@ -14,7 +14,7 @@ use seaworthy_kit::tenant::Tenant;
 use seaworthy_kit::{Clock, Criticality, InvalidConfig, Plain, Share, Telemetry};
 use tower_layer::Layer;
 
-use crate::fair::FairAdaptiveLayer;
+use crate::fair::FairBuilder;
 use crate::gate::AdaptiveGate;
 use crate::{Adaptive, AdaptiveHandle, QueuedAdaptive};
 
@@ -292,7 +292,7 @@ impl<T, M> Builder<T, M> {
         })
     }
 
-    /// Makes a layer with one limit that tenants share fairly: whoever asks most often does not get most, but where nobody else wants it.
+    /// Lets tenants share the limit fairly: whoever asks most often does not get most, but where nobody else wants it. Default: all callers are one.
     ///
     /// `tenant` says whose a request is, by [`tenant`](seaworthy_kit::tenant::tenant), and how much its share [weighs](Tenant::weight) beside those of others.
     /// How slots, and places in the queue, go to tenants of one class is told in [fair shares](seaworthy_core::slots#fair-shares); a share is one of those who have calls on the way now.
@@ -304,16 +304,12 @@ impl<T, M> Builder<T, M> {
     /// Each call takes the lock of the queue, when it begins and when it ends.
     /// Metrics and events do not tell of tenants.
     ///
-    /// # Errors
-    /// If an option has a value that cannot work; the error names the option.
-    pub fn fair_by<Req, F>(self, tenant: F) -> Result<FairAdaptiveLayer<T, F>, InvalidConfig>
+    /// It is said last: what it returns is built, with one limit or one for each key.
+    pub fn fair_by<Req, F>(self, tenant: F) -> FairBuilder<T, F>
     where
         F: Fn(&Req) -> Tenant,
     {
-        let (name, traffic, options) = self.checked()?;
-        let telemetry = Telemetry::new(LAYER, &name);
-        let gate = AdaptiveGate::try_new(options, telemetry, Gauges::Own)?;
-        Ok(FairAdaptiveLayer::new(traffic, gate, tenant))
+        FairBuilder::new(self.checked(), tenant)
     }
 
     /// Makes a layer with a limit for each key of a request, of which it keeps at most `max_keys`.
@@ -368,4 +364,4 @@ pub(crate) const WHOLE: usize = 1000;
 const DEFAULT_SHARES: [usize; 4] = [800, 900, WHOLE, WHOLE];
 
 /// The kind of layer, in metrics and events.
-const LAYER: &str = "adaptive";
+pub(crate) const LAYER: &str = "adaptive";

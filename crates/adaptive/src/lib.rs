@@ -86,7 +86,7 @@
 //!
 //! # Where the state lives
 //! In the [`AdaptiveLayer`] value: its clones, and all services that it makes, share one limit.
-//! [`keyed`](Builder::keyed) makes a limit for each key of a request.
+//! [`keyed`](Builder::keyed) makes a limit for each key of a request, also one that [tenants share](FairBuilder::keyed).
 //!
 //! # Order
 //! Inside of the deadline, which it must see; outside of the timeout, whose cuts tell it of overload; see `docs/ordering.md`.
@@ -141,7 +141,7 @@ mod gate;
 pub use gate::{AdaptiveGate, Admission};
 
 mod fair;
-pub use fair::{Adapts, FairAdaptiveLayer, FairAdmission, FairGate, Fairly};
+pub use fair::{Adapts, FairAdaptiveLayer, FairAdmission, FairBuilder, FairGate, Fairly};
 pub use seaworthy_kit::tenant::{Tenant, tenant};
 
 /// The wait of one call for a slot.
@@ -160,7 +160,8 @@ pub type QueuedAdaptive<S, T> =
     seaworthy_kit::deferred::Deferred<S, T, seaworthy_kit::Share<AdaptiveGate>>;
 
 /// An inner service behind a limit that tenants share. See the crate docs.
-pub type FairAdaptive<S, T, F> = seaworthy_kit::deferred::Deferred<S, T, Fairly<F>>;
+pub type FairAdaptive<S, T, F, C = seaworthy_kit::Share<FairGate>> =
+    seaworthy_kit::deferred::Deferred<S, T, Fairly<F, C>>;
 
 /// The futures of this layer.
 pub mod future {

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use seaworthy_adaptive::AdaptiveLayer;
+use seaworthy_adaptive::{AdaptiveLayer, tenant};
 use tower::{Layer, Service, service_fn};
 
 fn poll<S: Service<()>>(service: &mut S) -> Poll<Result<S::Response, S::Error>> {
@@ -52,29 +52,39 @@ fn refused_call_allocates_its_error_and_nothing_else() {
 }
 
 /// Bytes that are left of each key after it was called twice.
-fn bytes_per_key(keys: u64) -> u64 {
-    let max_keys = NonZeroUsize::new(keys as usize).expect("above zero");
-    let layer = AdaptiveLayer::plain("tenants")
-        .keyed(max_keys, |tenant: &u64| *tenant)
-        .expect("defaults");
-    let mut service = layer.layer(service_fn(|_: u64| ready(Ok::<_, Infallible>(()))));
+fn bytes_per_key<S: Service<u64>>(mut service: S, keys: u64) -> u64 {
     let mut cx = Context::from_waker(Waker::noop());
     let used = allocation_counter::measure(|| {
         for key in (0..keys).chain(0..keys) {
             assert!(pin!(service.call(key)).poll(&mut cx).is_ready());
         }
     });
-    assert_eq!(layer.handle().len() as u64, keys);
     used.bytes_current as u64 / keys
 }
 
 #[test]
 fn idle_key_costs_no_more_than_documented() {
+    let answers = service_fn(|_: u64| ready(Ok::<_, Infallible>(())));
     for keys in [100, 1_000, 10_000] {
-        let bytes = bytes_per_key(keys);
+        let max_keys = NonZeroUsize::new(keys as usize).expect("above zero");
+        let builder = || AdaptiveLayer::plain("tenants");
+        let key: fn(&u64) -> u64 = |tenant| *tenant;
+
+        let layer = builder().keyed(max_keys, key).expect("defaults");
+        let bytes = bytes_per_key(layer.layer(answers), keys);
+        assert_eq!(layer.handle().len() as u64, keys);
         assert!(bytes <= DOCUMENTED, "{bytes} bytes for each of {keys} keys");
+
+        let layer = builder().fair_by(|name: &u64| tenant(name));
+        let layer = layer.keyed(max_keys, key).expect("defaults");
+        let bytes = bytes_per_key(layer.layer(answers), keys);
+        assert_eq!(layer.handle().len() as u64, keys);
+        assert!(bytes <= DOCUMENTED_FAIR, "fair: {bytes} for each of {keys}");
     }
 }
 
 /// What the docs of `Builder::keyed` say, 1,200, and some for another allocator or platform.
 const DOCUMENTED: u64 = 1_400;
+
+/// What the docs of `FairBuilder::keyed` say, 2,200, and some likewise.
+const DOCUMENTED_FAIR: u64 = 2_500;

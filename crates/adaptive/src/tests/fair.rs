@@ -10,6 +10,8 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 
 use super::*;
 
+mod keyed;
+
 /// Whose request it is.
 type Name = u32;
 
@@ -28,7 +30,7 @@ fn all(_: &Name) -> Tenant {
 }
 
 fn fair<M>(builder: Builder<Plain, M>) -> FairLayer {
-    builder.fair_by(own as fn(&Name) -> Tenant).unwrap()
+    builder.fair_by(own as fn(&Name) -> Tenant).build().unwrap()
 }
 
 fn ten() -> Builder<Plain> {
@@ -39,7 +41,7 @@ mod sheds {
     use super::*;
 
     seaworthy_kit::testing::conformance! {
-        layer: || eight().fair_by(all as fn(&Name) -> Tenant).unwrap(),
+        layer: || eight().fair_by(all as fn(&Name) -> Tenant).build().unwrap(),
         readiness: always,
         errors: unchanged,
         on_drop: cancels,
@@ -151,7 +153,7 @@ async fn noisy_tenant_does_not_push_a_quiet_one_under_its_share() {
 /// The same with one name for both, to see that it is the shares that do it.
 #[tokio::test(start_paused = true)]
 async fn without_shares_the_quiet_one_loses_half_of_its_calls() {
-    let layer = ten().fair_by(all as fn(&Name) -> Tenant).unwrap();
+    let layer = ten().fair_by(all as fn(&Name) -> Tenant).build().unwrap();
     let [quiet, _] = contend(layer, 10 * MILLI, 10 * MILLI / 50).await;
     assert!(quiet.share() < 0.5, "{quiet:?}");
 }
@@ -170,7 +172,10 @@ async fn tenant_that_asks_for_its_whole_share_gets_it() {
 async fn share_goes_by_weight() {
     let weighs = |name: &Name| tenant(name).weight(*name);
     for builder in [ten().queue(50), ten().queue(8)] {
-        let layer = builder.fair_by(weighs as fn(&Name) -> Tenant).unwrap();
+        let layer = builder
+            .fair_by(weighs as fn(&Name) -> Tenant)
+            .build()
+            .unwrap();
         let every = MILLI / 2;
         let [heavy, light] = contend(layer, every, every).await;
         let ratio = heavy.share() / light.share();
@@ -266,7 +271,7 @@ async fn panics_leave_no_slot_and_no_tenant_behind() {
         assert!(call.await.unwrap_err().is_panic());
     }
     let wrong = |_: &Name| -> Tenant { panic!("as a user's function may") };
-    let layer = ten().fair_by(wrong as fn(&Name) -> Tenant).unwrap();
+    let layer = ten().fair_by(wrong as fn(&Name) -> Tenant).build().unwrap();
     let mut service = layer.layer(service_fn(|_: Name| ready(Ok::<_, Infallible>(()))));
     let call = std::panic::AssertUnwindSafe(|| drop(service.call(1)));
     assert!(std::panic::catch_unwind(call).is_err());
@@ -303,8 +308,8 @@ async fn calls_of_the_handle_are_those_of_one_tenant() {
 
 #[test]
 fn impossible_options_are_named_when_the_layer_is_built() {
-    let wrong = ten().drop_rate(0.0).fair_by(own);
+    let wrong = ten().drop_rate(0.0).fair_by(own).build();
     assert_eq!(wrong.unwrap_err().option(), "drop_rate");
-    let wrong = limit(1).max(0).fair_by(own);
+    let wrong = limit(1).max(0).fair_by(own).build();
     assert_eq!(wrong.unwrap_err().option(), "max");
 }
