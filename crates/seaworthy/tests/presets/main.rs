@@ -1,5 +1,6 @@
 //! The presets: they are the layers stacked by hand, fit together, and go onto every server and client.
 
+mod fair;
 mod fit;
 mod order;
 mod places;
