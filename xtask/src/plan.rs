@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::prepare::{CLIPPY, DENY, NEXTEST, POSTGRES, REDIS, RUSTFMT, Tool, VALGRIND, prepare};
+use crate::prepare::{
+    CLIPPY, DENY, HAPROXY, NEXTEST, POSTGRES, REDIS, RUSTFMT, Tool, VALGRIND, prepare,
+};
 use crate::workspace::Workspace;
 use crate::{count, steps, tidy};
 
@@ -57,7 +59,7 @@ pub(crate) fn plan(workspace: &Workspace) -> Vec<Step> {
         step(
             "nextest",
             "unit and integration tests",
-            &[NEXTEST, REDIS, POSTGRES],
+            &[NEXTEST, REDIS, POSTGRES, HAPROXY],
             |w| quiet(steps::nextest(w)),
         ),
         step("doctest", "the examples in the documentation", &[], |w| {
@@ -106,10 +108,21 @@ pub(crate) fn plan(workspace: &Workspace) -> Vec<Step> {
 
 /// Prints the steps.
 pub(crate) fn list(plan: &[Step]) {
-    println!("{:9} the tools that the steps need", "prepare");
+    print!("{}", listed(plan));
+}
+
+/// The steps, and the tools that each needs besides a toolchain.
+fn listed(plan: &[Step]) -> String {
+    let mut text = format!("{:9} the tools that the steps need\n", "prepare");
     for step in plan {
-        println!("{:9} {}", step.name, step.about);
+        let _ = write!(text, "{:9} {}", step.name, step.about);
+        if !step.needs.is_empty() {
+            let tools = step.needs.iter().map(|tool| tool.name);
+            let _ = write!(text, " ({})", Vec::from_iter(tools).join(", "));
+        }
+        text.push('\n');
     }
+    text
 }
 
 /// Runs the steps, after making sure of the tools that they need, and prints a summary.
@@ -302,6 +315,20 @@ mod tests {
     #[test]
     fn tool_of_several_steps_is_looked_for_once() {
         assert_eq!(needs(&steps()), [RUSTFMT, CLIPPY]);
+    }
+
+    #[test]
+    fn list_names_the_tools_of_each_step() {
+        let plan = [
+            step("tidy", "the rules", &[], |_| Ok(None)),
+            step("nextest", "tests", &[NEXTEST, HAPROXY], |_| Ok(None)),
+        ];
+        assert_eq!(
+            listed(&plan),
+            "prepare   the tools that the steps need\n\
+             tidy      the rules\n\
+             nextest   tests (cargo-nextest, haproxy)\n"
+        );
     }
 
     #[test]

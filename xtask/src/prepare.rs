@@ -91,6 +91,14 @@ pub(crate) const POSTGRES: Tool = Tool {
     source: Source::Package { apt: "postgresql" },
 };
 
+/// The load balancer of the rolling restarts; one that the package starts is not used.
+pub(crate) const HAPROXY: Tool = Tool {
+    name: "haproxy",
+    probes: &["haproxy -v"],
+    at_least: (2, 2, 0),
+    source: Source::Package { apt: "haproxy" },
+};
+
 /// What this machine lets us install with.
 #[derive(Clone, Copy)]
 struct Machine {
@@ -215,12 +223,13 @@ fn hurried(command: Cmd) -> Cmd {
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
 }
 
-/// The search path, and where Debian has PostgreSQL's server programs, which it keeps off it.
+/// The search path, and where Debian has servers that it keeps off it: PostgreSQL's off everybody's, haproxy off that of all but root.
 fn search_path() -> String {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let versions = std::fs::read_dir("/usr/lib/postgresql");
     let versions = versions.into_iter().flatten().flatten();
     let programs = versions.map(|version| version.path().join("bin"));
+    let programs = programs.chain(["/usr/sbin".into()]);
     std::env::join_paths(std::env::split_paths(&path).chain(programs))
         .unwrap_or(path)
         .to_string_lossy()
@@ -272,6 +281,10 @@ mod tests {
             said("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"),
             Some((15, 18, 0))
         );
+        assert_eq!(
+            said("HAProxy version 2.6.12-1+deb12u4 2026/10/02 - https://haproxy.org/"),
+            Some((2, 6, 12))
+        );
         assert_eq!(said("cargo-deny, version unknown"), None);
     }
 
@@ -288,6 +301,7 @@ mod tests {
         };
         assert!(CLIPPY.remedy(root)[1].ends_with(" rust-clippy"));
         assert!(VALGRIND.remedy(root)[1].ends_with(" valgrind"));
+        assert!(HAPROXY.remedy(root)[1].ends_with(" haproxy"));
     }
 
     #[test]
@@ -301,6 +315,11 @@ mod tests {
             POSTGRES
                 .instruction()
                 .contains("apt-get install postgresql")
+        );
+        assert_eq!(HAPROXY.remedy(BARE), Vec::<String>::new());
+        assert_eq!(
+            HAPROXY.instruction(),
+            "haproxy: as root `apt-get install haproxy`"
         );
     }
 
