@@ -1,4 +1,4 @@
-//! Redis and PostgreSQL for tests: real processes on free loopback ports, in folders of their own, that end with the test.
+//! Redis, PostgreSQL and HAProxy for tests: real processes on free loopback ports, in folders of their own, that end with the test.
 //!
 //! ```no_run
 //! let redis = servers::Redis::start();
@@ -17,7 +17,11 @@
     reason = "only tests use it, and a test that cannot go on fails"
 )]
 
+mod haproxy;
+pub use haproxy::Haproxy;
+
 mod port;
+pub use port::free as free_port;
 
 mod postgres;
 pub use postgres::Postgres;

@@ -9,8 +9,9 @@ use std::net::{Ipv4Addr, TcpListener};
 /// In that range a client that knocks at a killed server's port could be given that very port and connect to itself, and any connection of the machine could keep the server from coming back.
 const PORTS: std::ops::Range<u16> = 15_000..32_000;
 
-/// A port that was free a moment ago; a server that finds it taken tries another.
-pub(crate) fn free() -> u16 {
+/// A loopback port that was free a moment ago, and that no outgoing connection is given; a server that finds it taken tries another.
+#[must_use]
+pub fn free() -> u16 {
     let span = u64::from(PORTS.end - PORTS.start);
     loop {
         // Each hasher has keys of its own, so this is a draw.

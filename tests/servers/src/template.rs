@@ -131,10 +131,11 @@ fn folder() -> TempDir {
     folder
 }
 
-/// The first program of that name on the search path.
+/// The first program of that name on the search path, or where Debian has servers, which is on root's path only.
 pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path)
+        .chain(["/usr/sbin".into()])
         .map(|folder| folder.join(name))
         .find(|program| program.is_file())
 }

@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use servers::{Loss, Postgres, Proxy, Redis, Server};
+use servers::{Haproxy, Loss, Postgres, Proxy, Redis, Server};
 
 /// Says one line to a Redis, and returns what it answers; empty where the connection breaks.
 fn ask(stream: &mut TcpStream, line: &str) -> String {
@@ -95,6 +95,46 @@ fn postgres_ends_with_its_handle_whatever_state_it_is_in() {
     }
 }
 
+/// A balancer that answers by itself.
+fn teapot() -> Haproxy {
+    Haproxy::start(|address| {
+        format!(
+            "defaults\n mode http\n timeout client 9s\n\
+             frontend all\n bind {address}\n http-request return status 418\n"
+        )
+    })
+}
+
+fn first_line(haproxy: &Haproxy) -> String {
+    let mut stream = TcpStream::connect(haproxy.address()).unwrap();
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.lines().next().unwrap().to_owned()
+}
+
+#[test]
+fn haproxy_does_what_its_configuration_says_and_comes_back_at_its_port() {
+    let (one, other) = (teapot(), teapot());
+    assert_ne!(one.address(), other.address());
+    let answer = "HTTP/1.1 418 I'm a teapot";
+    assert_eq!([&one, &other].map(first_line), [answer; 2]);
+    one.kill();
+    TcpStream::connect(one.address()).unwrap_err();
+    one.restart();
+    assert_eq!(first_line(&one), answer);
+    let address = one.address();
+    drop(one);
+    TcpStream::connect(address).unwrap_err();
+}
+
+#[test]
+fn haproxy_that_cannot_start_says_why() {
+    let ended = catch_unwind(|| Haproxy::start(|_| "nonsense\n".to_owned()));
+    let said = ended.unwrap_err().downcast::<String>().unwrap();
+    assert!(said.contains("unknown keyword 'nonsense'"), "{said}");
+}
+
 /// What a PostgreSQL server says to a client that asks for TLS: that it has none.
 fn tls(postgres: &Postgres) -> u8 {
     let mut stream = TcpStream::connect(postgres.address()).unwrap();
@@ -117,11 +157,11 @@ fn killed_postgres_comes_back_at_its_port() {
 }
 
 #[test]
-fn guardian_ends_the_server_of_a_test_that_was_killed() {
+fn guardian_ends_the_servers_of_a_test_that_was_killed() {
     // The test's own image, started again, is the test that is killed.
     if let Ok(path) = std::env::var("SERVERS_TEST_TELL") {
-        let redis = Redis::start();
-        fs::write(&path, redis.address().to_string()).unwrap();
+        let (redis, haproxy) = (Redis::start(), teapot());
+        fs::write(&path, format!("{} {}", redis.address(), haproxy.address())).unwrap();
         println!("started");
         loop {
             std::thread::park();
@@ -132,7 +172,7 @@ fn guardian_ends_the_server_of_a_test_that_was_killed() {
     let mut test = std::process::Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
-            "guardian_ends_the_server_of_a_test_that_was_killed",
+            "guardian_ends_the_servers_of_a_test_that_was_killed",
             "--nocapture",
         ])
         .env("SERVERS_TEST_TELL", &path)
@@ -148,13 +188,16 @@ fn guardian_ends_the_server_of_a_test_that_was_killed() {
         assert_ne!(length, 0, "{said}");
         said.push_str(&String::from_utf8_lossy(&piece[..length]));
     }
-    let address = fs::read_to_string(&path).unwrap();
-    let mut stream = TcpStream::connect(&address).unwrap();
-    assert_eq!(ask(&mut stream, "PING"), "+PONG\r\n");
+    let addresses = fs::read_to_string(&path).unwrap();
+    let (redis, haproxy) = addresses.split_once(' ').unwrap();
+    let mut redis = TcpStream::connect(redis).unwrap();
+    let mut haproxy = TcpStream::connect(haproxy).unwrap();
+    assert_eq!(ask(&mut redis, "PING"), "+PONG\r\n");
     test.kill().unwrap();
     test.wait().unwrap();
     // The end of the connection is the server's end.
-    assert_eq!(stream.read(&mut [0; 16]).unwrap_or(0), 0);
+    assert_eq!(redis.read(&mut [0; 16]).unwrap_or(0), 0);
+    assert_eq!(haproxy.read(&mut [0; 16]).unwrap_or(0), 0);
 }
 
 #[test]
