@@ -82,17 +82,19 @@ where
             verdict,
             polled: false,
         };
-        let mut body = Self {
-            cut: false,
-            call: None,
-            inner,
-        };
-        if body.inner.is_end_stream() {
+        // Dropped before the call in a panic, so that what it holds is free when the call is over.
+        let inner = inner;
+        let call = if inner.is_end_stream() {
             end(call, None);
+            None
         } else {
-            body.call = Some(call);
+            Some(call)
+        };
+        Self {
+            inner,
+            call,
+            cut: false,
         }
-        body
     }
 }
 

@@ -48,8 +48,8 @@ pub(crate) enum Reach {
 pub(crate) struct Repeat<S, Req, K> {
     service: S,
     kept: K,
-    /// Nothing while the first attempt runs: most calls end with it.
-    failed: Seldom<Failed<Req>>,
+    /// Nothing while the first attempt runs: most calls end with it, and none of them has room for another request.
+    failed: Seldom<Box<Failed<Req>>>,
 }
 
 /// What there is once an attempt has failed.
@@ -319,11 +319,13 @@ impl<S, Req, K> Repeat<S, Req, K> {
     }
 
     fn failed(&mut self) -> &mut Failed<Req> {
-        self.failed.get_or_insert_with(|| Failed {
-            next: None,
-            is_free: false,
-            last: None,
-            withdrawn: None,
+        self.failed.get_or_insert_with(|| {
+            Box::new(Failed {
+                next: None,
+                is_free: false,
+                last: None,
+                withdrawn: None,
+            })
         })
     }
 }

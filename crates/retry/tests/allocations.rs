@@ -61,6 +61,18 @@ fn call_of_a_fresh_clone_allocates_nothing() {
     assert_eq!(counted.count_total, 0);
 }
 
+#[test]
+fn call_has_room_for_one_copy_of_its_request() {
+    type Large = [u64; 128];
+    fn size<S: Service<Large>>(_: &S) -> usize {
+        size_of::<S::Future>()
+    }
+    let layer = RetryLayer::plain("gateway").build().unwrap();
+    let room = size(&layer.layer(Bare));
+    // The next attempt's own is boxed, once there is one.
+    assert!(room < 2 * size_of::<Large>(), "{room} bytes");
+}
+
 #[cfg(feature = "http")]
 mod over_http {
     use bytes::Bytes;

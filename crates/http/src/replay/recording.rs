@@ -14,10 +14,17 @@ use http::HeaderMap;
 #[derive(Default)]
 pub(super) struct Recording {
     first: Option<Bytes>,
-    rest: Vec<Bytes>,
-    /// Short chunks that follow; no chunk before they are [sealed](Self::seal).
-    short: Vec<u8>,
     bytes: u64,
+    /// Boxed: a recording moves with its request, through each layer.
+    more: Option<Box<More>>,
+}
+
+/// What most bodies do not have.
+#[derive(Default)]
+struct More {
+    rest: Vec<Bytes>,
+    /// Short chunks that follow; no chunk before they are [sealed](Recording::seal).
+    short: Vec<u8>,
     trailers: Option<HeaderMap>,
 }
 
@@ -39,34 +46,39 @@ impl Recording {
         if self.first.is_none() {
             self.first = Some(chunk);
         } else if chunk.len() < SHORT && self.chunks() >= SHARED {
-            self.short.extend_from_slice(&chunk);
+            self.more().short.extend_from_slice(&chunk);
         } else {
-            self.seal();
-            self.rest.push(chunk);
+            let more = self.more();
+            more.seal();
+            more.rest.push(chunk);
         }
     }
 
     /// Makes one chunk of the short ones that were read last: whoever reads the recording finds all of it in chunks.
     pub(super) fn seal(&mut self) {
-        if !self.short.is_empty() {
-            self.short.shrink_to_fit();
-            self.rest.push(mem::take(&mut self.short).into());
+        if let Some(more) = &mut self.more {
+            more.seal();
         }
     }
 
     pub(super) fn set_trailers(&mut self, trailers: HeaderMap) {
-        self.trailers = Some(trailers);
+        self.more().trailers = Some(trailers);
+    }
+
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
     }
 
     pub(super) fn chunk(&self, place: usize) -> Option<&Bytes> {
         match place.checked_sub(1) {
             None => self.first.as_ref(),
-            Some(place) => self.rest.get(place),
+            Some(place) => self.more.as_ref()?.rest.get(place),
         }
     }
 
     pub(super) fn chunks(&self) -> usize {
-        usize::from(self.first.is_some()) + self.rest.len()
+        let rest = self.more.as_ref().map_or(0, |more| more.rest.len());
+        usize::from(self.first.is_some()) + rest
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -74,11 +86,22 @@ impl Recording {
     }
 
     pub(super) fn trailers(&self) -> Option<&HeaderMap> {
-        self.trailers.as_ref()
+        self.more.as_ref()?.trailers.as_ref()
     }
 
     /// Whether nothing follows once all chunks before `place` have been sent.
     pub(super) fn is_over(&self, place: usize) -> bool {
-        place >= self.chunks() && self.trailers.is_none()
+        place >= self.chunks() && self.trailers().is_none()
+    }
+}
+
+// ===== impl More =====
+
+impl More {
+    fn seal(&mut self) {
+        if !self.short.is_empty() {
+            self.short.shrink_to_fit();
+            self.rest.push(mem::take(&mut self.short).into());
+        }
     }
 }
