@@ -48,7 +48,6 @@ pub struct WrapBodyFn<F>(F);
 pub struct KeptRequest<B> {
     head: Parts,
     body: ReplayHandle<B>,
-    grpc: bool,
 }
 
 // ===== impl HttpReplay =====
@@ -145,7 +144,6 @@ where
         let kept = (!handle.is_capped()).then(|| KeptRequest {
             head: head.clone(),
             body: handle,
-            grpc: grpc::is_grpc(&head.headers),
         });
         (Request::from_parts(head, self.wrap.wrap(body)), kept)
     }
@@ -157,7 +155,7 @@ where
         if attempt.number() > 1 {
             head.extensions.insert(attempt);
             let headers = &mut head.headers;
-            if kept.grpc {
+            if grpc::is_grpc(headers) {
                 let previous = HeaderValue::from(attempt.previous());
                 headers.insert(GRPC_PREVIOUS_RPC_ATTEMPTS.clone(), previous);
             }
