@@ -103,6 +103,14 @@ impl Builder {
         self
     }
 
+    /// For how long a check may fail, or not answer, before that makes it fail, where the check does not say. Default: for ever.
+    ///
+    /// A critical check that never answers only warns, and leaves the process ready: with this, for so long at most.
+    pub const fn max_time_in_error(mut self, longest: Duration) -> Self {
+        self.config.max_time_in_error = Some(longest);
+        self
+    }
+
     /// Runs all checks by themselves so often, so that nobody who asks waits for one. Default: off, they run when somebody asks.
     ///
     /// A check that takes longer than that keeps no other from its next run.

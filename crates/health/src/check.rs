@@ -49,6 +49,7 @@ pub struct Check {
     pub(crate) passes: Option<u32>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) max_time_in_error: Option<Duration>,
 }
 
 impl Check {
@@ -77,6 +78,7 @@ impl Check {
             passes: None,
             max_age: None,
             timeout: None,
+            max_time_in_error: None,
         }
     }
 
@@ -132,6 +134,14 @@ impl Check {
         self
     }
 
+    /// For how long it may fail, or not answer, before that makes it fail, however few runs it was. Default: that of the registry, for ever.
+    ///
+    /// It bounds what [`failures`](Self::failures) tolerates, and how long silence is no proof.
+    pub const fn max_time_in_error(mut self, longest: Duration) -> Self {
+        self.max_time_in_error = Some(longest);
+        self
+    }
+
     /// A word by which groups take it in.
     pub fn tag(mut self, tag: impl Into<Arc<str>>) -> Self {
         self.tags.push(tag.into());
@@ -182,6 +192,7 @@ impl Check {
         config.max_age = self.max_age.unwrap_or(defaults.max_age);
         config.timeout = self.timeout.unwrap_or(defaults.timeout);
         config.silence_fails = self.silence_fails;
+        config.max_time_in_error = self.max_time_in_error.or(defaults.max_time_in_error);
         if let Some(every) = every {
             let round = every.saturating_add(config.timeout);
             config.max_age = self.max_age.unwrap_or(round.saturating_mul(2));

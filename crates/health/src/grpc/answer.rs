@@ -4,8 +4,8 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{Response, StatusCode};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
 use http_body::Body;
 use seaworthy_http::grpc::{GrpcStatus, TrailersOnly};
 

@@ -5,8 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::{Response, StatusCode};
 use http::header::{CONNECTION, HeaderValue};
+use http::{Response, StatusCode};
 use pin_project_lite::pin_project;
 use seaworthy_kit::Held;
 use tower_service::Service;

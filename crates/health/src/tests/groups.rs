@@ -59,6 +59,10 @@ fn registry_that_cannot_work_is_refused() {
         (with(check().timeout(Duration::ZERO)), "timeout"),
         (with(check().failures(0)), "failures"),
         (with(check().passes(0)), "passes"),
+        (
+            with(check().max_time_in_error(Duration::ZERO)),
+            "max_time_in_error",
+        ),
         (with(check()).group("g", ["b"]), "group"),
         (with(check()).group("", ["a"]), "group"),
         (with(check()).group("g", [""; 0]), "group"),

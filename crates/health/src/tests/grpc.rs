@@ -181,7 +181,9 @@ async fn requests_that_nobody_can_read_are_refused() {
         request.header("content-type", "application/grpc")
     };
     let gzip = request().header("grpc-encoding", "gzip");
-    let compressed = gzip.body(Full::<Bytes>::from(&[1, 0, 0, 0, 0][..])).unwrap();
+    let compressed = gzip
+        .body(Full::<Bytes>::from(&[1, 0, 0, 0, 0][..]))
+        .unwrap();
     let response = layer.service().oneshot(compressed).await.unwrap();
     assert_eq!(code(response.headers()), Some("12"));
     assert_eq!(response.headers()["grpc-accept-encoding"], "identity");

@@ -335,6 +335,41 @@ async fn hysteresis_is_that_of_the_registry_or_of_the_check() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn check_that_never_answers_fails_after_its_longest_time_in_error() {
+    let hangs = |name: &str| Check::new(name, std::future::pending::<()>);
+    let health = Health::builder("x")
+        .max_age(Duration::ZERO)
+        .max_time_in_error(10 * SECOND)
+        .check(hangs("a"))
+        .check(hangs("b").max_time_in_error(5 * SECOND))
+        .build()
+        .unwrap();
+    let mut seen = Vec::new();
+    // Each takes its three seconds.
+    for _ in 0..5 {
+        let report = health.report().await;
+        seen.push((
+            report.checks[0].status.unwrap(),
+            report.checks[1].status.unwrap(),
+        ));
+        assert_eq!(report.ready, report.overall != Overall::Unhealthy);
+        // The run itself ends as well.
+        tokio::task::yield_now().await;
+    }
+    use Status::{Fail, Warn};
+    assert_eq!(
+        seen,
+        [
+            (Warn, Warn),
+            (Warn, Warn),
+            (Warn, Fail),
+            (Warn, Fail),
+            (Fail, Fail)
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_run_and_every_change_is_told() {
     let said = Said::new(Reading::fail("no").value(3.0));
     let check = said.check("a").max_age(Duration::ZERO);
