@@ -18,9 +18,9 @@ use crate::check::Check;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let errors = ErrorRate::over(Duration::from_secs(300))?;
+/// let errors = ErrorRate::over(Duration::from_secs(300))?.min_calls(2);
 /// let health = Health::builder("payments")
-///     .check(errors.check("error_rate_5m").warn_above(0.01).fail_above(0.05).critical(false))
+///     .check(errors.check("error_rate_5m").warn_above(0.01).fail_above(0.05))
 ///     .build()?;
 ///
 /// // A layer can feed it: `bulkhead.subscribe(errors.listener()).forever()`.
@@ -30,10 +30,12 @@ use crate::check::Check;
 /// # Ok(())
 /// # }
 /// ```
-/// Without calls the share is zero.
+/// With too few calls the share is zero: of one call that failed at night, all have.
 #[derive(Clone, Debug)]
+#[must_use = "it does nothing until it is fed"]
 pub struct ErrorRate {
     rate: Arc<Mutex<Rate>>,
+    min_calls: u64,
 }
 
 impl ErrorRate {
@@ -43,7 +45,14 @@ impl ErrorRate {
     /// If the window is shorter than a second.
     pub fn over(window: Duration) -> Result<Self, InvalidConfig> {
         let rate = Arc::new(Mutex::new(Rate::try_new(window)?));
-        Ok(Self { rate })
+        let min_calls = 10;
+        Ok(Self { rate, min_calls })
+    }
+
+    /// How many calls it takes in the window before their share is told. Default: 10, so that one failure is a tenth of them at most.
+    pub const fn min_calls(mut self, calls: u64) -> Self {
+        self.min_calls = calls;
+        self
     }
 
     /// Counts a call that succeeded.
@@ -60,7 +69,7 @@ impl ErrorRate {
     #[must_use]
     pub fn share(&self) -> f64 {
         let (failed, all) = self.rate().counts(now());
-        if all == 0 {
+        if all == 0 || all < self.min_calls {
             0.0
         } else {
             failed as f64 / all as f64
@@ -82,9 +91,13 @@ impl ErrorRate {
     }
 
     /// A check of that name that tells the share, live.
+    ///
+    /// It is not critical: an instance without work has no errors, would come back, and leave again.
     pub fn check(&self, name: impl Into<Arc<str>>) -> Check {
         let counted = self.clone();
-        Check::new(name, move || std::future::ready(counted.share())).max_age(Duration::ZERO)
+        Check::new(name, move || std::future::ready(counted.share()))
+            .critical(false)
+            .max_age(Duration::ZERO)
     }
 
     fn rate(&self) -> MutexGuard<'_, Rate> {

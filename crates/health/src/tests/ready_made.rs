@@ -109,19 +109,28 @@ async fn lag_is_measured_and_judged() {
 #[tokio::test(start_paused = true)]
 async fn error_rate_is_that_of_the_window() {
     let errors = checks::ErrorRate::over(Duration::from_secs(300)).unwrap();
+    let errors = errors.min_calls(4);
     let telemetry = seaworthy_kit::Telemetry::new("bulkhead", "x");
     let _listening = telemetry.subscribe(errors.listener());
     assert_eq!(errors.share(), 0.0);
     use seaworthy_kit::Outcome::{Abandoned, Failure, Ignored, Success};
-    for outcome in [Failure, Success, Success, Success, Ignored, Abandoned] {
+    for outcome in [Failure, Success, Success, Ignored, Abandoned] {
         telemetry.ended(outcome);
     }
+    assert_eq!(errors.share(), 0.0, "too few");
+    telemetry.ended(Success);
     assert_eq!(errors.share(), 0.25);
+    assert_eq!(errors.clone().min_calls(5).share(), 0.0);
+    assert_eq!(errors.clone().min_calls(0).share(), 0.25);
     let check = errors
         .check("error_rate_5m")
         .warn_above(0.1)
         .fail_above(0.2);
-    assert_eq!(seen(check).await.0, Some(Status::Fail));
+    let health = Health::builder("x").check(check).build().unwrap();
+    let report = health.report().await;
+    assert_eq!(report.checks[0].status, Some(Status::Fail));
+    assert!(report.ready, "it is not critical");
     advance(Duration::from_secs(301)).await;
+    assert_eq!(errors.clone().min_calls(0).share(), 0.0);
     assert_eq!(errors.share(), 0.0);
 }
