@@ -14,7 +14,8 @@ use crate::check::Check;
 use crate::checks;
 use crate::health::Health;
 use crate::heartbeat::Heartbeat;
-use crate::registry::Registry;
+use crate::reading::Redaction;
+use crate::registry::{Registry, Rules};
 
 /// Makes a [`Health`].
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub struct Builder {
     every: Option<Duration>,
     jitter: f64,
     heartbeat: Option<Duration>,
+    redaction: Option<Redaction>,
 }
 
 impl Builder {
@@ -41,6 +43,7 @@ impl Builder {
             every: None,
             jitter: 0.1,
             heartbeat: None,
+            redaction: None,
         }
     }
 
@@ -134,6 +137,29 @@ impl Builder {
         self
     }
 
+    /// Makes of the name of a check and the text of its error, or warning, the text that is told: without the hosts, users and passwords that drivers write into it. Default: as it is.
+    ///
+    /// It is asked once for each run, before anything is kept; what it panics over is told as `redacted`.
+    ///
+    /// ```
+    /// use seaworthy_health::{Check, Health};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let refused = || async { Err::<(), _>("no route to db-7.internal:5432") };
+    /// let health = Health::builder("payments")
+    ///     .check(Check::new("database", refused))
+    ///     .redact(|_, error| error.split(" to ").next().unwrap_or_default().to_owned())
+    ///     .build()?;
+    /// assert_eq!(health.report().await.check("database").unwrap().error.as_deref(), Some("no route"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn redact(mut self, redact: impl Fn(&str, &str) -> String + Send + Sync + 'static) -> Self {
+        self.redaction = Some(Redaction::new(redact));
+        self
+    }
+
     /// The version that is told. Default: none.
     pub fn version(mut self, version: impl Into<Cow<'static, str>>) -> Self {
         self.build.version = Some(version.into());
@@ -163,7 +189,12 @@ impl Builder {
             return Err(InvalidConfig::new("heartbeat", reason));
         }
         let heartbeat = self.heartbeat.map(Heartbeat::new);
-        let registry = Registry::new(self.name, self.build, self.config, background, heartbeat);
+        let rules = Rules {
+            config: self.config,
+            every: self.every,
+            redaction: self.redaction,
+        };
+        let registry = Registry::new(self.name, self.build, rules, background, heartbeat);
         for check in self.checks {
             registry.add(check)?;
         }

@@ -8,20 +8,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use seaworthy_core::health::{Ask, Change, Check as Machine, CheckConfig, Run, Seen, Status};
+use seaworthy_core::health::{Ask, Change, Check as Machine, Run, Seen, Status};
 use seaworthy_kit::clock::{instant, now, wall};
 use seaworthy_kit::{Event, InvalidConfig, Moment, Telemetry};
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout_at};
 
 use crate::check::{Check, Running};
-use crate::reading::Reading;
+use crate::reading::{Reading, Redaction};
+use crate::registry::Rules;
 use crate::report::CheckReport;
 
 /// A check, its state and its voice.
 pub(crate) struct Entry {
     pub(crate) check: Check,
     state: Mutex<State>,
+    redaction: Option<Redaction>,
     /// A run has ended, or its time is over.
     settled: watch::Sender<()>,
     /// What any check shows has changed.
@@ -56,8 +58,7 @@ pub(crate) struct Awaited {
 impl Entry {
     pub(crate) fn try_new(
         check: Check,
-        defaults: CheckConfig,
-        every: Option<Duration>,
+        rules: &Rules,
         telemetry: &Telemetry,
         changed: watch::Sender<u64>,
     ) -> Result<Self, InvalidConfig> {
@@ -68,13 +69,14 @@ impl Entry {
             let reason = "must have thresholds that are numbers, and warn no later than they fail";
             return Err(InvalidConfig::new("check", reason));
         }
-        let machine = Machine::try_new(check.config(defaults, every))?;
+        let machine = Machine::try_new(check.config(rules.config, rules.every))?;
         Ok(Self {
             telemetry: telemetry.for_key(Some(&check.name)),
             state: Mutex::new(State {
                 machine,
                 last: Last::default(),
             }),
+            redaction: rules.redaction.clone(),
             settled: watch::Sender::new(()),
             changed,
             check,
@@ -173,6 +175,15 @@ impl Entry {
         }
     }
 
+    /// What is told of a reading: judged by the thresholds, and with nothing that nobody is to see.
+    fn told(&self, reading: Reading) -> Reading {
+        let reading = reading.judged(&self.check.thresholds);
+        match &self.redaction {
+            Some(redaction) => redaction.apply(&self.check.name, reading),
+            None => reading,
+        }
+    }
+
     /// Tells those who wait, and everybody else.
     fn tell(&self, result: &'static str, took: Duration, change: Option<Change>) {
         if let Some(change) = change {
@@ -267,7 +278,7 @@ impl Duty {
             () = sleep_until(instant(until)) => Ended::TimedOut,
         };
         let ended = match ended {
-            Ended::Said(reading) => Ended::Said(reading.judged(&self.entry.check.thresholds)),
+            Ended::Said(reading) => Ended::Said(self.entry.told(reading)),
             other => other,
         };
         let took = now().since(self.began);

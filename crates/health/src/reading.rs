@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use seaworthy_core::health::Status;
 use seaworthy_kit::{BoxError, causes};
@@ -29,6 +31,10 @@ pub trait IntoReading {
     /// The reading.
     fn into_reading(self) -> Reading;
 }
+
+/// What makes of the name of a check and the text of its error the text that is told.
+#[derive(Clone)]
+pub(crate) struct Redaction(Arc<dyn Fn(&str, &str) -> String + Send + Sync>);
 
 /// Where a figure warns, and where it fails.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
@@ -100,6 +106,30 @@ impl Reading {
         self.status = self.status.max(status);
         self.threshold = threshold.or(self.threshold);
         self
+    }
+}
+
+// ===== impl Redaction =====
+
+impl Redaction {
+    pub(crate) fn new(redact: impl Fn(&str, &str) -> String + Send + Sync + 'static) -> Self {
+        Self(Arc::new(redact))
+    }
+
+    /// The reading with an error that may be told.
+    pub(crate) fn apply(&self, check: &str, mut reading: Reading) -> Reading {
+        reading.error = reading.error.map(|error| {
+            let redacted = catch_unwind(AssertUnwindSafe(|| (self.0)(check, &error)));
+            // Of what could not be looked at, nothing is told.
+            redacted.map_or(Cow::Borrowed("redacted"), Cow::Owned)
+        });
+        reading
+    }
+}
+
+impl fmt::Debug for Redaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Redaction")
     }
 }
 

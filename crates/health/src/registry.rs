@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use seaworthy_core::Moment;
 use seaworthy_core::health::{CheckConfig, Overall, Stage};
@@ -17,6 +18,7 @@ use crate::check::Check;
 use crate::entry::Entry;
 use crate::groups::Groups;
 use crate::heartbeat::Heartbeat;
+use crate::reading::Redaction;
 use crate::report::Report;
 
 /// What all views of one registry share.
@@ -24,7 +26,7 @@ pub(crate) struct Registry {
     pub(crate) name: Arc<str>,
     pub(crate) build: BuildInfo,
     pub(crate) telemetry: Telemetry,
-    defaults: CheckConfig,
+    rules: Rules,
     roster: RwLock<Roster>,
     stage: Mutex<Standing>,
     /// How many things other than checks hold the start up.
@@ -38,6 +40,15 @@ pub(crate) struct Registry {
     began: Moment,
     pub(crate) background: Option<Background>,
     pub(crate) heartbeat: Option<Heartbeat>,
+}
+
+/// What holds for all checks.
+pub(crate) struct Rules {
+    /// How they are judged, where they do not say.
+    pub(crate) config: CheckConfig,
+    /// How often they run by themselves.
+    pub(crate) every: Option<Duration>,
+    pub(crate) redaction: Option<Redaction>,
 }
 
 /// The checks and their groups.
@@ -58,7 +69,7 @@ impl Registry {
     pub(crate) fn new(
         name: Arc<str>,
         build: BuildInfo,
-        defaults: CheckConfig,
+        rules: Rules,
         background: Option<Background>,
         heartbeat: Option<Heartbeat>,
     ) -> Self {
@@ -68,7 +79,7 @@ impl Registry {
             telemetry,
             name,
             build,
-            defaults,
+            rules,
             roster: RwLock::new(Roster {
                 entries: Arc::new([]),
                 groups: Groups::default(),
@@ -90,8 +101,7 @@ impl Registry {
     /// Takes a check in; its name must be new.
     pub(crate) fn add(&self, check: Check) -> Result<Arc<Entry>, InvalidConfig> {
         let changed = self.changed.clone();
-        let every = self.background.as_ref().map(|background| background.every);
-        let entry = Entry::try_new(check, self.defaults, every, &self.telemetry, changed)?;
+        let entry = Entry::try_new(check, &self.rules, &self.telemetry, changed)?;
         let entry = Arc::new(entry);
         let mut roster = self.roster.write().unwrap_or_else(PoisonError::into_inner);
         let name = &entry.check.name;
@@ -310,7 +320,7 @@ impl Registry {
 
     #[cfg(feature = "grpc")]
     pub(crate) const fn defaults(&self) -> &CheckConfig {
-        &self.defaults
+        &self.rules.config
     }
 }
 

@@ -296,6 +296,29 @@ fn readiness_asks_each_check_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn errors_are_told_as_they_were_redacted() {
+    let said = |name: &str, reading: Reading| Said::new(reading).check(name);
+    let health = Health::builder("x")
+        .check(said("fails", Reading::fail("password=hunter2")))
+        .check(said("warns", Reading::warn("at db.internal").value(3.0)))
+        .check(said("panics", Reading::fail("hunter2")))
+        .check(said("passes", Reading::pass()))
+        .redact(|check, error| match check {
+            "fails" => error.replace("hunter2", "***"),
+            "warns" => check.to_owned(),
+            "panics" => std::panic::resume_unwind(Box::new(())),
+            _ => unreachable!("there is nothing to redact"),
+        })
+        .build()
+        .unwrap();
+    let report = health.report().await;
+    let told: Vec<_> = report.checks.iter().map(|it| it.error.as_deref()).collect();
+    let redacted = [Some("password=***"), Some("warns"), Some("redacted"), None];
+    assert_eq!(told, redacted);
+    assert_eq!(report.checks[1].value, Some(3.0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn hysteresis_is_that_of_the_registry_or_of_the_check() {
     let said = Said::new(Reading::pass());
     let health = Health::builder("x")
