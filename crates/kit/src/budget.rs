@@ -128,6 +128,13 @@ impl Budget {
         budget.remaining_ratio(now, self.shared.offered.total())
     }
 
+    /// Whether nothing is left, of what there would be by the calls that there were.
+    #[must_use]
+    pub fn is_spent(&self, now: Moment) -> bool {
+        let mut budget = self.shared.lock();
+        budget.is_spent(now, self.shared.offered.total())
+    }
+
     /// Whether both are one budget.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {

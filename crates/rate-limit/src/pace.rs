@@ -123,6 +123,8 @@ pub use handle::{PaceHandle, Snapshot};
 mod layer;
 pub use layer::{Builder, PaceLayer};
 
+mod vital;
+
 mod wait;
 pub use wait::Wait;
 

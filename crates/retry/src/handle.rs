@@ -54,6 +54,10 @@ impl RetryHandle {
         Self { share, counter }
     }
 
+    pub(crate) const fn share(&self) -> &Share<RetryGate> {
+        &self.share
+    }
+
     /// Calls the listener at every event of this layer, on the thread where it happens.
     pub fn subscribe(
         &self,

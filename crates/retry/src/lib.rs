@@ -262,6 +262,7 @@ mod call;
 mod judge;
 mod next;
 mod response;
+mod vital;
 
 pub use seaworthy_core::budget::BudgetConfig;
 pub use seaworthy_core::{Backoff, Jitter, Previous};

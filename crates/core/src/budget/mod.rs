@@ -240,6 +240,14 @@ impl Budget {
         left as f64 / whole as f64
     }
 
+    /// Whether nothing is left of what there would be. Where nothing was offered, and there is no floor, there is nothing to be spent.
+    #[must_use]
+    pub fn is_spent(&mut self, now: Moment, offered_total: u64) -> bool {
+        let now = self.window.observe(now, offered_total);
+        let whole = self.share_whole().saturating_add(self.floor.whole());
+        whole > 0 && self.share_left() == 0 && self.floor.left(now) == 0
+    }
+
     fn share_whole(&self) -> u64 {
         let whole = u128::from(self.window.offered()) * u128::from(self.share) / MILLIONTHS;
         u64::try_from(whole).unwrap_or(u64::MAX)

@@ -253,6 +253,27 @@ fn remaining_ratio_runs_from_one_to_zero() {
 }
 
 #[test]
+fn budget_is_spent_where_there_was_something_to_spend() {
+    let mut budget = budget(0.2, 10);
+    budget.observe(at(0), 0);
+    assert!(!budget.is_spent(at(1), 50));
+    drain(&mut budget, 1, 50);
+    assert!(budget.is_spent(at(1), 50));
+    assert!(
+        !budget.is_spent(at(60 * SECOND), 50),
+        "the floor comes back"
+    );
+    let mut idle = self::budget(1.0, 0);
+    assert!(!idle.is_spent(at(1), 0), "nothing was offered");
+    drain(&mut idle, 1, 3);
+    assert!(idle.is_spent(at(1), 3));
+    assert!(
+        !idle.is_spent(at(60 * SECOND), 3),
+        "those calls have left the window"
+    );
+}
+
+#[test]
 fn offered_counts_every_call_of_every_shard() {
     let offered = Offered::new();
     let shards: Vec<_> = (0..Offered::SHARDS + 2).map(|_| offered.shard()).collect();

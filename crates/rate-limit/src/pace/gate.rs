@@ -91,6 +91,12 @@ impl PaceGate {
         (waits.max_wait != Duration::MAX).then_some(waits.max_wait)
     }
 
+    /// How many may wait; `None` where none does.
+    pub(crate) fn most_waiting(&self) -> Option<usize> {
+        let most = self.waits.map(|waits| waits.max_waiting);
+        most.filter(|most| *most > 0)
+    }
+
     /// Stands still for so long, as if the server had said so.
     pub(crate) fn stop(&self, wait: Duration) {
         let mut advice = Advice::new(self.config.low);

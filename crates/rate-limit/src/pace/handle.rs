@@ -33,6 +33,10 @@ pub struct Snapshot {
 }
 
 impl PaceHandle {
+    pub(crate) const fn share(&self) -> &Share<PaceGate> {
+        &self.share
+    }
+
     /// How the server is called now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {

@@ -1,6 +1,7 @@
 //! The budget and the throttling tokens.
 
-use seaworthy_kit::Budget;
+use seaworthy_core::health::Status;
+use seaworthy_kit::{Budget, Vital};
 use tower::{Layer, ServiceExt};
 
 use super::*;
@@ -196,4 +197,34 @@ async fn throttle_does_not_count_local_refusals() {
     layer.layer(upstream.view()).oneshot(7).await.unwrap_err();
     assert_eq!(upstream.calls(), 3);
     assert_eq!(layer.handle().snapshot().throttle_tokens, Some(10.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn layer_that_would_not_try_again_says_so() {
+    let vitals = async |layer: &RetryLayer<_, _>, calls: u32| {
+        for _ in 0..calls {
+            let service = layer.layer(failing().view());
+            service.oneshot(7).await.unwrap_err();
+        }
+        layer.handle().vitals()
+    };
+    let layer = plain().budget(half()).build().unwrap();
+    let idle = vitals(&layer, 0).await;
+    assert_eq!((idle.layer, &*idle.name), ("retry", "gateway"));
+    assert_eq!((idle.status, idle.value), (Status::Pass, Some(0.0)));
+    let spent = vitals(&layer, 10).await;
+    assert_eq!((spent.status, spent.state), (Status::Warn, "exhausted"));
+    assert_eq!((spent.value, spent.threshold), (Some(1.0), Some(1.0)));
+    tokio::time::advance(60 * SECOND).await;
+    let again = vitals(&layer, 0).await;
+    assert_eq!((again.status, again.value), (Status::Pass, Some(0.0)));
+
+    let layer = plain().budget(None).throttle(4, 1.0).build().unwrap();
+    assert_eq!(vitals(&layer, 0).await.status, Status::Pass);
+    let throttled = vitals(&layer, 4).await;
+    assert_eq!(
+        (throttled.status, throttled.state),
+        (Status::Warn, "throttled")
+    );
+    assert_eq!(throttled.value, None);
 }
