@@ -195,7 +195,8 @@ impl Check {
         config.max_time_in_error = self.max_time_in_error.or(defaults.max_time_in_error);
         if let Some(every) = every {
             let round = every.saturating_add(config.timeout);
-            config.max_age = self.max_age.unwrap_or(round.saturating_mul(2));
+            let kept = round.saturating_mul(2);
+            config.max_age = self.max_age.unwrap_or(kept);
             // Later than whoever asks has it run: it must not be too old before it could be replaced.
             let stale = config.max_age.checked_add(round);
             config.stale_after = stale.map(|stale| stale.max(round.saturating_mul(3)));

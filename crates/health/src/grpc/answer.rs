@@ -24,6 +24,8 @@ pub(super) enum Method {
     Check,
     List,
     Watch,
+    /// One of a later version.
+    Unknown,
 }
 
 const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
@@ -44,42 +46,59 @@ pub(super) fn seen(health: &Health, service: &str) -> Option<ServingStatus> {
     Some(ServingStatus::is(report.ready))
 }
 
-/// Reads the request and answers it; a method of a later version there is not.
+/// Reads the request and answers it.
+///
+/// `encoded` where it says how its messages are compressed.
 pub(super) async fn answer<B: Body>(
     layer: GrpcHealthLayer,
-    method: Option<Method>,
+    method: Method,
     body: B,
     encoded: bool,
 ) -> Response<Messages> {
-    let Some(method) = method else {
-        return refuse(GrpcStatus::Unimplemented, "no such method");
-    };
+    let answered = answered(layer, method, body, encoded).await;
+    // A refusal is an answer as well.
+    answered.unwrap_or_else(|refused| refused)
+}
+
+async fn answered<B: Body>(
+    layer: GrpcHealthLayer,
+    method: Method,
+    body: B,
+    encoded: bool,
+) -> Result<Response<Messages>, Response<Messages>> {
     let GrpcHealthLayer {
         health,
         watches,
         max_watches,
     } = layer;
-    let message = match read(body, encoded).await {
-        Ok(message) => message,
-        Err(refused) => return refused,
-    };
-    match method {
-        Method::List => list(&health).await,
-        Method::Check => match read_service(&message) {
-            Err(_) => refuse(GrpcStatus::Internal, "no message of this service"),
-            Ok(service) => match serving(&health, &service).await {
+    Ok(match method {
+        // Whatever its body is.
+        Method::Unknown => refuse(GrpcStatus::Unimplemented, "no such method"),
+        Method::List => {
+            read(body, encoded).await?;
+            list(&health).await
+        }
+        Method::Check => {
+            let service = asked(body, encoded).await?;
+            match serving(&health, &service).await {
                 Some(status) => head(Messages::once(check_response(status))),
                 None => refuse(GrpcStatus::NotFound, "unknown service"),
-            },
-        },
-        Method::Watch => match read_service(&message) {
-            Err(_) => refuse(GrpcStatus::Internal, "no message of this service"),
-            Ok(service) => match watches.take(max_watches) {
+            }
+        }
+        Method::Watch => {
+            let service = asked(body, encoded).await?;
+            match watches.take(max_watches) {
                 None => refuse(GrpcStatus::ResourceExhausted, "too many watches"),
                 Some(place) => head(Messages::watch(Watch::new(health, service.into(), place))),
-            },
-        },
-    }
+            }
+        }
+    })
+}
+
+/// The service that a request is about.
+async fn asked<B: Body>(body: B, encoded: bool) -> Result<String, Response<Messages>> {
+    let message = read(body, encoded).await?;
+    read_service(&message).map_err(|_| broken())
 }
 
 /// All groups, and the whole under the empty name.
@@ -95,8 +114,6 @@ async fn list(health: &Health) -> Response<Messages> {
 }
 
 /// The one message of a request, out of its frame.
-///
-/// `encoded` where the request says how its messages are compressed.
 async fn read<B: Body>(body: B, encoded: bool) -> Result<Bytes, Response<Messages>> {
     let mut body = pin!(body);
     let mut bytes = BytesMut::new();
@@ -123,8 +140,12 @@ async fn read<B: Body>(body: B, encoded: bool) -> Result<Bytes, Response<Message
             Err(refused)
         }
         // Compressed as nobody said, for one.
-        Err(_) => Err(refuse(GrpcStatus::Internal, "no message of this service")),
+        Err(_) => Err(broken()),
     }
+}
+
+fn broken() -> Response<Messages> {
+    refuse(GrpcStatus::Internal, "no message of this service")
 }
 
 /// What is no gRPC has no status of it either.

@@ -146,13 +146,13 @@ where
     }
 }
 
-/// The method of a path of the service; within, `None` for one that there is not.
-fn method(path: &str) -> Option<Option<Method>> {
+/// The method of a path of the service.
+fn method(path: &str) -> Option<Method> {
     let name = path.strip_prefix(PREFIX)?;
     Some(match name {
-        "Check" => Some(Method::Check),
-        "List" => Some(Method::List),
-        "Watch" => Some(Method::Watch),
-        _ => None,
+        "Check" => Method::Check,
+        "List" => Method::List,
+        "Watch" => Method::Watch,
+        _ => Method::Unknown,
     })
 }
