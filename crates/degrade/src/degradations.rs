@@ -23,7 +23,7 @@ pub struct Degradation {
     pub feature: &'static str,
     /// Why.
     pub cause: Cause,
-    /// What was given: `value`, `function`, `last_good`, `service`.
+    /// What was given: `value`, `function`, `last_good`, `asked`, `service`.
     pub substitute: &'static str,
 }
 

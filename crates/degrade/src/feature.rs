@@ -10,11 +10,16 @@ use seaworthy_kit::BoxError;
 
 use crate::{Dimmer, Levels};
 
+mod ask;
+pub use ask::{Asking, OrAsk};
+
 mod run;
 pub use run::Running;
 
 mod substitute;
-pub use substitute::{Function, LastGood, Nothing, OrLast, Substitute, Value};
+pub use substitute::{Function, LastGood, LastOr, Nothing, OrLast, Substitute, Value};
+
+mod timer;
 
 /// A feature of an answer, by a name that callers are told: `recommendations`, `reviews`.
 ///
@@ -147,14 +152,14 @@ impl<S> Feature<S> {
     /// Runs a future for it: the value, or what is given in its place.
     ///
     /// It is an error only where the feature is critical, or where there is nothing to give in its place.
-    /// A panic in the future of a feature that is not critical counts as its failure.
+    /// A panic in the future of a feature that is not critical counts as its failure, and one in what is given in its place as nothing to give.
     ///
     /// # Cancel safety
     /// As that of the future: dropped, nothing is noted and nothing counted.
     ///
     /// # Panics
     /// If the future does, and the feature is critical.
-    pub fn run<F, T, E>(self, future: F) -> Running<F, S>
+    pub fn run<F, T, E>(self, future: F) -> Running<F, S, S::Giving>
     where
         F: Future<Output = Result<T, E>>,
         E: Into<BoxError>,
@@ -180,6 +185,41 @@ impl Feature {
 }
 
 impl<S> Feature<S> {
+    /// What is given in its place: what this future gives, for which it has so much time; and where it fails, panics or takes too long, what was said before.
+    ///
+    /// For a replica, or a shared cache: it is asked only in need, and the page may take so much longer.
+    /// Of the task's deadline that time is kept for it, as the [`reserve`](Self::reserve) is.
+    /// A feature that is off or dimmed asks nobody: that is for doing less.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use seaworthy_degrade::{feature, gather};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let primary = async { std::future::pending::<Result<_, std::io::Error>>().await };
+    /// let replica = |_cause| async { Ok::<_, std::io::Error>(vec![5, 4]) };
+    /// let (reviews, less) = gather(
+    ///     feature("reviews")
+    ///         .timeout(Duration::from_millis(200))
+    ///         .fallback(vec![])
+    ///         .or_ask(Duration::from_millis(100), replica)
+    ///         .run(primary),
+    /// )
+    /// .await;
+    /// assert_eq!(reviews.unwrap(), [5, 4]);
+    /// assert_eq!(less.expect("they are not of the primary").to_vec()[0].substitute, "asked");
+    /// # }
+    /// ```
+    pub fn or_ask<A, F>(self, limit: Duration, ask: A) -> Feature<OrAsk<A, S>>
+    where
+        A: FnOnce(crate::Cause) -> F,
+        F: Future,
+    {
+        self.map(|otherwise| OrAsk::new(limit, ask, otherwise))
+    }
+
     /// What is given in its place: the last good value that is kept there, and where there is none, or it is too old, what was said before.
     ///
     /// Good values are kept there from now on; one in whose making something was [noted](crate::note()) is not good.

@@ -117,7 +117,7 @@
 //! # Prior art
 //! Hystrix's fallbacks and its page with their kinds; "Avoiding fallback in distributed systems" of the Amazon Builders' Library, for when not to; `stale-if-error` of RFC 5861, for which responses; MicroProfile's and Polly's fallbacks; "Brownout: Building More Robust Cloud Applications" (ICSE 2014) for the dimmer; chapter 22 of Site Reliability Engineering for levels, chapter 5 of its workbook for burn rates.
 //!
-//! Absent on purpose: a fallback for what changes something; a cache (it would answer while the dependency does); a fallback that is a future of its own for a feature (let the feature's future try both).
+//! Absent on purpose: a fallback for what changes something; a cache (it would answer while the dependency does).
 
 mod cause;
 pub use cause::Cause;

@@ -8,45 +8,55 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use seaworthy_kit::{BoxError, Rejection, RejectionKind, clock, deadline};
-use tokio::task::coop::{Unconstrained, unconstrained};
-use tokio::time::{Sleep, sleep_until};
+use seaworthy_kit::{BoxError, Rejection, RejectionKind, deadline};
 
+use super::timer::Timer;
 use super::{Caller, Feature, Substitute};
 use crate::watch::Watch;
 use crate::{Cause, note, telemetry};
 
 pin_project! {
     /// The future of a feature; see [`Feature::run`].
+    #[project = Projection]
     #[must_use = "futures do nothing unless polled"]
-    pub struct Running<F, S> {
+    pub struct Running<F, S, G> {
         // `None` once it is over.
         #[pin]
         future: Option<F>,
-        // Armed on the first `Pending`: what is there at once has no timer.
         #[pin]
-        timer: Option<Unconstrained<Sleep>>,
-        is_armed: bool,
+        timer: Timer,
         is_begun: bool,
         watch: Watch,
         feature: Option<Feature<S>>,
+        // What is given in its place, while that is on its way.
+        #[pin]
+        giving: Option<G>,
+        bad: Option<Bad>,
     }
 }
 
-impl<F, S> Running<F, S> {
+/// A feature that ended badly.
+struct Bad {
+    feature: &'static str,
+    cause: Cause,
+    error: BoxError,
+}
+
+impl<F, S, G> Running<F, S, G> {
     pub(super) const fn new(feature: Feature<S>, future: F) -> Self {
         Self {
             future: Some(future),
-            timer: None,
-            is_armed: false,
+            timer: Timer::new(),
             is_begun: false,
             watch: Watch::new(),
             feature: Some(feature),
+            giving: None,
+            bad: None,
         }
     }
 }
 
-impl<F, T, E, S> Future for Running<F, S>
+impl<F, T, E, S> Future for Running<F, S, S::Giving>
 where
     F: Future<Output = Result<T, E>>,
     E: Into<BoxError>,
@@ -54,7 +64,24 @@ where
 {
     type Output = Result<T, BoxError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.bad.is_none()
+            && let Ok(value) = ready!(self.as_mut().poll_future(cx))
+        {
+            return Poll::Ready(Ok(value));
+        }
+        self.poll_giving(cx)
+    }
+}
+
+impl<F, T, E, S> Running<F, S, S::Giving>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Into<BoxError>,
+    S: Substitute<T>,
+{
+    /// The value; or that it ended badly, and something is on its way in its place.
+    fn poll_future(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, ()>> {
         let mut this = self.project();
         let feature = this.feature.as_ref().expect("polled after it was ready");
         let is_critical = feature.is_critical::<T>();
@@ -62,9 +89,9 @@ where
             *this.is_begun = true;
             if let Some(cause) = feature.left_out(is_critical) {
                 // Unpolled: what is off costs nothing.
-                this.future.set(None);
-                let feature = this.feature.take().expect("looked at above");
-                return Poll::Ready(feature.leave_out(cause));
+                let refused = Rejection::new(RejectionKind::Shed, feature.name.into());
+                this.end(cause, Box::new(refused));
+                return Poll::Ready(Err(()));
             }
         }
         let future = this.future.as_mut().as_pin_mut();
@@ -76,42 +103,80 @@ where
             // What is left of it after a panic is dropped and never looked at again.
             catch_unwind(AssertUnwindSafe(poll))
         };
-        let result = match polled {
+        let (cause, error) = match polled {
             Ok(Poll::Ready(Ok(value))) => {
                 // A value with a fallback in it is none to be given as good later.
                 if !this.watch.is_less() {
                     feature.substitute.keep(&value);
                 }
-                Ok(value)
+                this.future.set(None);
+                this.timer.as_mut().disarm();
+                *this.feature = None;
+                return Poll::Ready(Ok(value));
             }
             Ok(Poll::Ready(Err(error))) => {
                 let error = error.into();
-                Err((Cause::of(&error), error))
+                (Cause::of(&error), error)
             }
-            Err(_) => Err((Cause::Panicked, "the feature panicked".into())),
+            Err(_) => (Cause::Panicked, "the feature panicked".into()),
             Ok(Poll::Pending) => {
-                if !*this.is_armed {
-                    *this.is_armed = true;
-                    let limit = feature.limit(is_critical);
-                    this.timer.set(limit.map(|limit| {
-                        let until = clock::now() + limit;
-                        // Also where the feature has used up the time slice of its task, as one that never rests does.
-                        unconstrained(sleep_until(clock::instant(until)))
-                    }));
-                }
-                let Some(timer) = this.timer.as_mut().as_pin_mut() else {
-                    return Poll::Pending;
-                };
-                ready!(timer.poll(cx));
+                let limit = || feature.limit::<T>(is_critical);
+                ready!(this.timer.as_mut().poll(cx, limit));
                 let rejection = Rejection::new(RejectionKind::TimedOut, feature.name.into());
-                Err((Cause::TimedOut, Box::new(rejection) as BoxError))
+                (Cause::TimedOut, Box::new(rejection) as BoxError)
             }
         };
+        this.end(cause, error);
+        Poll::Ready(Err(()))
+    }
+
+    /// What is given in its place, and that is said; or the error, if there is nothing.
+    #[cold]
+    fn poll_giving(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, BoxError>> {
+        let mut this = self.project();
+        let given = match this.giving.as_mut().as_pin_mut() {
+            None => None,
+            // A panic in a fallback is a fallback that is not there.
+            Some(giving) => match catch_unwind(AssertUnwindSafe(|| giving.poll(cx))) {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(given)) => given,
+                Err(_) => None,
+            },
+        };
+        this.giving.set(None);
+        let bad = this.bad.take().expect("polled after it was ready");
+        Poll::Ready(match given {
+            None => Err(bad.error),
+            Some((value, substitute)) => {
+                telemetry::degraded(&telemetry::of(bad.feature), bad.cause, substitute);
+                note(bad.feature, bad.cause, substitute);
+                Ok(value)
+            }
+        })
+    }
+}
+
+impl<F, S, G> Projection<'_, F, S, G> {
+    /// It ended badly: something is on its way in its place, unless it is critical.
+    #[cold]
+    fn end<T>(mut self, cause: Cause, error: BoxError)
+    where
+        S: Substitute<T, Giving = G>,
+    {
         // Cancellation: what took too long is dropped here, not when somebody drops this.
-        this.future.set(None);
-        this.timer.set(None);
-        let feature = this.feature.take().expect("looked at above");
-        Poll::Ready(result.or_else(|(cause, error)| feature.degrade(cause, error)))
+        self.future.set(None);
+        self.timer.as_mut().disarm();
+        let feature = self.feature.take().expect("there until it is over");
+        let is_critical = feature.is_critical::<T>();
+        *self.bad = Some(Bad {
+            feature: feature.name,
+            cause,
+            error,
+        });
+        if !is_critical {
+            let give = || feature.substitute.give(cause, feature.reserve);
+            self.giving.set(catch_unwind(AssertUnwindSafe(give)).ok());
+        }
     }
 }
 
@@ -142,47 +207,34 @@ impl<S> Feature<S> {
         (!dimmer.share().includes(draw)).then_some(Cause::Dimmed)
     }
 
-    #[cold]
-    fn leave_out<T>(self, cause: Cause) -> Result<T, BoxError>
+    /// How long it may take from now on.
+    fn limit<T>(&self, is_critical: bool) -> Option<Duration>
     where
         S: Substitute<T>,
     {
-        let refused = Rejection::new(RejectionKind::Shed, self.name.into());
-        self.degrade(cause, Box::new(refused))
-    }
-
-    /// How long it may take from now on.
-    fn limit(&self, is_critical: bool) -> Option<Duration> {
         let left = if is_critical {
             // The deadline of the task is for the layers that enforce it.
             None
         } else {
-            deadline::remaining().map(|left| left.saturating_sub(self.reserve))
+            left(self.reserve.saturating_add(self.substitute.needs()))
         };
-        match (self.timeout, left) {
-            (Some(timeout), Some(left)) => Some(timeout.min(left)),
-            (timeout, left) => timeout.or(left),
-        }
-    }
-
-    /// Gives something in its place, and says so; or the error, if there is nothing.
-    #[cold]
-    fn degrade<T>(self, cause: Cause, error: BoxError) -> Result<T, BoxError>
-    where
-        S: Substitute<T>,
-    {
-        if self.is_critical::<T>() {
-            return Err(error);
-        }
-        let name = self.name;
-        let (value, substitute) = self.substitute.give(cause).ok_or(error)?;
-        telemetry::degraded(&telemetry::of(name), cause, substitute);
-        note(name, cause, substitute);
-        Ok(value)
+        least(self.timeout, left)
     }
 }
 
-impl<F, S> fmt::Debug for Running<F, S> {
+/// What is left of the task's deadline, where there is one, when so much of it is kept for what comes after.
+pub(super) fn left(reserve: Duration) -> Option<Duration> {
+    deadline::remaining().map(|left| left.saturating_sub(reserve))
+}
+
+pub(super) fn least(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+impl<F, S, G> fmt::Debug for Running<F, S, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Running")
             .field("feature", &self.feature)

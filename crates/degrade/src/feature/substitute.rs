@@ -1,10 +1,14 @@
 //! What is given in place of a feature's value.
 
 use std::fmt;
+use std::future::{Future, Ready, ready};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use seaworthy_kit::{Clock, Moment};
 
 use crate::Cause;
@@ -14,8 +18,16 @@ pub trait Substitute<T> {
     /// Whether there may be anything to give.
     const GIVES: bool;
 
-    /// What is given, and the word for it; `None` if there is nothing after all.
-    fn give(self, cause: Cause) -> Option<(T, &'static str)>;
+    /// Gives something, with the word for it; `None` if there is nothing after all.
+    type Giving: Future<Output = Option<(T, &'static str)>>;
+
+    /// Begins to give something; so much of the task's deadline is left for what comes after.
+    fn give(self, cause: Cause, reserve: Duration) -> Self::Giving;
+
+    /// How long that may take.
+    fn needs(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Shown each good value.
     fn keep(&self, value: &T) {
@@ -67,9 +79,10 @@ impl Nothing {
 
 impl<T> Substitute<T> for Nothing {
     const GIVES: bool = false;
+    type Giving = Ready<Option<(T, &'static str)>>;
 
-    fn give(self, _: Cause) -> Option<(T, &'static str)> {
-        None
+    fn give(self, _: Cause, _: Duration) -> Self::Giving {
+        ready(None)
     }
 }
 
@@ -81,9 +94,10 @@ impl<T> Value<T> {
 
 impl<T> Substitute<T> for Value<T> {
     const GIVES: bool = true;
+    type Giving = Ready<Option<(T, &'static str)>>;
 
-    fn give(self, _: Cause) -> Option<(T, &'static str)> {
-        Some((self.0, "value"))
+    fn give(self, _: Cause, _: Duration) -> Self::Giving {
+        ready(Some((self.0, "value")))
     }
 }
 
@@ -98,9 +112,10 @@ where
     F: FnOnce(Cause) -> T,
 {
     const GIVES: bool = true;
+    type Giving = Ready<Option<(T, &'static str)>>;
 
-    fn give(self, cause: Cause) -> Option<(T, &'static str)> {
-        Some(((self.0)(cause), "function"))
+    fn give(self, cause: Cause, _: Duration) -> Self::Giving {
+        ready(Some(((self.0)(cause), "function")))
     }
 }
 
@@ -118,12 +133,19 @@ impl<T, S> OrLast<T, S> {
 
 impl<T: Clone, S: Substitute<T>> Substitute<T> for OrLast<T, S> {
     const GIVES: bool = true;
+    type Giving = LastOr<T, S::Giving>;
 
-    fn give(self, cause: Cause) -> Option<(T, &'static str)> {
-        match self.last.get() {
-            Some(value) => Some((value, "last_good")),
-            None => self.otherwise.give(cause),
-        }
+    fn give(self, cause: Cause, reserve: Duration) -> Self::Giving {
+        let last = self.last.get();
+        let giving = match &last {
+            None => Some(self.otherwise.give(cause, reserve)),
+            Some(_) => None,
+        };
+        LastOr { last, giving }
+    }
+
+    fn needs(&self) -> Duration {
+        self.otherwise.needs()
     }
 
     fn keep(&self, value: &T) {
@@ -134,6 +156,38 @@ impl<T: Clone, S: Substitute<T>> Substitute<T> for OrLast<T, S> {
 impl<T, S> fmt::Debug for OrLast<T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OrLast").finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// The last good value, or what is given where there is none.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct LastOr<T, G> {
+        last: Option<T>,
+        // Where there is none.
+        #[pin]
+        giving: Option<G>,
+    }
+}
+
+impl<T, G> Future for LastOr<T, G>
+where
+    G: Future<Output = Option<(T, &'static str)>>,
+{
+    type Output = G::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match this.giving.as_pin_mut() {
+            Some(giving) => giving.poll(cx),
+            None => Poll::Ready(this.last.take().map(|value| (value, "last_good"))),
+        }
+    }
+}
+
+impl<T, G> fmt::Debug for LastOr<T, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LastOr")
     }
 }
 

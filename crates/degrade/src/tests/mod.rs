@@ -8,6 +8,7 @@ use seaworthy_kit::{BoxError, Rejection, RejectionKind, clock};
 
 use crate::*;
 
+mod asking;
 mod budget;
 mod dimmer;
 mod endings;
