@@ -32,7 +32,10 @@ use crate::Cause;
 /// Gives something in place of an answer that was refused, failed, took too long, or is one that a predicate names.
 ///
 /// It never hides a caller's mistake, never answers in place of what it has no [`Given`] for, and says what it did: in the response's extensions ([`Substituted`]), in the field `Degraded`, in metrics and events.
-/// Where what it would give fails as well, the caller gets what the inner service had said.
+/// Where what it would give fails as well, the caller gets what the inner service had said; until then that answer is kept, with its body and whatever slot that holds.
+///
+/// An error that is no [`Rejection`](seaworthy_kit::Rejection) is taken for a failure: where those of a client also tell of mistakes, as a status of reqwest or tonic does, [`errors`](Builder::errors) has to say which.
+/// And it knows nothing of what a request changes: let [`function`](Builder::function) or [`service`](Builder::service) keep nothing of those that do.
 ///
 /// ```
 /// use seaworthy_degrade::FallbackLayer;
@@ -280,7 +283,7 @@ impl<T, G, N> fmt::Debug for Builder<T, G, N> {
     }
 }
 
-/// A copy of a request that changes nothing (of GET, HEAD and OPTIONS) without its body; `None` for any other.
+/// A copy of a request that changes nothing (of GET, HEAD and OPTIONS) and says of no body; `None` for any other.
 ///
 /// Extensions are copied, too: a deadline or a class in there is that of the call.
 #[cfg(feature = "http")]
@@ -291,6 +294,14 @@ pub fn copy_of_safe<B, C: Default>(request: &http::Request<B>) -> Option<http::R
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS
     ) {
+        return None;
+    }
+    // Without its body it would be another request, and one that announces a body that never comes.
+    let headers = request.headers();
+    let is_empty = headers
+        .get(http::header::CONTENT_LENGTH)
+        .is_none_or(|length| length == "0");
+    if !is_empty || headers.contains_key(http::header::TRANSFER_ENCODING) {
         return None;
     }
     let mut copy = http::Request::new(C::default());

@@ -304,6 +304,13 @@ mod over_http {
             assert_eq!(copy.headers()["x"], "y");
             assert_eq!(copy.extensions().get(), Some(&7_u8));
         }
+        for (name, value) in [("content-length", "5"), ("transfer-encoding", "chunked")] {
+            let request = Request::builder().header(name, value).body(()).unwrap();
+            let copy = copy_of_safe::<_, Empty<Bytes>>(&request);
+            assert!(copy.is_none(), "its body would be missing: {name}");
+        }
+        let request = Request::builder().header("content-length", "0").body(());
+        assert!(copy_of_safe::<_, Empty<Bytes>>(&request.unwrap()).is_some());
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
             let request = Request::builder().method(method).body(()).unwrap();
             assert!(copy_of_safe::<_, Empty<Bytes>>(&request).is_none());
