@@ -88,7 +88,10 @@ impl LevelRule {
         if !self.enter.is_finite() {
             return wrong("enter", "must be a number");
         }
-        if self.leave.is_nan() || self.leave >= self.enter {
+        if !self.leave.is_finite() {
+            return wrong("leave", "must be a number, or the level never comes back");
+        }
+        if self.leave >= self.enter {
             return wrong("leave", "must be below enter, or the level flaps");
         }
         Ok(())

@@ -64,6 +64,10 @@ fn rule_that_cannot_work_is_refused() {
             LevelRule::new(Level::Reduced, "x", 1.0).leave(f64::NAN),
             "leave",
         ),
+        (
+            LevelRule::new(Level::Reduced, "x", 1.0).leave(f64::NEG_INFINITY),
+            "leave",
+        ),
         // Nine tenths of zero are zero.
         (LevelRule::new(Level::Reduced, "x", 0.0), "leave"),
     ] {
