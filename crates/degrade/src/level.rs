@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -83,6 +83,8 @@ type Signal = Box<dyn Fn() -> f64 + Send + Sync>;
 struct Shared {
     /// The level; with [`TIMED`] where it is to be looked at whether it is still set by hand.
     word: AtomicU8,
+    /// Until when it is, where the word is [`TIMED`].
+    until: AtomicU64,
     machine: Mutex<level::Levels>,
     signals: Vec<Signal>,
     schedule: Schedule,
@@ -106,7 +108,7 @@ impl Levels {
         }
     }
 
-    /// The level now: one load, unless it is set by hand for a time.
+    /// The level now: one load, or two and a look at the clock while it is set by hand for a time.
     #[must_use]
     #[inline]
     pub fn level(&self) -> Level {
@@ -114,7 +116,7 @@ impl Levels {
         if word & TIMED == 0 {
             return Level::at(word.into());
         }
-        self.0.change(level::Levels::tick)
+        self.0.timed(word & !TIMED)
     }
 
     /// Sets it by hand, for good: rules and schedule are not heeded until it is [released](Self::release).
@@ -148,6 +150,7 @@ impl Levels {
             .level(unix.map_or(0, |since| since.as_secs()));
         self.0
             .change(|machine, now| machine.observe(&values, planned, now));
+        self.0.show();
     }
 
     /// Looks in each such period, a tenth of a second at least, for as long as there is another clone: to be spawned.
@@ -205,16 +208,35 @@ impl Shared {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The level that is set by hand for a time; the lock is for the one that finds the time over.
+    #[cold]
+    fn timed(&self, level: u8) -> Level {
+        let until = Moment::from_nanos(self.until.load(Ordering::Relaxed));
+        if self.clock.now() < until {
+            return Level::at(level.into());
+        }
+        self.change(level::Levels::tick)
+    }
+
+    /// In each round: a recorder that came late learns of it, and of two changes that were told at once the later one stands.
+    fn show(&self) {
+        let level = self.machine().level();
+        self.telemetry.instruments().set_level(level.index() as u8);
+    }
+
     /// Changes the machine, and tells of the change once the lock is free.
     fn change(&self, change: impl FnOnce(&mut level::Levels, Moment) -> Option<Change>) -> Level {
         let (level, changed) = {
             let mut machine = self.machine();
             let changed = change(&mut machine, self.clock.now());
             let level = machine.level();
-            let is_timed = machine
+            let until = machine
                 .by_hand_until()
-                .is_some_and(|until| until != Moment::NEVER);
-            let timed = if is_timed { TIMED } else { 0 };
+                .filter(|until| *until != Moment::NEVER);
+            let timed = if until.is_some() { TIMED } else { 0 };
+            if let Some(until) = until {
+                self.until.store(until.as_nanos(), Ordering::Relaxed);
+            }
             self.word
                 .store(level.index() as u8 | timed, Ordering::Relaxed);
             (level, changed)
@@ -281,6 +303,7 @@ impl Builder {
             .set_level(Level::Normal.index() as u8);
         Ok(Levels(Arc::new(Shared {
             word: AtomicU8::new(Level::Normal.index() as u8),
+            until: AtomicU64::new(0),
             machine: Mutex::new(machine),
             signals: self.signals,
             schedule: self.schedule,

@@ -73,6 +73,14 @@ fn level_and_its_changes_are_shown() {
 }
 
 #[test]
+fn level_of_levels_that_were_there_before_the_recorder_is_shown_in_the_next_round() {
+    let levels = Levels::builder("early").build().unwrap();
+    levels.set(Level::Reduced);
+    let all = seen(|| levels.observe());
+    assert_eq!(all, ["seaworthy_level{layer=level,name=early} 1"]);
+}
+
+#[test]
 fn share_and_budget_are_shown() {
     let clock = ManualClock::new();
     let all = seen(|| {
