@@ -1,7 +1,7 @@
 //! The clock of the layers: tokio's, so that paused time drives every decision.
 
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use seaworthy_core::Moment;
 use tokio::time::Instant;
@@ -42,6 +42,18 @@ impl Clock {
             Kind::Manual(nanos) => {
                 Moment::from_nanos(nanos.load(std::sync::atomic::Ordering::Acquire))
             }
+        }
+    }
+
+    /// The time of day since the Unix epoch, which all hosts agree on, more or less; zero before it. Never for measuring.
+    ///
+    /// A clock that is set by hand counts from the epoch.
+    #[must_use]
+    pub fn unix(&self) -> Duration {
+        match &self.0 {
+            Kind::Tokio => wall().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            #[cfg(feature = "testing")]
+            Kind::Manual(_) => self.now().since(Moment::ORIGIN),
         }
     }
 }
@@ -160,6 +172,18 @@ mod tests {
             assert_eq!(instant(moment(at)), at);
         }
         assert!(moment(earlier) < moment(*ORIGIN));
+    }
+
+    #[test]
+    fn time_of_day_is_the_walls_or_what_is_set_by_hand() {
+        let years = Duration::from_secs(50 * 365 * 24 * 3600);
+        assert!(Clock::tokio().unix() > years);
+        #[cfg(feature = "testing")]
+        {
+            let clock = ManualClock::new();
+            clock.advance(Duration::from_secs(60));
+            assert_eq!(clock.clock().unix(), Duration::from_secs(3660));
+        }
     }
 
     #[test]
