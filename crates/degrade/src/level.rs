@@ -5,12 +5,12 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use seaworthy_core::level::{self, Change, LevelsConfig};
 pub use seaworthy_core::level::{Level, LevelRule, Schedule, Weekday};
 use seaworthy_kit::telemetry::{Event, Report, Subscription, Telemetry};
-use seaworthy_kit::{Clock, InvalidConfig, Moment, clock};
+use seaworthy_kit::{Clock, InvalidConfig, Moment};
 
 mod layer;
 pub use layer::{LevelGate, LevelLayer};
@@ -143,11 +143,7 @@ impl Levels {
         // Not under the lock: a signal may ask for the level.
         let value = |signal: &Signal| catch_unwind(AssertUnwindSafe(signal)).unwrap_or(f64::NAN);
         let values: Vec<f64> = self.0.signals.iter().map(value).collect();
-        let unix = clock::wall().duration_since(UNIX_EPOCH);
-        let planned = self
-            .0
-            .schedule
-            .level(unix.map_or(0, |since| since.as_secs()));
+        let planned = self.0.schedule.level(self.0.clock.unix().as_secs());
         self.0
             .change(|machine, now| machine.observe(&values, planned, now));
         self.0.show();
@@ -285,7 +281,7 @@ impl Builder {
         self
     }
 
-    /// Another clock, for tests.
+    /// Another clock, for tests: rules and [schedule](Self::schedule) go by it.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self

@@ -126,6 +126,28 @@ fn schedule_counts_in_each_round() {
 }
 
 #[test]
+fn planned_night_begins_before_midnight_and_ends_after_it_also_by_a_clock_that_is_set_back() {
+    let clock = ManualClock::new();
+    let hour = 3600 * SECOND;
+    let plan = Schedule::new().daily(23 * hour, 2 * hour, Level::Maintenance);
+    let levels = Levels::builder("night")
+        .schedule(plan.unwrap())
+        .clock(clock.clock())
+        .build()
+        .unwrap();
+    let at = |hours: u32| {
+        clock.set(seaworthy_kit::Moment::ORIGIN + hour * hours);
+        levels.observe();
+        levels.level()
+    };
+    // The first night lasts until one, and it is over: the clock shows three, then two nights later.
+    let nights = [3, 22, 23, 24, 25, 47, 48, 49].map(|hours| at(hours).index());
+    assert_eq!(nights, [0, 0, 3, 3, 0, 3, 3, 0]);
+    assert_eq!(at(24), Level::Maintenance, "back into the night");
+    assert_eq!(at(22), Level::Normal, "and out of it on the other side");
+}
+
+#[test]
 fn rule_that_cannot_work_is_an_error_when_built() {
     let rule = LevelRule::new(Level::Reduced, "x", 1.0).leave(2.0);
     let error = Levels::builder("shop")
