@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use seaworthy_core::dimmer::Share;
-use seaworthy_core::dimmer::{self, DimmerConfig, Latencies};
+use seaworthy_core::dimmer::{self, DimmerConfig, Latencies, turned};
 use seaworthy_kit::gate::NoWait;
 use seaworthy_kit::service::Gated;
 use seaworthy_kit::telemetry::{Event, Report, Subscription, Telemetry};
@@ -53,6 +53,7 @@ struct Shared {
     /// In millionths: what each call looks at.
     share: AtomicU32,
     latencies: Latencies,
+    rotation: Duration,
     machine: Mutex<dimmer::Dimmer>,
     clock: Clock,
     telemetry: Telemetry,
@@ -75,6 +76,16 @@ impl Dimmer {
     #[inline]
     pub fn share(&self) -> Share {
         Share::from_millionths(self.0.share.load(Ordering::Relaxed))
+    }
+
+    /// Whether optional work is done now for the caller of that draw, a hash of who it is: always the same answer while the share stays, but for the [turns](Builder::rotation) that callers take.
+    ///
+    /// While it is done for all it looks at no clock.
+    #[must_use]
+    #[inline]
+    pub fn includes(&self, draw: u64) -> bool {
+        let share = self.share();
+        share == Share::ALL || share.includes(turned(draw, self.0.clock.unix(), self.0.rotation))
     }
 
     /// Tells what a call took, with or without optional work: for calls that go through no [`DimmerLayer`].
@@ -173,6 +184,15 @@ impl Builder {
         self
     }
 
+    /// In which time callers take turns at going without, where features are dimmed [for somebody](crate::Feature::dimmed_for); at least one minute, and [`Duration::MAX`] is never. Default: eleven hours, which is longer than a session, and of which neither a day nor a week is a multiple: whoever comes at eight each evening meets another turn each time.
+    ///
+    /// At a share of 0.7, each caller goes without for three tenths of that time, in one piece.
+    /// Turns go by the time of day, so that all processes of a service agree.
+    pub const fn rotation(mut self, rotation: Duration) -> Self {
+        self.config = self.config.rotation(rotation);
+        self
+    }
+
     /// Another clock, for tests.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -192,6 +212,7 @@ impl Builder {
         Ok(Dimmer(Arc::new(Shared {
             share: AtomicU32::new(machine.share().millionths()),
             latencies: Latencies::new(),
+            rotation: machine.rotation(),
             machine: Mutex::new(machine),
             clock: self.clock,
             telemetry,

@@ -122,7 +122,7 @@ impl<S> Feature<S> {
         self
     }
 
-    /// It is tried for that share of the callers only that the dimmer has: the same ones while the share stays, so that for nobody it comes and goes. Default: for all.
+    /// It is tried for that share of the callers only that the dimmer has: the same ones while the share stays, so that for nobody it comes and goes, and yet not the same ones for ever, since they [take turns](crate::dimmer::Builder::rotation). Default: for all.
     ///
     /// Which callers those are differs from feature to feature.
     pub fn dimmed_for(mut self, dimmer: &Dimmer, caller: &impl Hash) -> Self {

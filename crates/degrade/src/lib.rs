@@ -107,6 +107,7 @@
 //! | `max_age`, `max_entries`, `max_body` of a [`LastGoodLayer`] | 1 h, 1000, 64 KiB | bounded in all that it can grow in |
 //! | `leave`, `enter_after`, `leave_after` of a rule, `hold` | 0.9 of `enter`, 5 s, 30 s, 30 s | a blip changes nothing, and what comes back is seen |
 //! | `period`, `quantile`, `pole`, `min_samples` of a [`Dimmer`] | 1 s, 0.95, 0.9, 20 | the paper's |
+//! | `rotation` of a [`Dimmer`] | 11 h | longer than a session; callers take turns, and neither a day nor a week is a multiple of it |
 //! | `rules`, `period`, `min_calls` of an [`ErrorBudget`] | the workbook's, 30 days, 100 | and a single failure at night does not page |
 //!
 //! # Events and metrics

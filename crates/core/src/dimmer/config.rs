@@ -14,6 +14,7 @@ pub struct DimmerConfig {
     pub(super) min_samples: u32,
     pub(super) least: f64,
     pub(super) most: f64,
+    pub(super) rotation: Duration,
 }
 
 impl DimmerConfig {
@@ -28,6 +29,7 @@ impl DimmerConfig {
             min_samples: 20,
             least: 0.0,
             most: 1.0,
+            rotation: Duration::from_secs(11 * 3600),
         }
     }
 
@@ -84,6 +86,15 @@ impl DimmerConfig {
         }
     }
 
+    /// In which time callers take turns at going without, where the decision is sticky; at least one minute, and [`Duration::MAX`] is never. Default: eleven hours.
+    ///
+    /// Each caller goes without for its part of that time, in one piece.
+    /// That is longer than a session, and neither a day nor a week is a multiple of it: whoever comes at eight each evening meets another turn each time.
+    #[must_use]
+    pub const fn rotation(self, rotation: Duration) -> Self {
+        Self { rotation, ..self }
+    }
+
     pub(super) fn check(&self) -> Result<(), InvalidConfig> {
         let wrong = |option, reason| Err(InvalidConfig::new(option, reason));
         if self.setpoint.is_zero() {
@@ -106,6 +117,9 @@ impl DimmerConfig {
         }
         if !(self.least >= 0.0 && self.least <= self.most) {
             return wrong("least", "must be at least 0.0 and not above most");
+        }
+        if self.rotation < Duration::from_secs(60) {
+            return wrong("rotation", "must be at least one minute");
         }
         Ok(())
     }

@@ -26,6 +26,7 @@
 //! # Who gets it
 //! [`Share::includes`] is asked with a draw.
 //! Where that is a hash of the caller, the decision is sticky: a caller that got the part keeps it while the share does not fall below its draw, and nobody flickers.
+//! And where that draw is [turned](turned), the callers take turns: at a share of 0.7, each goes without for three tenths of each rotation, in one piece, and not the same three in ten for ever.
 //!
 //! # Driving it
 //! 1. [`Share::includes`] for each call, with the share that the last step gave.
@@ -64,6 +65,9 @@ pub use config::DimmerConfig;
 
 mod latencies;
 pub use latencies::Latencies;
+
+mod turn;
+pub use turn::turned;
 
 #[cfg(all(test, not(seaworthy_loom)))]
 mod tests;
@@ -185,6 +189,12 @@ impl Dimmer {
     #[must_use]
     pub const fn setpoint(&self) -> Duration {
         self.config.setpoint
+    }
+
+    /// In which time callers take turns; see [`turned`].
+    #[must_use]
+    pub const fn rotation(&self) -> Duration {
+        self.config.rotation
     }
 
     /// Ends the period if it is over, and begins the next one; `None` where the share stays because nothing was decided.

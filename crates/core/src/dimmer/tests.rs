@@ -58,6 +58,7 @@ fn option_that_cannot_work_is_refused() {
         (config().most(f64::NAN), "most"),
         (config().least(0.6).most(0.5), "least"),
         (config().least(-0.1), "least"),
+        (config().rotation(59 * SECOND), "rotation"),
     ] {
         let error = Dimmer::try_new(wrong).expect_err(option);
         assert_eq!(error.option(), option);

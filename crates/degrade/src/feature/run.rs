@@ -200,11 +200,11 @@ impl<S> Feature<S> {
             }
         }
         let (dimmer, caller) = self.dimmer.as_ref()?;
-        let draw = match caller {
-            Caller::Anybody => seaworthy_kit::draw(),
-            Caller::Known(draw) => *draw,
+        let is_included = match caller {
+            Caller::Anybody => dimmer.share().includes(seaworthy_kit::draw()),
+            Caller::Known(draw) => dimmer.includes(*draw),
         };
-        (!dimmer.share().includes(draw)).then_some(Cause::Dimmed)
+        (!is_included).then_some(Cause::Dimmed)
     }
 
     /// How long it may take from now on.

@@ -51,12 +51,17 @@ fn option_that_cannot_work_is_an_error_when_built() {
     assert!(builder.clone().least(0.5).most(0.4).build().is_err());
     assert!(builder.clone().period(Duration::ZERO).build().is_err());
     assert!(builder.clone().quantile(0.0).build().is_err());
+    assert!(builder.clone().rotation(SECOND).build().is_err());
     assert!(builder.min_samples(0).build().is_err());
 }
 
 #[tokio::test]
 async fn part_of_the_callers_goes_without_and_always_the_same_ones() {
-    let dimmer = Dimmer::builder("shop", SECOND).most(0.5).build().unwrap();
+    let clock = ManualClock::new();
+    let dimmer = Dimmer::builder("shop", SECOND)
+        .most(0.5)
+        .clock(clock.clock());
+    let dimmer = dimmer.build().unwrap();
     let ask = |name, user: u32| {
         gather(
             feature(name)
@@ -84,6 +89,37 @@ async fn part_of_the_callers_goes_without_and_always_the_same_ones() {
         (400..600).contains(&same),
         "other callers for another feature: {same}"
     );
+}
+
+#[tokio::test]
+async fn callers_take_turns_at_going_without() {
+    let clock = ManualClock::new();
+    let dimmer = |rotation| {
+        let dimmer = Dimmer::builder("shop", SECOND)
+            .most(0.75)
+            .rotation(rotation);
+        dimmer.clock(clock.clock()).build().unwrap()
+    };
+    let (turns, stays) = (dimmer(40 * 60 * SECOND), dimmer(Duration::MAX));
+    let (mut with, mut always) = ([0; 100], [0; 100]);
+    for _ in 0..40 {
+        let mut all = 0;
+        for user in 0..100 {
+            let ask = |dimmer| feature("x").dimmed_for(dimmer, &user).fallback(0);
+            let has = ask(&turns).run(up(1)).await.unwrap();
+            with[user] += has;
+            all += has;
+            always[user] += ask(&stays).run(up(1)).await.unwrap();
+        }
+        assert!((60..90).contains(&all), "at any time most have it: {all}");
+        clock.advance(60 * SECOND);
+    }
+    // Three quarters of forty minutes, give or take a minute at both ends.
+    assert!(
+        with.iter().all(|minutes| (29..=31).contains(minutes)),
+        "{with:?}"
+    );
+    assert!(always.iter().all(|minutes| [0, 40].contains(minutes)));
 }
 
 #[tokio::test]
