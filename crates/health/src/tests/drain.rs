@@ -1,4 +1,4 @@
-//! The drain step by step, in paused time; with real signals it is in `tests/real`.
+//! The drain step by step, in paused time; with real signals it is in `tests/drain`.
 
 use tokio::sync::oneshot;
 

@@ -1,22 +1,16 @@
-//! The process that is told to end, from within and from without.
+//! The process that is told to end, as its test has it.
 
 use std::env;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use axum::Router;
-use axum::routing::get;
 use rustix::process::{Pid, Signal, kill_process};
-use seaworthy_health::{Drain, Health, HealthLayer};
-use tokio::net::TcpListener;
-use tokio::time::sleep;
 
 /// Where the options of the process are; without them it is none.
-const OPTIONS: &str = "SEAWORTHY_DRAIN_OPTIONS";
+pub(crate) const OPTIONS: &str = "SEAWORTHY_DRAIN_OPTIONS";
 /// What its own lines begin with, among those of the test harness.
-const MARK: &str = "drain: ";
+pub(crate) const MARK: &str = "drain: ";
 
 /// A process that serves; dropped, it is killed.
 pub(crate) struct Server {
@@ -25,6 +19,18 @@ pub(crate) struct Server {
     stdout: Arc<Mutex<BufReader<ChildStdout>>>,
     pub(crate) address: String,
 }
+
+/// How a process ended.
+#[derive(PartialEq, Debug)]
+pub(crate) struct Ended {
+    /// What the drain said.
+    pub(crate) end: String,
+    /// How many calls were begun in it.
+    pub(crate) calls: usize,
+    pub(crate) code: Option<i32>,
+}
+
+// ===== impl Server =====
 
 impl Server {
     /// Starts it, and waits until it listens.
@@ -66,16 +72,21 @@ impl Server {
         read.await.expect("no panic")
     }
 
-    /// Lets what it holds go on.
+    /// Lets one of those that it holds go on.
     pub(crate) fn release(&mut self) {
         self.stdin.write_all(b"go\n").expect("it reads");
     }
 
-    /// How it says that it ended, and its exit code.
-    pub(crate) async fn end(&mut self) -> (String, Option<i32>) {
+    /// Waits for its end.
+    pub(crate) async fn end(&mut self) -> Ended {
         let said = self.line().await;
+        let (end, calls) = said.split_once(' ').expect("two words");
         let status = self.child.wait().expect("it ends");
-        (said, status.code())
+        Ended {
+            end: end.to_owned(),
+            calls: calls.parse().expect("a number"),
+            code: status.code(),
+        }
     }
 }
 
@@ -100,67 +111,11 @@ fn read(stdout: &Mutex<BufReader<ChildStdout>>) -> String {
     }
 }
 
-// ===== within =====
+// ===== impl Ended =====
 
-/// One option of those that this process was started with.
-fn option(name: &str) -> Option<String> {
-    let options = env::var(OPTIONS).ok()?;
-    let mut words = options.split_whitespace();
-    words.find(|word| *word == name)?;
-    words.next().map(ToOwned::to_owned)
-}
-
-fn millis(name: &str) -> Duration {
-    let millis = option(name).expect("there").parse().expect("a number");
-    Duration::from_millis(millis)
-}
-
-#[expect(clippy::print_stdout, reason = "what the test reads")]
-fn say(text: impl std::fmt::Display) {
-    println!("{MARK}{text}");
-}
-
-/// Waits until the test lets it go on.
-async fn released() {
-    let read = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line)
-    });
-    let _ = read.await;
-}
-
-/// Serves, where this process was started for that.
-pub(crate) async fn serve() {
-    let Some(address) = option("--address") else {
-        return;
-    };
-    let health = Health::builder("server").build().expect("valid");
-    let drain = Drain::on_signals(&health).expect("signals");
-    let drain = drain.grace(millis("--grace")).limit(millis("--limit"));
-    if option("--starts").is_some() {
-        say("starting");
-        released().await;
+impl Ended {
+    /// Fails the test if it did not end as it should.
+    pub(crate) fn is_clean(&self) {
+        assert_eq!((&*self.end, self.code), ("Drained", Some(0)));
     }
-    let layer = HealthLayer::http(&health).build().expect("valid");
-    let app = Router::new()
-        .route("/", get(|| async { "well" }))
-        .route(
-            "/slow",
-            get(|| async { sleep(Duration::from_millis(2_500)).await }),
-        )
-        .route(
-            "/held",
-            get(|| async {
-                say("held");
-                released().await;
-            }),
-        )
-        .layer(layer);
-    let listener = TcpListener::bind(address).await.expect("the port is free");
-    say(listener.local_addr().expect("it listens"));
-    let end = drain.axum(listener, app).await.expect("axum has no errors");
-    say(format_args!("{end:?}"));
-    // What was cut off is waited for by nobody, not even by a runtime that ends.
-    #[expect(clippy::exit, reason = "the end of a program, which this is")]
-    std::process::exit(0);
 }
