@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seaworthy_core::health::Impact;
+use seaworthy_kit::vital::Vitalities;
 use seaworthy_kit::{InvalidConfig, Subscription};
 
 use crate::builder::Builder;
 use crate::check::Check;
+use crate::checks;
 use crate::entry::Entry;
 use crate::registry::Registry;
 use crate::report::Report;
@@ -202,6 +204,16 @@ impl Health {
     /// If there is one of that name, or a number of it cannot work.
     pub fn add(&self, check: Check) -> Result<(), InvalidConfig> {
         self.registry.add(check).map(drop)
+    }
+
+    /// Takes in what layers say of themselves, as [`Builder::layers`] does.
+    ///
+    /// For layers that come later than the registry: a [`Drain`](crate::Drain) that is to listen during the start needs that first of all.
+    ///
+    /// # Errors
+    /// If there is a check of one of their names; what comes before it stays in.
+    pub fn add_layers(&self, handles: impl Vitalities) -> Result<(), InvalidConfig> {
+        checks::layers(handles).try_for_each(|check| self.add(check))
     }
 
     /// Makes a group, or makes it anew.

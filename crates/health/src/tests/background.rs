@@ -159,3 +159,28 @@ async fn check_with_times_of_its_own_is_as_old_as_it_may_be() {
         tokio::time::sleep(SECOND).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn layers_that_come_later_are_looked_at_like_the_others() {
+    let layer = |kind| {
+        Layer(Arc::new(std::sync::Mutex::new(Vitals::new(
+            kind, "gateway",
+        ))))
+    };
+    let health = Health::builder("x").build().unwrap();
+    assert!(health.ready().await.ready);
+    let circuit = layer("circuit_breaker");
+    health
+        .add_layers((circuit.clone(), layer("bulkhead")))
+        .unwrap();
+    {
+        let mut vitals = circuit.0.lock().unwrap();
+        *vitals = vitals.clone().status(Status::Fail, "open");
+    }
+    let report = health.report().await;
+    assert_eq!((report.overall, report.ready), (Overall::Degraded, true));
+    let names: Vec<_> = report.checks.iter().map(|check| &*check.name).collect();
+    assert_eq!(names, ["gateway:circuit_breaker", "gateway:bulkhead"]);
+    let again = health.add_layers((layer("bulkhead"),)).unwrap_err();
+    assert_eq!(again.option(), "check");
+}
