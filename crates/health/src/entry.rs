@@ -133,6 +133,7 @@ impl Entry {
             let mut state = self.state();
             let awaited = state.machine.is_awaited(number);
             let change = state.machine.on_timeout(number, now());
+            self.show(change);
             let is_over = awaited && !state.machine.is_awaited(number);
             let timeout = state.machine.config().timeout;
             if is_over {
@@ -163,6 +164,7 @@ impl Entry {
             };
             last.took = Some(took);
             let change = state.machine.on_end(run, seen, now());
+            self.show(change);
             if in_time {
                 state.last = last;
             }
@@ -172,6 +174,14 @@ impl Entry {
             Some(result) => self.tell(result, took, change),
             // Its time was over, which has been told.
             None => self.settled.send_replace(()),
+        }
+    }
+
+    /// Under the lock of the state: whoever saw an older one must not tell it last.
+    fn show(&self, change: Option<Change>) {
+        if let Some(change) = change {
+            let instruments = self.telemetry.instruments();
+            instruments.set_health(change.to.level());
         }
     }
 
@@ -187,8 +197,6 @@ impl Entry {
     /// Tells those who wait, and everybody else.
     fn tell(&self, result: &'static str, took: Duration, change: Option<Change>) {
         if let Some(change) = change {
-            let instruments = self.telemetry.instruments();
-            instruments.set_health(change.to.level());
             let from = change.from.map_or("unknown", Status::name);
             let to = change.to.name();
             self.telemetry.report(&Event::HealthChanged { from, to });

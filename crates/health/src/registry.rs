@@ -248,10 +248,13 @@ impl Registry {
             standing.stage.on_round(tally, held);
             let ready = standing.stage.is_ready(tally, held);
             let before = std::mem::replace(&mut standing.ready, ready);
+            if before != ready {
+                // Under the lock: whoever saw an older state must not tell it last.
+                self.telemetry.instruments().set_ready(ready);
+            }
             (standing.stage, before, ready)
         };
         if before != ready {
-            self.telemetry.instruments().set_ready(ready);
             let [from, to] = [before, ready].map(|it| if it { "ready" } else { "not_ready" });
             self.telemetry.report(&Event::HealthChanged { from, to });
             self.announce();

@@ -18,6 +18,9 @@ mod judged;
 mod stages;
 mod upstream;
 
+#[cfg(feature = "metrics")]
+mod metrics;
+
 #[cfg(feature = "net")]
 mod ready_made;
 
