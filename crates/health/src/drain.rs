@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use seaworthy_kit::Event;
+use seaworthy_kit::clock::now;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
@@ -25,6 +27,8 @@ use crate::signals::Signals;
 ///    New calls are still served: a load balancer goes on sending until it has noticed.
 /// 2. After the [`grace`](Self::grace), or at once with a second signal, the server takes no new connections; streams of `Watch` end.
 /// 3. Calls that run have until the [`limit`](Self::limit); then they are cut off. No signal shortens that.
+///
+/// Each step is told as an event of the registry, `draining`, and so stands in the log.
 ///
 /// With the [layer](crate::HealthLayer) around the service, answers over HTTP/1 close their connections from step 1 on, so that in step 2 none is in use that a client would send its next request into.
 ///
@@ -117,7 +121,8 @@ impl Drain {
 
     /// How long new connections are taken after the first signal. Default: 10 s, in which Kubernetes, or a load balancer that probes every five seconds, has turned away.
     ///
-    /// Zero where nobody sends work through a load balancer.
+    /// Longer than the load balancer takes to notice, which is `inter` × `fall` of one that probes; see `docs/kubernetes.md`.
+    /// Zero where nobody sends work through one.
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -187,19 +192,32 @@ impl Drain {
             ended = &mut server => return ended.map(|()| End::ByItself),
             () = begin.next() => {}
         }
+        let began = now();
         health.begin_drain();
-        tokio::select! {
+        let tell = |step| {
+            let after = now().since(began);
+            health.tell(&Event::Draining { step, after });
+        };
+        tell("grace");
+        let ended = tokio::select! {
             biased;
-            ended = &mut server => return ended.map(|()| End::ByItself),
-            () = begin.next() => {}
-            () = sleep(grace) => {}
-        }
-        health.close();
-        stopped.send_replace(true);
-        match timeout(limit, server).await {
-            Ok(ended) => ended.map(|()| End::Drained),
-            Err(_) => Ok(End::CutOff),
-        }
+            ended = &mut server => Some(ended),
+            () = begin.next() => None,
+            () = sleep(grace) => None,
+        };
+        let end = if let Some(ended) = ended {
+            ended.map(|()| End::ByItself)?
+        } else {
+            health.close();
+            stopped.send_replace(true);
+            tell("stopping");
+            match timeout(limit, server).await {
+                Ok(ended) => ended.map(|()| End::Drained)?,
+                Err(_) => End::CutOff,
+            }
+        };
+        tell(end.name());
+        Ok(end)
     }
 }
 
@@ -209,6 +227,20 @@ impl fmt::Debug for Drain {
             .field("grace", &self.grace)
             .field("limit", &self.limit)
             .finish_non_exhaustive()
+    }
+}
+
+// ===== impl End =====
+
+impl End {
+    /// As events and logs have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ByItself => "by_itself",
+            Self::Drained => "drained",
+            Self::CutOff => "cut_off",
+        }
     }
 }
 

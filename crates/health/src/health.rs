@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use seaworthy_core::health::Impact;
 use seaworthy_kit::vital::Vitalities;
-use seaworthy_kit::{InvalidConfig, Subscription};
+use seaworthy_kit::{Event, InvalidConfig, Subscription};
 
 use crate::builder::Builder;
 use crate::check::Check;
@@ -66,6 +66,10 @@ impl Health {
             registry.start();
         }
         Self { registry }
+    }
+
+    pub(crate) fn tell(&self, event: &Event) {
+        self.registry.telemetry.report(event);
     }
 
     #[cfg(any(test, feature = "grpc"))]

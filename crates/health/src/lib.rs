@@ -128,7 +128,7 @@
 //! | grace and limit of a drain | 10 s, 15 s | within the 30 s after which Kubernetes kills |
 //!
 //! # Events and metrics
-//! Events `checked` and `health_changed`; metrics `seaworthy_health_status`, `seaworthy_ready`, `seaworthy_health_checks_total` and `seaworthy_health_check_seconds`, see `docs/metrics.md`.
+//! Events `checked`, `health_changed` and, of a drain, `draining`; metrics `seaworthy_health_status`, `seaworthy_ready`, `seaworthy_health_checks_total` and `seaworthy_health_check_seconds`, see `docs/metrics.md`.
 //! The name of a check is the label `key`.
 //!
 //! # Prior art

@@ -10,6 +10,7 @@ struct Rig {
     handle: DrainHandle,
     /// Ready once the server was told to stop.
     stopped: Stop,
+    heard: Recorder,
     /// Ends the server, as the end of its last call.
     finish: oneshot::Sender<()>,
     end: tokio::task::JoinHandle<Result<End, std::io::Error>>,
@@ -19,6 +20,8 @@ impl Rig {
     async fn new() -> Self {
         let health = Health::builder("x").build().unwrap();
         assert!(health.ready().await.ready);
+        let heard = Recorder::new();
+        health.subscribe(heard.listener()).forever();
         let (drain, handle) = Drain::by_hand(&health);
         let drain = drain.grace(10 * SECOND).limit(15 * SECOND);
         let (finish, finished) = oneshot::channel();
@@ -34,6 +37,7 @@ impl Rig {
             health,
             handle,
             stopped: stop.await.unwrap(),
+            heard,
             finish,
             end,
         }
@@ -45,6 +49,16 @@ impl Rig {
         }
         self.stopped.clone().now_or_never().is_some()
     }
+}
+
+/// The steps that were told, with the seconds after the first signal.
+fn steps(heard: &Recorder) -> Vec<(&'static str, u64)> {
+    let events = heard.events().into_iter();
+    let steps = events.filter_map(|event| match event {
+        Event::Draining { step, after } => Some((step, after.as_secs())),
+        _ => None,
+    });
+    steps.collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -61,6 +75,10 @@ async fn drain_is_not_ready_at_once_and_stops_after_the_grace() {
     assert!(!rig.end.is_finished());
     rig.finish.send(()).unwrap();
     assert_eq!(rig.end.await.unwrap().unwrap(), End::Drained);
+    assert_eq!(
+        steps(&rig.heard),
+        [("grace", 0), ("stopping", 10), ("drained", 24)]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,6 +95,10 @@ async fn second_signal_ends_the_grace_and_none_ends_the_calls() {
     assert!(!rig.end.is_finished());
     rig.finish.send(()).unwrap();
     assert_eq!(rig.end.await.unwrap().unwrap(), End::Drained);
+    assert_eq!(
+        steps(&rig.heard),
+        [("grace", 0), ("stopping", 0), ("drained", 0)]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,6 +109,7 @@ async fn calls_that_do_not_end_are_cut_off_at_the_limit() {
     let began = Instant::now();
     assert_eq!(rig.end.await.unwrap().unwrap(), End::CutOff);
     assert_eq!(began.elapsed(), 15 * SECOND);
+    assert_eq!(steps(&rig.heard).last(), Some(&("cut_off", 15)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,6 +120,9 @@ async fn server_that_ends_by_itself_has() {
         assert!(!rig.is_stopped().await);
         rig.finish.send(()).unwrap();
         assert_eq!(rig.end.await.unwrap().unwrap(), End::ByItself);
+        // A server that nobody told to end does not drain.
+        let told = [("grace", 0), ("by_itself", 0)];
+        assert_eq!(steps(&rig.heard), told[..2 * signals]);
     }
     let health = Health::builder("x").build().unwrap();
     let (drain, handle) = Drain::by_hand(&health);

@@ -240,6 +240,7 @@ impl Instruments {
             | Event::LimitChanged { .. }
             | Event::StoreChanged { .. }
             | Event::HealthChanged { .. }
+            | Event::Draining { .. }
             | Event::Ended { .. } => {}
             Event::Degraded { .. }
             | Event::LevelChanged { .. }

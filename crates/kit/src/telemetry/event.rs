@@ -134,6 +134,13 @@ pub enum Event {
         /// What it is now.
         to: &'static str,
     },
+    /// A process that is told to end has come to the next step of that.
+    Draining {
+        /// What it does from now on, `grace` or `stopping`, or how it ended: `drained`, `cut_off` or `by_itself`.
+        step: &'static str,
+        /// How long after it was told.
+        after: Duration,
+    },
     /// In place of an answer, or of a part of one, something less was given.
     Degraded {
         /// Why.
@@ -195,6 +202,7 @@ impl Event {
             Self::DecidedAlone { .. } => "decided_alone",
             Self::Checked { .. } => "checked",
             Self::HealthChanged { .. } => "health_changed",
+            Self::Draining { .. } => "draining",
             Self::Degraded { .. } => "degraded",
             Self::LevelChanged { .. } => "level_changed",
             Self::ShareMoved { .. } => "share_moved",

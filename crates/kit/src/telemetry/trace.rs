@@ -131,6 +131,14 @@ impl Telemetry {
                     tracing::info!(target: "seaworthy", layer, name, key, from, to, "health_changed");
                 }
             }
+            Event::Draining { step, after } => {
+                let after = after.as_secs_f64();
+                if *step == "cut_off" {
+                    tracing::warn!(target: "seaworthy", layer, name, key, step, after, "draining");
+                } else {
+                    tracing::info!(target: "seaworthy", layer, name, key, step, after, "draining");
+                }
+            }
             Event::Degraded { cause, substitute } => {
                 tracing::debug!(target: "seaworthy", layer, name, key, cause, substitute, "degraded");
             }
