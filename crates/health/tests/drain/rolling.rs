@@ -231,3 +231,37 @@ async fn connections_that_are_not_closed_in_the_grace_are_closed_under_their_cli
     let _ = rig.load.end().await;
     assert!(rig.client.surprised() > 0);
 }
+
+/// HAProxy refuses to start with what it does not know.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn haproxy_takes_the_configuration_of_the_docs() {
+    let page = include_str!("../../../../docs/kubernetes.md");
+    let (_, block) = page.split_once("```haproxy\n").expect("a block");
+    let (backend, _) = block.split_once("```").expect("its end");
+    let fleet = Fleet::start(&OPTIONS);
+    let [one, two] = fleet.addresses();
+    let backend = backend.replace("10.0.0.1:3000", &one);
+    let backend = backend.replace("10.0.0.2:3000", &two);
+    assert!(backend.contains(&one) && backend.contains(&two));
+    let balancer = Haproxy::start(move |address| {
+        format!(
+            "defaults
+  timeout connect 10s
+  timeout client 60s
+  timeout server 60s
+frontend all
+  mode http
+  bind {address}
+  default_backend payments
+{backend}"
+        )
+    });
+    let client = Client {
+        address: balancer.address().to_string(),
+        ..Client::default()
+    };
+    let asked = [client.ask("/").await, client.ask("/").await];
+    let mut names = asked.map(|name| name.expect("an answer"));
+    names.sort();
+    assert_eq!(names, ["1", "2"]);
+}
