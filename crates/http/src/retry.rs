@@ -81,10 +81,24 @@ pub fn is_echo(status: StatusCode) -> bool {
 
 /// Whether an error proves that the server has not seen the request.
 ///
-/// That is a refused connection, and with the feature `h2` an HTTP/2 stream that the server refused, or did not get to before it closed the connection.
+/// That is a refused connection; with the feature `h2` an HTTP/2 stream that the server refused, or did not get to before it closed the connection; and with `hyper`, which `h2` and `reqwest` include, a request that hyper had not begun to send when the connection closed, as when a server drains.
 #[must_use]
 pub fn was_never_sent(error: &BoxError) -> bool {
-    was_refused(&**error) || was_left_alone(&**error)
+    was_refused(&**error) || was_left_alone(&**error) || was_held_back(&**error)
+}
+
+/// hyper calls canceled what it gives back, or drops, unsent: hyper-util's client and tonic's channel hand such errors on.
+#[cfg(feature = "hyper")]
+fn was_held_back(error: &(dyn std::error::Error + 'static)) -> bool {
+    seaworthy_kit::replay::has_cause(error, |error| {
+        let error = error.downcast_ref::<::hyper::Error>();
+        error.is_some_and(::hyper::Error::is_canceled)
+    })
+}
+
+#[cfg(not(feature = "hyper"))]
+const fn was_held_back(_: &(dyn std::error::Error + 'static)) -> bool {
+    false
 }
 
 #[cfg(feature = "h2")]

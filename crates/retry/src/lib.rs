@@ -163,7 +163,7 @@
 //! A response that has begun is final: a gRPC status in trailers that follow a message comes too late.
 //! Of a call that a retry layer further in has given up nothing is tried again; nor where the server says so, by a gRPC pushback that is negative or no number, or by Envoy's `x-envoy-ratelimited` and `x-envoy-overloaded`.
 //!
-//! An attempt that the server has not seen (a refused connection, with the feature `h2` a refused HTTP/2 stream, an error tagged [`NeverSent`](Tag::NeverSent)) is made again at once, once in a call: it costs neither an attempt nor budget, and has no new number.
+//! An attempt that the server has not seen (a refused connection, with the feature `h2` a refused HTTP/2 stream and what hyper gave up before it sent it, an error tagged [`NeverSent`](Tag::NeverSent)) is made again at once, once in a call: it costs neither an attempt nor budget, and has no new number.
 //! A request that may not be repeated is so only with [`retry_unsent`](Builder::retry_unsent), because a copy must be kept for it.
 //!
 //! `Retry-After` is read in both forms, its date against the `Date` of the same response; gRPC says when in `grpc-retry-pushback-ms` or `RetryInfo`.

@@ -1,12 +1,10 @@
 //! The end of a tonic server, with real signals.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use seaworthy_http::retry;
-use seaworthy_kit::replay::has_cause;
+use seaworthy_http::retry::was_never_sent;
 use tokio::net::TcpStream;
 use tokio::time::interval;
 use tonic::Status;
@@ -29,16 +27,6 @@ async fn watch(echo: &Echo) -> Result<Watching, Status> {
 
 async fn next(watching: &mut Watching) -> Result<Option<ServingStatus>, Status> {
     Ok(watching.message().await?.map(|message| message.status()))
-}
-
-/// Whether it is safe to make the call again: no server has seen it.
-fn was_never_sent(status: Status) -> bool {
-    let error: Box<dyn Error + Send + Sync> = status.into();
-    let is_canceled = |error: &(dyn Error + 'static)| {
-        let error = error.downcast_ref::<hyper::Error>();
-        error.is_some_and(hyper::Error::is_canceled)
-    };
-    retry::was_never_sent(&error) || has_cause(&*error, is_canceled)
 }
 
 /// A connection of HTTP/2, which shows what tonic's channel hides.
@@ -107,7 +95,7 @@ async fn tonic_lets_calls_and_streams_end_and_refuses_new_ones() {
             Err(status) => break status,
         }
     };
-    assert!(was_never_sent(late), "safe to send to another");
+    assert!(was_never_sent(&late.into()), "safe to send to another");
     assert!(!unary.is_finished() && !rest.is_finished());
 
     // No further signal ends the calls.
@@ -196,7 +184,7 @@ impl Pair {
             Err(status) => status,
         };
         let shown = format!("{status:?}");
-        if !was_never_sent(status) {
+        if !was_never_sent(&status.into()) {
             return Err(shown);
         }
         let answer = self.ask(second, number).await;

@@ -192,3 +192,6 @@ proptest::proptest! {
 
 #[cfg(feature = "h2")]
 mod http2;
+
+#[cfg(feature = "hyper")]
+mod held_back;
