@@ -70,7 +70,7 @@ impl<Req, G: Gate> Source<Req> for Share<G> {
 /// # Readiness
 /// Always ready: the decision needs the request.
 /// A call that is admitted drives the readiness of a clone of the inner service in its response future.
-/// An error of that readiness ends the call, and counts as an error of the call does.
+/// An error of that readiness ends the call, and counts as an error of the call does; but a gate takes back what it gives for use, such as a share of a quota.
 pub struct Deferred<S, T, C> {
     inner: S,
     traffic: T,
@@ -294,7 +294,7 @@ where
                         }
                         Poll::Ready(Err(error)) => {
                             let error = error.into();
-                            let error = taken.fail(call.traffic.failed(&error), error);
+                            let error = taken.fail_uncalled(call.traffic.failed(&error), error);
                             return Poll::Ready(Err(error));
                         }
                         Poll::Ready(Ok(())) => {}

@@ -64,6 +64,13 @@ pub trait Gate: Sized + Send + Sync + 'static {
         self.settle(admission, Verdict::ABANDONED);
     }
 
+    /// The inner service was not called because its readiness ended with an error, on which this is the verdict. Must not panic either.
+    ///
+    /// For a gate that takes back what a call has not used; to all others it is an error like any other.
+    fn settle_uncalled(&self, admission: Self::Admission, verdict: Verdict) {
+        self.settle(admission, verdict);
+    }
+
     /// Shown the head of a response as soon as it is there, and told the verdict on it; see [`Settle::heed`].
     ///
     /// For a gate to which it matters that the call was taken on, and not how long it lasts, or that reads more in the head than a verdict.
@@ -87,6 +94,13 @@ pub trait Gate: Sized + Send + Sync + 'static {
     #[must_use]
     fn quotas(&self) -> Option<Quotas> {
         None
+    }
+
+    /// Whether the [quotas](Self::quotas) are those of a call with that admission; there is none where it was let through although it had been refused.
+    #[must_use]
+    fn has_quotas(&self, admission: Option<&Self::Admission>) -> bool {
+        let _ = admission;
+        true
     }
 
     /// Whether a keyed layer may forget this gate when it needs room; asked only when no call holds it.
@@ -219,11 +233,27 @@ impl<G: Gate> Guard<G> {
     pub(crate) fn fail(self, verdict: Verdict, error: BoxError) -> BoxError {
         // As in `settle`.
         let mut this = ManuallyDrop::new(self);
-        let quotas = this
-            .0
-            .take()
-            .and_then(|admitted| admitted.end_and(verdict, Gate::quotas));
+        let quotas = this.0.take().and_then(|admitted| {
+            let has_quotas = admitted.held.has_quotas(admitted.admission.as_ref());
+            let quotas = admitted.end_and(verdict, Gate::quotas);
+            quotas.filter(|_| has_quotas)
+        });
         match quotas {
+            Some(quotas) => quotas.tell(error),
+            None => error,
+        }
+    }
+
+    /// The same, where the inner service was not called because its readiness ended so.
+    #[cold]
+    pub(crate) fn fail_uncalled(mut self, verdict: Verdict, error: BoxError) -> BoxError {
+        let Admitted { held, admission } = self.0.take().expect(IS_ADMITTED);
+        let has_quotas = held.has_quotas(admission.as_ref());
+        if let Some(admission) = admission {
+            held.settle_uncalled(admission, verdict);
+            Admitted::<G>::tell_end(&held, verdict);
+        }
+        match held.quotas().filter(|_| has_quotas) {
             Some(quotas) => quotas.tell(error),
             None => error,
         }
@@ -324,7 +354,9 @@ impl<G: Gate> Settle for Guard<G> {
     }
 
     fn quotas(&self) -> Option<Quotas> {
-        self.held().quotas()
+        let Admitted { held, admission } = self.0.as_ref().expect(IS_ADMITTED);
+        let quotas = held.quotas();
+        quotas.filter(|_| held.has_quotas(admission.as_ref()))
     }
 }
 
