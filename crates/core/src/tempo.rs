@@ -19,7 +19,8 @@ use crate::{InvalidConfig, Moment, Ratio};
 /// While little is left, the calls that are left are spread over the time until there is more, each with a turn of its own; the next answer says how it goes on.
 /// Stop and spread go together: the turns begin when the stop is over.
 ///
-/// Where an answer loosens the pace, or all is [forgotten](Self::forget), the turns that were given are void: those who wait take new ones, in their order.
+/// Where an answer loosens the pace, begins to spread calls or stops them while they are spread, or all is [forgotten](Self::forget), the turns that were given are void: those who wait take new ones, in their order.
+/// Whoever left that to each of them would send the first one, whose turn is over first, to the end of the line.
 ///
 /// [`heed`](Self::heed) takes in an answer, [`next`](Self::next) says when a call could go, [`turn`](Self::turn) takes that moment for one call, [`give_back`](Self::give_back) returns it.
 /// Each is O(1), whatever time has passed; nothing that a server says lasts longer than [`TempoConfig::max_hint`] without being said again.
@@ -178,15 +179,21 @@ impl Tempo {
         self.follow(now);
         let max = self.config.max_hint;
         if let Some(stop) = advice.stop() {
-            self.stop = self.stop.max(now + stop.min(max));
+            let stop = self.stop.max(now + stop.min(max));
+            if stop > self.stop && self.is_spread(now) {
+                self.take_back(now);
+            }
+            self.stop = stop;
         }
         if advice.has_quota {
             let every = advice.every.min(max);
-            let is_looser = self.is_spread(now) && every < self.every;
-            if is_looser {
+            let is_spread = self.is_spread(now);
+            let is_looser = is_spread && every < self.every;
+            let begins = !is_spread && !every.is_zero();
+            if is_looser || begins {
                 self.generation += 1;
             }
-            if is_looser || !self.is_spread(now) {
+            if is_looser || !is_spread {
                 // Calls that are under way have not been counted yet: the first turn is not at once.
                 self.last = now;
             }
@@ -279,6 +286,19 @@ impl Tempo {
     pub fn spacing(&mut self, now: Moment) -> Option<Duration> {
         self.follow(now);
         self.is_spread(now).then_some(self.every)
+    }
+
+    /// Makes all turns void that are still to come: the next one is what was the first of them.
+    fn take_back(&mut self, now: Moment) {
+        self.generation += 1;
+        let ahead = nanos(self.last.since(now));
+        let turns = ahead.div_ceil(nanos(self.every).max(1));
+        self.last = self.last
+            - self
+                .every
+                .saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX));
+        // Where there are more of them than that, which is a pace of nanoseconds.
+        self.last = self.last.min(now);
     }
 
     /// Also while those wait who have a turn already: nobody is to overtake them.

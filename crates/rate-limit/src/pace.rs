@@ -73,6 +73,7 @@
 //!
 //! *Spread.* Where calls wait and a quota is [low](Builder::low), each call gets a turn, so that what is left lasts until there is more.
 //! Every answer says anew how it goes on.
+//! Those who wait keep their order, whatever it says: where a stop reaches their turns, or the pace changes, they take new ones in the order in which they came.
 //! Without [`wait`](Builder::wait) nothing is spread: to refuse a call that the server would have taken helps nobody.
 //!
 //! What a server says counts for at most [`max_hint`](Builder::max_hint) unless it says it again, and what a cache says, or a layer further in that refuses by itself, does not count at all.

@@ -181,6 +181,42 @@ fn turns_are_void_when_the_pace_is_looser() {
     assert!(tempo.is_void(&turn) && tempo.is_free(at(2)));
 }
 
+/// Review: the first in line, whose turn fell into the stop, took one behind all the others.
+#[test]
+fn stop_makes_turns_void_that_are_taken_anew_from_where_they_were() {
+    let mut tempo = tempo();
+    tempo.heed(&left(5, 10, 100), at(0));
+    let turns: Vec<_> = (0..4).map(|_| tempo.turn(at(0))).collect();
+    // The first has gone; the next one's turn is at 4.
+    tempo.heed(&wait(secs(4)), at(3));
+    assert!(turns.iter().all(|turn| tempo.is_void(turn)));
+    let again: Vec<_> = (0..3).map(|_| tempo.turn(at(3)).at()).collect();
+    assert_eq!(again, [7, 9, 11].map(at));
+    // One that is over before the next turn moves none.
+    tempo.heed(&wait(secs(1)), at(7));
+    let again: Vec<_> = (0..2).map(|_| tempo.turn(at(7)).at()).collect();
+    assert_eq!(again, [9, 11].map(at));
+    // Nor does one that says nothing new.
+    let turn = tempo.turn(at(7));
+    tempo.heed(&wait(Duration::ZERO), at(7));
+    assert!(!tempo.is_void(&turn));
+}
+
+/// Or all who wait for the end of a stop would go in that instant, and not as the server asks.
+#[test]
+fn turns_are_void_when_a_spread_begins_but_not_when_a_stop_does() {
+    let mut tempo = tempo();
+    tempo.heed(&wait(secs(5)), at(0));
+    let turn = tempo.turn(at(0));
+    tempo.heed(&wait(secs(8)), at(0));
+    tempo.heed(&left(50, 1, 100), at(0));
+    assert!(!tempo.is_void(&turn));
+    tempo.heed(&left(2, 6, 100), at(1));
+    assert!(tempo.is_void(&turn));
+    let again: Vec<_> = (0..2).map(|_| tempo.turn(at(1)).at()).collect();
+    assert_eq!(again, [8, 11].map(at));
+}
+
 #[test]
 fn void_turn_that_is_given_back_frees_no_other_of_the_same_moment() {
     let mut tempo = tempo();

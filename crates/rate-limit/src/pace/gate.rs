@@ -11,7 +11,7 @@ use seaworthy_core::tempo::{Advice, Tempo, TempoConfig, Turn};
 use seaworthy_kit::gate::Entry;
 use seaworthy_kit::unwind::wake_all;
 use seaworthy_kit::{
-    Gate, Held, Moment, Refusal, RejectionKind, Telemetry, Verdict, clock, deadline,
+    Gate, Held, Moment, Refusal, RejectionKind, Telemetry, Verdict, clock, deadline, draw,
 };
 
 use super::Wait;
@@ -34,9 +34,21 @@ pub struct PaceGate {
 pub(crate) struct Line {
     pub(crate) tempo: Tempo,
     /// In the order in which they came.
-    wakers: BTreeMap<u64, Waker>,
+    waiters: BTreeMap<u64, Waiter>,
     /// The number of the next one.
     next: u64,
+}
+
+/// A call that waits.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    pub(crate) waker: Waker,
+    /// `None` where it would come too late.
+    pub(crate) turn: Option<Turn>,
+    /// How long after its turn it goes.
+    pub(crate) late: Duration,
+    /// The latest turn that it would take.
+    pub(crate) until: Moment,
 }
 
 /// The right to make one call.
@@ -58,7 +70,7 @@ impl PaceGate {
         Self {
             line: Mutex::new(Line {
                 tempo: Tempo::new(config),
-                wakers: BTreeMap::new(),
+                waiters: BTreeMap::new(),
                 next: 0,
             }),
             is_free: AtomicBool::new(true),
@@ -67,11 +79,6 @@ impl PaceGate {
             jitter,
             telemetry,
         }
-    }
-
-    /// By which share of their wait calls go later than they might.
-    pub(crate) const fn jitter(&self) -> f64 {
-        self.jitter
     }
 
     pub(crate) fn line(&self) -> MutexGuard<'_, Line> {
@@ -108,23 +115,48 @@ impl PaceGate {
         self.change(Tempo::forget);
     }
 
-    /// Changes the tempo; where that makes turns void, those who wait for them are woken once the lock is released.
+    /// Changes the tempo; where that makes turns void, those who wait take new ones, in the order in which they came and not in that in which they are polled.
+    ///
+    /// Whoever goes sooner by that is woken once the lock is released; the others look when their old turn has come.
     fn change(&self, change: impl FnOnce(&mut Tempo)) {
         let woken = {
-            let mut line = self.line();
-            let before = line.tempo.generation();
-            change(&mut line.tempo);
-            self.is_free
-                .store(line.tempo.is_free(clock::now()), Ordering::Relaxed);
-            if line.tempo.generation() == before {
+            let Line { tempo, waiters, .. } = &mut *self.line();
+            let before = tempo.generation();
+            change(tempo);
+            let now = clock::now();
+            self.is_free.store(tempo.is_free(now), Ordering::Relaxed);
+            if tempo.generation() == before {
                 return;
             }
-            line.wakers.values().cloned().collect::<Vec<_>>()
+            let woken = waiters.values_mut().filter_map(|waiter| {
+                let looks = waiter.looks();
+                waiter.turn = None;
+                self.assign(tempo, waiter, now);
+                (waiter.looks() < looks).then(|| waiter.waker.clone())
+            });
+            woken.collect::<Vec<_>>()
         };
         wake_all(woken);
     }
 
-    fn learn(&self, advice: &Advice) {
+    /// Takes the next turn for a call, unless it comes too late.
+    pub(crate) fn assign(&self, tempo: &mut Tempo, waiter: &mut Waiter, now: Moment) {
+        if let Some(turn) = waiter.turn.take() {
+            tempo.give_back(turn);
+        }
+        let next = tempo.next(now);
+        if next > waiter.until {
+            return;
+        }
+        waiter.turn = Some(tempo.turn(now));
+        // Where all who wait have the same turn: after a stop they would all go in one instant.
+        waiter.late = match tempo.spacing(now) {
+            Some(_) => Duration::ZERO,
+            None => part(next.since(now), self.jitter, draw()).min(waiter.until.since(next)),
+        };
+    }
+
+    pub(super) fn learn(&self, advice: &Advice) {
         // A free pace that is told to go on is one.
         if advice.is_empty() || !advice.slows() && self.is_free.load(Ordering::Relaxed) {
             return;
@@ -162,26 +194,43 @@ impl PaceGate {
 
 impl Line {
     pub(crate) fn waiting(&self) -> usize {
-        self.wakers.len()
+        self.waiters.len()
     }
 
     /// One more waits, and has this number.
-    pub(crate) fn join(&mut self, waker: Waker) -> u64 {
+    pub(crate) fn join(&mut self, waiter: Waiter) -> u64 {
         let number = self.next;
         self.next += 1;
-        self.wakers.insert(number, waker);
+        self.waiters.insert(number, waiter);
         number
     }
 
-    /// Wakes that one by another waker from now on. The old one is for the caller to drop, without the lock.
-    pub(crate) fn swap(&mut self, number: u64, waker: Waker) -> Option<Waker> {
-        self.wakers.insert(number, waker)
+    pub(crate) fn waiter(&mut self, number: u64) -> (&mut Tempo, &mut Waiter) {
+        let waiter = self.waiters.get_mut(&number);
+        (&mut self.tempo, waiter.expect("it waits until it leaves"))
     }
 
-    /// That one waits no longer; its waker as in [`swap`](Self::swap).
-    pub(crate) fn leave(&mut self, number: u64) -> Option<Waker> {
-        self.wakers.remove(&number)
+    /// That one waits no longer, and leaves its turn. The waker is for the caller to drop, without the lock: it is foreign code.
+    pub(crate) fn leave(&mut self, number: u64) -> (Option<Turn>, Option<Waker>) {
+        match self.waiters.remove(&number) {
+            Some(waiter) => (waiter.turn, Some(waiter.waker)),
+            None => (None, None),
+        }
     }
+}
+
+impl Waiter {
+    /// When it looks again; at once where it has no turn.
+    pub(crate) fn looks(&self) -> Moment {
+        let looks = self.turn.as_ref().map(|turn| turn.at() + self.late);
+        looks.unwrap_or(Moment::ORIGIN)
+    }
+}
+
+/// A part of a time, up to that share of it, as the draw says.
+fn part(of: Duration, share: f64, draw: u64) -> Duration {
+    const WHOLE: f64 = (1_u64 << 53) as f64;
+    of.mul_f64(share * ((draw >> 11) as f64 / WHOLE))
 }
 
 impl Pass {
@@ -244,6 +293,13 @@ impl Gate for PaceGate {
         }
     }
 
+    fn settle_uncalled(&self, mut pass: Pass, verdict: Verdict) {
+        if let Some(turn) = pass.turn.take() {
+            self.line().tempo.give_back(turn);
+        }
+        self.settle(pass, verdict);
+    }
+
     fn heed(&self, pass: Option<&mut Pass>, head: &dyn Any, _: Verdict) {
         let mut advice = Advice::new(self.config.low);
         let is_told = read(head, &mut advice);
@@ -272,4 +328,18 @@ fn read(head: &dyn Any, advice: &mut Advice) -> bool {
 #[cfg(not(feature = "http"))]
 const fn read(_: &dyn Any, _: &mut Advice) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn part_is_drawn_between_none_and_the_share() {
+        let ten = Duration::from_secs(10);
+        assert_eq!(part(ten, 0.5, 0), Duration::ZERO);
+        assert_eq!(part(ten, 0.5, 1 << 63), ten / 4);
+        assert!(part(ten, 0.5, u64::MAX) <= ten / 2);
+        assert_eq!(part(ten, 0.0, u64::MAX), Duration::ZERO);
+    }
 }

@@ -13,7 +13,7 @@ use super::PaceGate;
 /// A view of one pace: cheap to clone, valid for as long as anybody holds it.
 #[derive(Clone, Debug)]
 pub struct PaceHandle {
-    share: Share<PaceGate>,
+    pub(super) share: Share<PaceGate>,
 }
 
 /// How a server is called at one moment.

@@ -8,12 +8,11 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use seaworthy_core::tempo::Turn;
-use seaworthy_kit::{Event, Gate, Held, Moment, Refusal, clock, draw};
+use seaworthy_kit::{Event, Gate, Held, Moment, Refusal, clock};
 use tokio::time::{Sleep, sleep_until};
 
 use super::PaceGate;
-use super::gate::{Line, Pass, refusal};
+use super::gate::{Pass, Waiter, refusal};
 
 pin_project! {
     /// The wait of one call for its turn.
@@ -27,7 +26,7 @@ pin_project! {
     }
 }
 
-/// The turn that a call waits for, as a value of its own so that dropping it in any way gives it back.
+/// The place of a call that waits, as a value of its own so that dropping it in any way gives its turn back.
 struct Place {
     held: Held<PaceGate>,
     stage: Stage,
@@ -40,14 +39,9 @@ enum Stage {
 }
 
 struct Waiting {
-    turn: Turn,
-    /// By which the line knows it.
+    /// By which the line knows it, and its turn.
     number: u64,
     since: Moment,
-    /// The latest turn that it would take.
-    until: Moment,
-    /// How long after its turn it goes.
-    late: Duration,
 }
 
 /// What a look at the pace gave.
@@ -126,74 +120,50 @@ impl Place {
             Some(most) if wait <= most => now + most,
             _ => return Seen::Over(Err(refusal(wait))),
         };
-        let turn = line.tempo.turn(now);
-        let late = self.late(&mut line, &turn, now, until);
-        self.stage = Stage::Waiting(Waiting {
-            turn,
-            number: line.join(waker),
-            since: now,
+        let mut waiter = Waiter {
+            waker,
+            turn: None,
+            late: Duration::ZERO,
             until,
-            late,
-        });
+        };
+        self.held.assign(&mut line.tempo, &mut waiter, now);
+        let looks = waiter.looks();
+        let number = line.join(waiter);
+        self.stage = Stage::Waiting(Waiting { number, since: now });
         let waiting = line.waiting();
         drop(line);
         self.held.telemetry().report(&Event::Queued { waiting });
-        Seen::Waiting(next + late)
+        Seen::Waiting(looks)
     }
 
-    /// Goes if its turn has come, and takes another if the pace has changed meanwhile.
+    /// Goes if its turn has come.
     fn claim(&mut self, waiting: Waiting, now: Moment, waker: Waker) -> Seen {
-        let Waiting {
-            turn,
-            number,
-            since,
-            until,
-            late,
-        } = waiting;
+        let Waiting { number, since } = waiting;
         let mut line = self.held.line();
-        let is_due = line.tempo.is_due(&turn, now);
-        if is_due && now >= turn.at() + late {
-            let _old = line.leave(number);
-            drop(line);
-            self.left(since, now, true);
-            return Seen::Over(Ok(Pass::new(Some(turn))));
+        let (tempo, waiter) = line.waiter(number);
+        if let Some(turn) = &waiter.turn
+            && now >= turn.at()
+            && !tempo.is_due(turn, now)
+        {
+            // The stop has become longer. Where calls are spread, all have new turns by that; here all have the same.
+            self.held.assign(tempo, waiter, now);
         }
-        let (turn, late) = if is_due || now < turn.at() && !line.tempo.is_void(&turn) {
-            (turn, late)
-        } else {
-            // A stop came since, or the pace is looser than it was.
-            line.tempo.give_back(turn);
-            let turn = line.tempo.turn(now);
-            let late = self.late(&mut line, &turn, now, until);
-            (turn, late)
-        };
-        let next = turn.at();
-        if next > until {
-            line.tempo.give_back(turn);
-            let _old = line.leave(number);
+        let goes = waiter.turn.is_some() && now >= waiter.looks();
+        if goes || waiter.turn.is_none() {
+            let next = tempo.next(now);
+            let (turn, _waker) = line.leave(number);
             drop(line);
-            self.left(since, now, false);
-            return Seen::Over(Err(refusal(next.since(now))));
+            self.left(since, now, goes);
+            return Seen::Over(match turn {
+                Some(turn) => Ok(Pass::new(Some(turn))),
+                None => Err(refusal(next.since(now))),
+            });
         }
-        let _old = line.swap(number, waker);
+        let _old = mem::replace(&mut waiter.waker, waker);
+        let looks = waiter.looks();
         drop(line);
-        self.stage = Stage::Waiting(Waiting {
-            turn,
-            number,
-            since,
-            until,
-            late,
-        });
-        Seen::Waiting(next + late)
-    }
-
-    /// How long after its turn the call goes, where all who wait have the same: after a stop they would all go in one instant.
-    fn late(&self, line: &mut Line, turn: &Turn, now: Moment, until: Moment) -> Duration {
-        if line.tempo.spacing(now).is_some() {
-            return Duration::ZERO;
-        }
-        let wait = turn.at().since(now);
-        part(wait, self.held.jitter(), draw()).min(until.since(turn.at()))
+        self.stage = Stage::Waiting(waiting);
+        Seen::Waiting(looks)
     }
 
     fn left(&self, since: Moment, now: Moment, admitted: bool) {
@@ -203,12 +173,6 @@ impl Place {
     }
 }
 
-/// A part of a time, up to that share of it, as the draw says.
-fn part(of: Duration, share: f64, draw: u64) -> Duration {
-    const WHOLE: f64 = (1_u64 << 53) as f64;
-    of.mul_f64(share * ((draw >> 11) as f64 / WHOLE))
-}
-
 // Cancellation: a call that goes gives its turn back, so that the next one need not wait for nobody.
 impl Drop for Place {
     fn drop(&mut self) {
@@ -216,23 +180,11 @@ impl Drop for Place {
             return;
         };
         let mut line = self.held.line();
-        line.tempo.give_back(waiting.turn);
-        let _old = line.leave(waiting.number);
+        let (turn, _waker) = line.leave(waiting.number);
+        if let Some(turn) = turn {
+            line.tempo.give_back(turn);
+        }
         drop(line);
         self.left(waiting.since, clock::now(), false);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn part_is_drawn_between_none_and_the_share() {
-        let ten = Duration::from_secs(10);
-        assert_eq!(part(ten, 0.5, 0), Duration::ZERO);
-        assert_eq!(part(ten, 0.5, 1 << 63), ten / 4);
-        assert!(part(ten, 0.5, u64::MAX) <= ten / 2);
-        assert_eq!(part(ten, 0.0, u64::MAX), Duration::ZERO);
     }
 }

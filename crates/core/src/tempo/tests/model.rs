@@ -45,6 +45,24 @@ impl Model {
         (now < end || now < self.last()).then_some(every)
     }
 
+    /// A longer stop, while calls are spread, takes back the turns that are to come: in their place come others, as far apart.
+    fn stop(&mut self, until: Moment, now: Moment) -> bool {
+        let is_longer = self.stops.iter().all(|stop| *stop < until);
+        self.stops.push(until);
+        let Some(every) = self.every(now).filter(|_| is_longer) else {
+            return false;
+        };
+        let mut last = self.last();
+        while last > now {
+            last = last - every;
+        }
+        self.turns.clear();
+        if let Some((.., began)) = &mut self.spread {
+            *began = last;
+        }
+        true
+    }
+
     fn next(&self, now: Moment) -> Moment {
         let stop = self.stops.iter().copied().max().unwrap_or(now).max(now);
         match self.every(now) {
@@ -66,15 +84,17 @@ proptest! {
                 Op::Wait(millis) => {
                     let asked = Duration::from_millis(millis);
                     tempo.heed(&wait(asked), now);
-                    model.stops.push(now + asked.min(MAX));
+                    if model.stop(now + asked.min(MAX), now) {
+                        turns.clear();
+                    }
                 }
                 Op::Quota(remaining, millis) => {
                     let reset = Duration::from_millis(millis);
                     let mut advice = Advice::new(low());
                     advice.quota(remaining, Some(reset), Some(100));
                     tempo.heed(&advice, now);
-                    if remaining == 0 {
-                        model.stops.push(now + reset.min(MAX));
+                    if remaining == 0 && model.stop(now + reset.min(MAX), now) {
+                        turns.clear();
                     }
                     let mut every = Duration::ZERO;
                     if (1..=20).contains(&remaining) {
@@ -90,6 +110,7 @@ proptest! {
                         let began = match (model.every(now), model.spread) {
                             (Some(_), Some((.., began))) => began,
                             _ => {
+                                turns.clear();
                                 model.turns.clear();
                                 now
                             }

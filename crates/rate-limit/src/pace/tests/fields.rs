@@ -5,6 +5,9 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
+use seaworthy_core::Ratio;
+use seaworthy_core::tempo::Advice;
+
 use super::*;
 
 type Fields = &'static [(&'static str, &'static str)];
@@ -236,4 +239,89 @@ async fn servers_have_a_pace_each() {
     assert!(get("http://busy.example/a"));
     assert!(!get("http://busy.example/b"));
     assert!(get("http://other.example/"));
+}
+
+/// Review: the first in line, whose turn a stop had reached, took one behind all the others, in the order in which they were polled.
+#[tokio::test(start_paused = true)]
+async fn stop_leaves_those_who_wait_in_their_order() {
+    let layer = layer();
+    answers(&layer, answer(200, &[("ratelimit", r#""a";r=5;t=10"#)])).await;
+    let mut calls: Vec<_> = (0..3).map(|_| call(&layer.handle())).collect();
+    for call in &mut calls {
+        assert_pending!(call.poll());
+    }
+    // Their turns are at 2, 4 and 6.
+    tokio::time::advance(secs(1)).await;
+    layer.handle().stop(secs(4));
+    tokio::time::advance(secs(2)).await;
+    for call in calls.iter_mut().rev() {
+        assert_pending!(call.poll());
+    }
+    for (at, first) in [(5, 0), (7, 1), (9, 2)] {
+        let now = tokio::time::Instant::now();
+        tokio::time::advance(secs(2).min(secs(at - 3))).await;
+        assert!(now.elapsed() > Duration::ZERO);
+        for call in &mut calls[first + 1..] {
+            assert_pending!(call.poll());
+        }
+        assert_ready!(calls[first].poll()).unwrap();
+    }
+}
+
+/// One whose new turn is too late leaves no hole for those behind it.
+#[tokio::test(start_paused = true)]
+async fn turn_that_a_stop_moves_too_far_is_the_next_ones() {
+    let layer = layer();
+    answers(&layer, answer(200, &[("ratelimit", r#""a";r=5;t=10"#)])).await;
+    let handle = layer.handle();
+    let within = |time| {
+        let deadline = seaworthy_core::Deadline::after(seaworthy_kit::clock::now(), time);
+        let call = handle.call(|| std::future::ready(Ok::<_, BoxError>(())));
+        task::spawn(Box::pin(deadline::scope(deadline, call)))
+    };
+    let (mut late, mut next) = (within(secs(3)), within(secs(9)));
+    assert_pending!(late.poll());
+    assert_pending!(next.poll());
+    handle.stop(secs(4));
+    assert!(late.is_woken(), "at once");
+    let error = assert_ready!(late.poll()).unwrap_err();
+    let wait = Rejection::find(&*error).unwrap().retry_after();
+    assert_eq!(wait, Some(secs(6)), "behind the other");
+    assert_pending!(next.poll());
+    tokio::time::advance(secs(4)).await;
+    assert_ready!(next.poll()).unwrap();
+}
+
+/// Those who wait for the end of a stop go one by one where a server says meanwhile that little is left.
+#[tokio::test(start_paused = true)]
+async fn spread_that_begins_meanwhile_gives_each_a_turn_in_their_order() {
+    let layer = layer();
+    layer.handle().stop(secs(5));
+    let mut calls: Vec<_> = (0..2).map(|_| call(&layer.handle())).collect();
+    for call in &mut calls {
+        assert_pending!(call.poll());
+    }
+    let mut advice = Advice::new(Ratio::try_new("low", 0.2).unwrap());
+    advice.quota(2, Some(secs(6)), None);
+    layer.handle().share.learn(&advice);
+    tokio::time::advance(secs(5)).await;
+    assert_pending!(calls[1].poll());
+    assert_ready!(calls[0].poll()).unwrap();
+    tokio::time::advance(secs(3)).await;
+    assert_ready!(calls[1].poll()).unwrap();
+}
+
+/// It was not called: its turn is the next one's. What the error says is heard all the same.
+#[tokio::test(start_paused = true)]
+async fn call_whose_inner_service_cannot_be_made_ready_gives_its_turn_back() {
+    let layer = layer();
+    answers(&layer, answer(200, &[("ratelimit", r#""a";r=5;t=10"#)])).await;
+    tokio::time::advance(secs(2)).await;
+    let (inner, remote) =
+        seaworthy_kit::testing::Inner::<Request<()>, Response<Full<Bytes>>>::new();
+    let mut service = layer.layer(inner);
+    remote.fail_readiness();
+    let mut unready = task::spawn(Box::pin(service.call(Request::new(()))));
+    assert!(assert_ready!(unready.poll()).is_err());
+    assert_ready!(call(&layer.handle()).poll()).unwrap();
 }
