@@ -43,14 +43,14 @@ struct Parameters {
 ///
 /// Read are, and only one of them:
 /// - `RateLimit` as a List of Strings, with what `RateLimit-Policy` says of the same names;
-/// - `RateLimit: limit=100, remaining=50, reset=5`, as revisions 3 to 7 of the draft have it;
-/// - `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`, as the first revisions do.
+/// - `RateLimit: limit=100, remaining=50, reset=5`, as revision 7 of the draft has it;
+/// - `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`, as the revisions before that do.
 ///
 /// A field that is malformed anywhere says nothing, and so does one with more than 32 members.
 /// A response that a cache had kept, by its `Age`, says nothing either: its numbers are those of another moment, and of another caller.
 /// `X-RateLimit-*` is not read: its reset is a number of seconds with one server and a date with the next.
 ///
-/// Nothing here panics, and nothing allocates but a field that came in several lines.
+/// Nothing here panics, and nothing allocates but a field that came in several lines, and text with an escaped quote or backslash in it.
 pub fn read(headers: &HeaderMap, mut each: impl FnMut(Quota<'_>)) {
     // The draft, section 7.3: an `Age` above zero makes the fields those of another answer.
     if headers.contains_key(AGE) && !single(headers, &AGE).is_some_and(is_zero) {
