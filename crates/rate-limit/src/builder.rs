@@ -102,6 +102,7 @@ impl<T, M> Builder<T, M> {
     /// Which requests are not counted: health checks, preflights, the operator's own. Default: none is exempt.
     ///
     /// Of a keyed layer, they do not make their key known. A drain refuses them, too.
+    /// They are told of no quotas, since none is theirs.
     pub fn exempt<Req, F>(self, exempt: F) -> Builder<T, Rules<M::Cost, Says<F>>>
     where
         F: Fn(&Req) -> bool,

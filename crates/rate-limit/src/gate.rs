@@ -18,6 +18,7 @@ use seaworthy_kit::{
 
 use crate::limits::Limits;
 use crate::rules::Counting;
+use crate::spent::Spent;
 use crate::wait::Wait;
 
 /// A rate limit as the layer holds it.
@@ -48,10 +49,6 @@ pub(crate) struct Options {
     pub(crate) announce: bool,
     pub(crate) clock: Clock,
 }
-
-/// The right to make one call, and what it was paid with.
-#[derive(Debug)]
-pub struct Spent(Option<TakenAll>);
 
 impl RateGate {
     pub(crate) fn try_new(
@@ -143,7 +140,7 @@ impl RateGate {
     #[inline(always)]
     fn spent(&self, taken: TakenAll, has_more: bool) -> Spent {
         self.set_tight(!has_more);
-        Spent(Some(taken))
+        Spent::taken(taken)
     }
 
     #[inline(never)]
@@ -162,8 +159,8 @@ impl RateGate {
     }
 
     /// Gives back what the call took; those who wait may go on.
-    fn give_back(&self, Spent(taken): Spent) {
-        let Some(taken) = taken else {
+    fn give_back(&self, mut spent: Spent) {
+        let Some(taken) = spent.take() else {
             return;
         };
         let now = self.now();
@@ -280,7 +277,10 @@ impl Gate for RateGate {
         if let Some(spent) = spent
             && is_replay(head)
         {
-            self.give_back(Spent(spent.0.take()));
+            let taken = spent.take();
+            taken
+                .into_iter()
+                .for_each(|taken| self.give_back(Spent::taken(taken)));
         }
     }
 
@@ -295,13 +295,17 @@ impl Gate for RateGate {
         self.give_back(spent);
     }
 
+    fn settle_uncalled(&self, spent: Spent, _: Verdict) {
+        self.give_back(spent);
+    }
+
     #[inline]
     fn telemetry(&self) -> &Telemetry {
         &self.telemetry
     }
 
     fn reject(&self, refusal: Refusal) -> BoxError {
-        let mut quotas = self.quotas();
+        let mut quotas = told_with(&refusal, self);
         for (at, state) in quotas.iter_mut().flat_map(Quotas::iter_mut).enumerate() {
             state.violated = refusal.marks() >> at & 1 == 1;
         }
@@ -317,6 +321,10 @@ impl Gate for RateGate {
         })
     }
 
+    fn has_quotas(&self, spent: Option<&Spent>) -> bool {
+        !spent.is_some_and(Spent::is_exempt)
+    }
+
     /// Only one that a new one would be no different from.
     fn is_forgettable(&self) -> bool {
         !self.is_changed.load(Ordering::Relaxed) && self.windows.is_full(self.now())
@@ -326,7 +334,7 @@ impl Gate for RateGate {
 impl Counting for RateGate {
     fn enter_counted(held: &Held<Self>, cost: u64) -> Entry<Self> {
         if cost == 0 {
-            return Entry::Admitted(Spent(None));
+            return Entry::Admitted(Spent::NOTHING);
         }
         let options = &held.options;
         // Where refusals are only observed, nobody is kept waiting for one either.
@@ -342,6 +350,10 @@ impl Counting for RateGate {
             Err(_) => Entry::Waiting(Wait::new(held.again(), cost)),
         }
     }
+
+    fn exempt() -> Spent {
+        Spent::EXEMPT
+    }
 }
 
 /// Whether an answer is a stored one, given again: the quota was paid for the first.
@@ -353,6 +365,13 @@ pub(crate) fn is_replay(head: &dyn Any) -> bool {
 #[cfg(not(feature = "http"))]
 pub(crate) const fn is_replay(_: &dyn Any) -> bool {
     false
+}
+
+/// The quotas that go with a refusal: a drain refuses the exempt, too, who have none.
+pub(crate) fn told_with<G: Gate>(refusal: &Refusal, gate: &G) -> Option<Quotas> {
+    (refusal.kind() != RejectionKind::Draining)
+        .then(|| gate.quotas())
+        .flatten()
 }
 
 /// The error of a refusal, with the quotas where they are told.
@@ -377,9 +396,3 @@ static SPENT: [Grounds; 16] = {
     }
     each
 };
-
-impl Spent {
-    pub(crate) const fn taken(taken: TakenAll) -> Self {
-        Self(Some(taken))
-    }
-}

@@ -78,7 +78,7 @@
 //! So does a stored answer that an idempotency layer further in gives again.
 //! A refusal that the caller brings about by itself is paid, or whoever repeats it would have no limit: a key used twice, a deadline that was over when it came, a cost that no quota has.
 //! So place nothing between two limits that costs something and that a caller may have as often as the inner one refuses it.
-//! A call gets it back, too, whose caller leaves before the inner service was called; one that leaves later, fails, or is ignored by the classifier has been served, and pays.
+//! A call gets it back, too, whose caller leaves before the inner service was called, or where that cannot be made ready; one that leaves later, fails, or is ignored by the classifier has been served, and pays.
 //!
 //! With [`queue`](Builder::queue), calls wait in line, first come first served whatever they cost, and no newcomer overtakes.
 //! A call whose turn would not come in time is refused at once, and not after it has waited.
@@ -135,7 +135,7 @@ mod builder;
 pub use builder::Builder;
 
 mod gate;
-pub use gate::{RateGate, Spent};
+pub use gate::RateGate;
 
 mod vital;
 
@@ -158,6 +158,9 @@ mod rules;
 #[cfg(feature = "http")]
 pub use rules::Usual;
 pub use rules::{Cost, Count, Counting, Exempt, Mode, Nobody, One, Priced, Rules, Says};
+
+mod spent;
+pub use spent::Spent;
 
 #[cfg(feature = "redis")]
 pub mod shared;

@@ -69,6 +69,10 @@ pub trait Counting: Gate {
     /// Admits a call of that cost, refuses it, or lets it wait. What costs nothing is admitted.
     #[must_use]
     fn enter_counted(held: &Held<Self>, cost: u64) -> Entry<Self>;
+
+    /// What a call is admitted with that is not counted.
+    #[must_use]
+    fn exempt() -> Self::Admission;
 }
 
 /// A source of quotas, and the rules by which requests are counted against them.
@@ -186,7 +190,10 @@ where
     }
 
     fn enter(&mut self, held: &Held<G>, _: &Req) -> Entry<G> {
-        G::enter_counted(held, self.counted.unwrap_or(0))
+        match self.counted {
+            Some(cost) => G::enter_counted(held, cost),
+            None => Entry::Admitted(G::exempt()),
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use seaworthy_core::gcra::{Entered, Place, Scarcity, TakenAll, Turn};
 use seaworthy_kit::{Event, Gate, Held, Refusal, RejectionKind, deadline};
 use tokio::time::{Sleep, sleep};
 
-use crate::gate::{RateGate, Spent};
+use crate::gate::RateGate;
+use crate::spent::Spent;
 
 pin_project! {
     /// The wait of one call for its share.

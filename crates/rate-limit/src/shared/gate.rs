@@ -116,6 +116,10 @@ impl Gate for SharedGate {
         self.give_back(spent);
     }
 
+    fn settle_uncalled(&self, spent: SharedSpent, _: Verdict) {
+        self.give_back(spent);
+    }
+
     fn telemetry(&self) -> &Telemetry {
         &self.telemetry
     }
@@ -143,6 +147,10 @@ impl Counting for SharedGate {
             },
             None => Entry::Waiting(SharedWait::new(held.again(), cost)),
         }
+    }
+
+    fn exempt() -> SharedSpent {
+        SharedSpent(None)
     }
 }
 

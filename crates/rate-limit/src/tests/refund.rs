@@ -155,3 +155,22 @@ fn caller_who_leaves_before_inner_was_ready_has_not() {
     drop(waiting);
     assert_eq!(left(), 5);
 }
+
+/// It was not called: what its readiness costs is nothing that the quota protects.
+#[test]
+fn call_whose_inner_service_cannot_be_made_ready_costs_nothing() {
+    let time = ManualClock::new();
+    let builder = RateLimitLayer::plain("api").quota(tenth(5));
+    let layer = builder.cost(|_: &u32| 2).clock(time.clock()).build();
+    let layer = layer.unwrap();
+    let recorder = Recorder::new();
+    layer.handle().subscribe(recorder.listener()).forever();
+    let (inner, remote) = seaworthy_kit::testing::Inner::<u32, u32>::new();
+    let mut service = layer.layer(inner);
+    remote.fail_readiness();
+    assert!(task::spawn(service.call(1)).poll().is_ready());
+    assert_eq!(layer.handle().snapshot().states[0].remaining, 5);
+    let failure = seaworthy_core::Outcome::Failure;
+    assert_eq!(recorder.outcomes(), [failure], "as an error of the call");
+    assert_eq!(layer.share.in_flight(), 0);
+}

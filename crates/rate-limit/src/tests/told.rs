@@ -246,3 +246,59 @@ async fn wait_is_rounded_up_at_the_edge_only() {
     let rejection: &Rejection = refused.extensions().get().expect("kept");
     assert_eq!(rejection.retry_after(), Some(100 * MS));
 }
+
+/// They are no quotas of theirs: an exempt call of a keyed layer holds what keys without room share.
+#[tokio::test]
+async fn exempt_calls_are_told_of_no_quotas() {
+    let time = ManualClock::new();
+    let builder = || {
+        RateLimitLayer::http("api")
+            .quota(tenth(5))
+            .announce()
+            .exempt(|request: &Request<Empty<Bytes>>| request.uri().path() == "/livez")
+            .clock(time.clock())
+    };
+    let refuses = |request: Request<Empty<Bytes>>| {
+        let open = Rejection::new(RejectionKind::CircuitOpen, "stock".into());
+        ready(match request.headers().is_empty() {
+            true => Ok(Response::new(Empty::<Bytes>::new())),
+            false => Err::<_, BoxError>(Box::new(open)),
+        })
+    };
+    let at = |path: &'static str| Request::get(path).body(Empty::new()).unwrap();
+    let key = |request: &Request<Empty<Bytes>>| request.uri().path().len();
+    let keyed = builder().keyed(NonZeroUsize::MIN, key).build().unwrap();
+    let direct = builder().build().unwrap();
+    let edge = RespondLayer::new();
+    for fails in [false, true] {
+        let request = |path| {
+            let mut request = at(path);
+            let fails = fails.then_some(http::HeaderValue::from_static("fails"));
+            request
+                .headers_mut()
+                .extend(fails.map(|it| (http::header::FROM, it)));
+            request
+        };
+        let keyed = (edge, keyed.clone()).layer(service_fn(refuses));
+        let direct = (edge, direct.clone()).layer(service_fn(refuses));
+        for (path, is_told) in [("/livez", false), ("/pay", true)] {
+            let answer = keyed.clone().oneshot(request(path)).await.unwrap();
+            assert_eq!(
+                answer.headers().contains_key("ratelimit"),
+                is_told,
+                "{path}"
+            );
+            let answer = direct.clone().oneshot(request(path)).await.unwrap();
+            assert_eq!(
+                answer.headers().contains_key("ratelimit"),
+                is_told,
+                "{path}"
+            );
+        }
+    }
+    let drained = (edge, keyed.clone()).layer(service_fn(refuses));
+    keyed.handle().drain().await;
+    let answer = drained.oneshot(at("/livez")).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!answer.headers().contains_key("ratelimit"));
+}
