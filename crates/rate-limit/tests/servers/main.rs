@@ -13,3 +13,4 @@ mod layer;
 mod lease;
 mod raw;
 mod schedule;
+mod violated;
