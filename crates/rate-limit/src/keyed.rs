@@ -101,4 +101,4 @@ impl<T, M, K, F> fmt::Debug for KeyedBuilder<T, M, K, F> {
 }
 
 /// A caller who comes less than once a minute is worth no memory: with most quotas its bucket is full by then.
-const IDLE: Duration = Duration::from_secs(60);
+pub(crate) const IDLE: Duration = Duration::from_secs(60);

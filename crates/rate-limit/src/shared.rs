@@ -23,6 +23,22 @@
 //! It tells when there will be enough, however long it is remembered.
 //! Others may have given something back by then: a call may be refused so much longer than the server would.
 //!
+//! # Waiting
+//! A layer over a shared limit may have a [`queue`](crate::Builder::queue): its calls of one key then wait in this process, first come first served, whatever they cost, and no newcomer overtakes.
+//! Lines of other processes, of other layers, and calls of [`check`](SharedLimit::check) are not in that order: each takes from the server what comes.
+//! Nor are calls that ask the server at the same time, before any of them is refused.
+//!
+//! One task asks for all who wait, and for the first of them: not before there can be enough by what the server has said, and so once for each wait of the first.
+//! Where there is a lease, it lets a lease come together first, for a tenth of a second at most, which then serves many.
+//! What a call of the layer gives back is looked for at once; what other processes give back, when the first one's time has come.
+//! Who of those that wait is polled does not matter: one that is not polled gets its share all the same, and holds up nobody.
+//!
+//! A call whose turn does not come within the longest wait and its deadline, as far as is known from what the server has said and what those ahead of it cost, is refused at once and told when it would be.
+//! So is the first one when it turns out that others have taken what it waited for, and its turn is too late now.
+//! One that leaves gives up its place, and what was taken for it goes to the next one, or back.
+//!
+//! While the server is away, those who wait have what this process has [by itself](WhenAway), in the same order, and the server is looked for although nobody comes.
+//!
 //! # When the server is away
 //! A check waits for the server for at most [`timeout`](Builder::timeout).
 //! Before that, one that finds others asking for a lease of its key waits for its turn as long at most; then it asks for itself alone, beside them.
@@ -61,24 +77,35 @@ mod decision;
 pub use decision::{By, Pass, Refused, Why};
 
 mod gate;
-pub use gate::{SharedGate, SharedSpent, SharedWait};
+pub use gate::{SharedGate, SharedSpent};
 
 mod inner;
 mod key;
+
+mod keyed;
+pub use keyed::SharedKeyedBuilder;
 
 mod layer;
 pub use layer::{SharedBuilder, SharedRateLimit, SharedRateLimitHandle, SharedRateLimitLayer};
 
 mod lease;
+mod line;
 mod local;
+
+mod plan;
+pub use plan::SharedLimits;
+
 mod script;
 mod terms;
+
+mod wait;
+pub use wait::SharedWait;
 
 use self::away::Presently;
 use self::decision::Paid;
 use self::inner::{Away, Inner, look_for, sweep, trip};
-use self::key::Key;
-use self::lease::Leases;
+use self::line::Line;
+use self::plan::Account;
 
 /// A limit that many processes share; see the [module](self) for what is decided where.
 ///
@@ -104,25 +131,25 @@ impl SharedLimit {
     /// # Cancel safety
     /// Dropped before it is ready, it has what was taken for it given back.
     pub async fn check(&self, key: impl AsRef<[u8]>, cost: u64) -> Result<Pass, Refused> {
-        let key = self.key(key.as_ref());
-        if let Some(decided) = self.decide_here(key, cost) {
+        let account = self.account(key.as_ref());
+        if let Some(decided) = self.decide_here(&account, cost) {
             return decided;
         }
-        self.ask(key, cost).await
+        self.ask(&account, cost, None).await
     }
 
-    fn key(&self, key: &[u8]) -> Key {
-        self.inner.digests.of(key)
+    fn account(&self, key: &[u8]) -> Account {
+        Account::new(self.inner.digests.of(key), self.inner.plan.clone())
     }
 
     /// Takes what a call costs from what is in hand; `None` where the server is to be asked.
-    fn decide_here(&self, key: Key, cost: u64) -> Option<Result<Pass, Refused>> {
+    fn decide_here(&self, account: &Account, cost: u64) -> Option<Result<Pass, Refused>> {
         let inner = &self.inner;
-        if cost > inner.most {
+        if cost > account.plan.most {
             return Some(Err(Refused::never()));
         }
         let now = inner.clock.now();
-        if let Some(decided) = inner.spend(key, cost, now) {
+        if let Some(decided) = inner.spend(account, cost, now) {
             return Some(decided);
         }
         match inner.presence.presently(now) {
@@ -131,19 +158,25 @@ impl SharedLimit {
                 if look {
                     tokio::spawn(look_for(self.inner.clone()));
                 }
-                Some(inner.decide_away(key, cost, now))
+                Some(inner.decide_away(account, cost, now))
             }
         }
     }
 
-    async fn ask(&self, key: Key, cost: u64) -> Result<Pass, Refused> {
+    /// Asks the server; for a call that has a line, which hears of what is given back.
+    async fn ask(
+        &self,
+        account: &Account,
+        cost: u64,
+        line: Option<&Arc<Line>>,
+    ) -> Result<Pass, Refused> {
         let inner = &self.inner;
         let mut turn = None;
-        if let Some(queue) = inner.turn(key) {
+        if let Some(queue) = inner.turn(account) {
             // Many callers of one key say nothing about the server: one whose turn does not come asks for itself alone.
             turn = timeout(inner.timeout, queue.lock_owned()).await.ok();
             // Whoever had the turn before may have brought enough for both, or found nobody there.
-            if let Some(decided) = self.decide_here(key, cost) {
+            if let Some(decided) = self.decide_here(account, cost) {
                 return decided;
             }
             if turn.is_some() {
@@ -152,12 +185,17 @@ impl SharedLimit {
         }
         let (tell, told) = oneshot::channel();
         // Not in this future: whoever is asked for must be put in hand, or given back, although the caller has left.
-        tokio::spawn(trip(self.inner.clone(), key, cost, turn, tell));
-        let mut answer = Answer { limit: self, told };
+        let asks = (account.clone(), line.cloned());
+        tokio::spawn(trip(self.inner.clone(), asks, cost, turn, tell));
+        let mut answer = Answer {
+            limit: self,
+            line,
+            told,
+        };
         match (&mut answer.told).await {
             Ok(Some(decided)) => decided,
             // The server has not said, or the runtime is shutting down.
-            Ok(None) | Err(_) => inner.decide_away(key, cost, inner.clock.now()),
+            Ok(None) | Err(_) => inner.decide_away(account, cost, inner.clock.now()),
         }
     }
 
@@ -166,12 +204,18 @@ impl SharedLimit {
     /// What was taken with the lease that is in hand goes back into it, and anything else to the server, in the background.
     /// There, what would have come back in the meantime anyway is not given twice; and none of a lease is in hand for longer than [`hold`](Builder::hold).
     pub fn give_back(&self, pass: Pass) {
+        self.return_pass(pass, None);
+    }
+
+    fn return_pass(&self, pass: Pass, line: Option<&Arc<Line>>) {
         if let Some(paid) = pass.into_paid() {
-            self.return_paid(paid);
+            self.return_paid(paid, line);
         }
     }
 
-    fn return_paid(&self, paid: Paid) {
+    /// The same; those who wait in the line are told when it is there for them.
+    fn return_paid(&self, paid: Paid, line: Option<&Arc<Line>>) {
+        let more = |line: Option<&Arc<Line>>| line.into_iter().for_each(|line| line.more());
         let inner = &self.inner;
         let now = inner.clock.now();
         let unused = match paid {
@@ -180,16 +224,19 @@ impl SharedLimit {
                 if let Away::Share(local) = &inner.away {
                     local.give_back(key, taken, now);
                 }
-                return;
+                return more(line);
             }
         };
         let leases = inner.leases.as_ref();
         if unused.units == 0 || leases.is_some_and(|leases| leases.put(&unused, now)) {
-            return;
+            return more(line);
         }
         if let Ok(runtime) = Handle::try_current() {
-            let inner = inner.clone();
-            runtime.spawn(async move { inner.return_all(vec![unused]).await });
+            let (inner, line) = (inner.clone(), line.cloned());
+            runtime.spawn(async move {
+                inner.return_all(vec![unused]).await;
+                more(line.as_ref());
+            });
         }
     }
 
@@ -223,7 +270,7 @@ impl SharedLimit {
     /// How much a lease is; one where there are no leases.
     #[must_use]
     pub fn lease(&self) -> u64 {
-        self.inner.leases.as_ref().map_or(1, Leases::size)
+        self.inner.plan.lease
     }
 
     /// Registers the limit's metrics, so that a scrape shows them before anything has happened.
@@ -255,6 +302,7 @@ impl SharedLimit {
 /// If there is no answer yet, whoever asked the server finds nobody here, and gives it back then.
 struct Answer<'a> {
     limit: &'a SharedLimit,
+    line: Option<&'a Arc<Line>>,
     told: oneshot::Receiver<Option<Result<Pass, Refused>>>,
 }
 
@@ -262,7 +310,7 @@ impl Drop for Answer<'_> {
     fn drop(&mut self) {
         self.told.close();
         if let Ok(Some(Ok(pass))) = self.told.try_recv() {
-            self.limit.give_back(pass);
+            self.limit.return_pass(pass, self.line);
         }
     }
 }

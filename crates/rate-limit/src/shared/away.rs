@@ -67,6 +67,11 @@ impl Presence {
         }
     }
 
+    /// How long the server is left alone, but for the draw.
+    pub(super) const fn pause(&self) -> Duration {
+        self.pause
+    }
+
     /// The present era, if the server is there.
     pub(super) fn era(&self) -> Option<Era> {
         let state = self.state();

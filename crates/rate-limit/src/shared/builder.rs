@@ -17,8 +17,8 @@ use super::inner::{Away, Inner};
 use super::key::Digests;
 use super::lease::Leases;
 use super::local::Local;
+use super::plan::Planner;
 use super::script::Server;
-use super::terms::Terms;
 use crate::builder::LAYER;
 
 /// What a [`SharedLimit`] is built from.
@@ -148,27 +148,26 @@ impl Builder {
     /// # Errors
     /// If an option has a value that cannot work; the error names the option.
     pub fn build(self) -> Result<SharedLimit, InvalidConfig> {
-        let policy = |(at, (policy, quota)): (usize, &(Option<String>, Quota))| {
-            let name = match policy {
-                Some(policy) => policy.as_str().into(),
-                None => policy_name(&self.name, at),
-            };
-            (name, *quota)
+        let policy = |(at, (policy, _)): (usize, &(Option<String>, Quota))| match policy {
+            Some(policy) => policy.as_str().into(),
+            None => policy_name(&self.name, at),
         };
-        let quotas: Vec<_> = self.quotas.iter().enumerate().map(policy).collect();
-        let terms = Terms::all_of(&quotas)?;
-        let most = terms.iter().map(Terms::burst).min().unwrap_or(0);
-        let leases = match self.lease {
-            Some(fraction) => {
-                let size = Ratio::try_new("lease", fraction)?.most_part(most);
-                if size < 2 {
-                    let reason = "must come to two of the smallest burst or more";
-                    return Err(InvalidConfig::new("lease", reason));
-                }
-                Some(Leases::new(size, self.hold, self.max_keys, &terms))
-            }
-            None => None,
+        let ratio = |option, fraction: Option<f64>| {
+            let fraction = fraction.map(|fraction| Ratio::try_new(option, fraction));
+            fraction.transpose()
         };
+        let share = match self.when_away {
+            WhenAway::Share(fraction) => Some(fraction),
+            WhenAway::Refuse | WhenAway::Allow => None,
+        };
+        let planner = Planner {
+            policies: self.quotas.iter().enumerate().map(policy).collect(),
+            lease: ratio("lease", self.lease)?,
+            share: ratio("when_away", share)?,
+        };
+        let quotas: Vec<_> = self.quotas.iter().map(|(_, quota)| *quota).collect();
+        let plan = planner.plan(&quotas)?;
+        let leases = (planner.lease).map(|_| Leases::new(self.hold, self.max_keys));
         let zero = |option, duration: Duration| match duration.is_zero() {
             true => Err(InvalidConfig::new(option, "must be above zero")),
             false => Ok(()),
@@ -181,9 +180,7 @@ impl Builder {
             return Err(InvalidConfig::new("look_after", reason));
         }
         let away = match self.when_away {
-            WhenAway::Share(fraction) => {
-                Away::Share(Local::try_new(&terms, fraction, self.max_keys)?)
-            }
+            WhenAway::Share(_) => Away::Share(Local::new(&plan, self.max_keys)),
             WhenAway::Refuse => Away::Refuse,
             WhenAway::Allow => Away::Allow,
         };
@@ -194,7 +191,7 @@ impl Builder {
         let wire = Wire::new(self.client);
         Ok(SharedLimit {
             inner: Arc::new(Inner {
-                server: Arc::new(Server::new(wire, &prefix, terms)),
+                server: Arc::new(Server::new(wire, &prefix)),
                 digests: Digests::new(&self.secret),
                 timeout: self.timeout,
                 clock: self.clock,
@@ -203,7 +200,8 @@ impl Builder {
                 presence: Presence::new(self.look_after),
                 away,
                 telemetry: Telemetry::new(LAYER, &self.name),
-                most,
+                plan,
+                planner,
             }),
         })
     }

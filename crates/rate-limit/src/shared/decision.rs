@@ -8,6 +8,7 @@ use seaworthy_kit::{Refusal, RejectionKind};
 
 use super::key::Key;
 use super::lease::Unused;
+use super::plan::Stand;
 
 /// Who has decided.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -31,6 +32,7 @@ pub struct Pass {
     by: By,
     paid: Option<Paid>,
     quotas: Quotas,
+    stand: Option<Stand>,
 }
 
 /// Where what a call has taken goes back to.
@@ -61,13 +63,29 @@ pub struct Refused {
     by: By,
     wait: Option<Duration>,
     quotas: Quotas,
+    stand: Option<Stand>,
 }
 
 // ===== impl Pass =====
 
 impl Pass {
     pub(super) const fn new(by: By, paid: Option<Paid>, quotas: Quotas) -> Self {
-        Self { by, paid, quotas }
+        Self {
+            by,
+            paid,
+            quotas,
+            stand: None,
+        }
+    }
+
+    pub(super) fn told(self, stand: Stand) -> Self {
+        let stand = Some(stand);
+        Self { stand, ..self }
+    }
+
+    /// What the server has said, where it has decided.
+    pub(super) const fn stand(&self) -> Option<&Stand> {
+        self.stand.as_ref()
     }
 
     /// Who has decided.
@@ -100,7 +118,18 @@ impl Refused {
             by,
             wait: Some(wait),
             quotas,
+            stand: None,
         }
+    }
+
+    pub(super) fn told(self, stand: Stand) -> Self {
+        let stand = Some(stand);
+        Self { stand, ..self }
+    }
+
+    /// What the server has said, where it is the server's word or the memory of it.
+    pub(super) const fn stand(&self) -> Option<&Stand> {
+        self.stand.as_ref()
     }
 
     pub(super) const fn never() -> Self {
@@ -117,6 +146,7 @@ impl Refused {
             by,
             wait: None,
             quotas: Quotas::new(),
+            stand: None,
         }
     }
 

@@ -16,7 +16,9 @@ use super::away::{Era, LOOK, Presence};
 use super::decision::{By, Paid, Pass, Refused};
 use super::key::{Digests, Key};
 use super::lease::{Ask, AtHand, Leases, Turn, Unused};
+use super::line::Line;
 use super::local::Local;
+use super::plan::{Account, Plan, Planner, Stand};
 use super::script::{Reply, Server, Trouble, Verdict};
 
 /// What a limit is: a server, what is in hand, and what is known of the server.
@@ -24,6 +26,9 @@ pub(super) struct Inner {
     /// On its own, so that it outlives the limit until all is given back.
     pub(super) server: Arc<Server>,
     pub(super) digests: Digests,
+    /// What keys have for which nothing else is said.
+    pub(super) plan: Arc<Plan>,
+    pub(super) planner: Planner,
     pub(super) timeout: Duration,
     pub(super) clock: Clock,
     pub(super) leases: Option<Leases>,
@@ -32,8 +37,6 @@ pub(super) struct Inner {
     pub(super) presence: Presence,
     pub(super) away: Away,
     pub(super) telemetry: Telemetry,
-    /// The most that a check can cost.
-    pub(super) most: u64,
 }
 
 /// What decides while the server is away.
@@ -46,56 +49,75 @@ pub(super) enum Away {
 // ===== impl Inner =====
 
 impl Inner {
-    pub(super) fn spend(&self, key: Key, cost: u64, now: Moment) -> Option<Result<Pass, Refused>> {
-        let at_hand = (self.leases.as_ref()?).spend(key, cost, now, self.server.terms())?;
+    pub(super) fn spend(
+        &self,
+        account: &Account,
+        cost: u64,
+        now: Moment,
+    ) -> Option<Result<Pass, Refused>> {
+        let at_hand = (self.leases.as_ref()?).spend(account, cost, now)?;
         Some(match at_hand {
             AtHand::Taken { taken, quotas } => {
-                let paid = taken.map(|taken| Paid::Shared(Unused::new(key, cost, taken)));
+                let paid =
+                    taken.map(|taken| Paid::Shared(Unused::new(account.clone(), cost, taken)));
                 Ok(Pass::new(By::Lease, paid, quotas))
             }
-            AtHand::Refused { wait, quotas } => Err(Refused::spent(By::Lease, wait, quotas, cost)),
+            AtHand::Refused {
+                wait,
+                quotas,
+                stand,
+            } => Err(Refused::spent(By::Lease, wait, quotas, cost).told(stand)),
         })
     }
 
-    pub(super) fn turn(&self, key: Key) -> Option<Turn> {
-        self.leases.as_ref()?.turn(key, self.clock.now())
+    pub(super) fn turn(&self, account: &Account) -> Option<Turn> {
+        self.leases.as_ref()?.turn(account, self.clock.now())
     }
 
     pub(super) fn answered(
         &self,
-        key: Key,
+        account: &Account,
         cost: u64,
         ask: &Ask,
         reply: &Reply,
     ) -> Result<Pass, Refused> {
-        let mut quotas = Quotas::new();
-        let terms = self.server.terms().iter().zip(&*reply.told.debts);
+        let now = self.clock.now();
+        let stand = Stand {
+            debts: reply.told.debts.clone(),
+            told: now,
+        };
         let in_hand = match reply.verdict {
             Verdict::Taken(given) => given.saturating_sub(ask.least),
             Verdict::Refused(_) => 0,
         };
-        quotas.extend(terms.map(|(terms, &debt)| terms.state(debt, Duration::ZERO, in_hand)));
+        let quotas = stand.quotas(account.terms(), in_hand, now);
         match reply.verdict {
             Verdict::Taken(_) => {
-                let unused = Unused::new(key, cost, ask.taken(&reply.told));
-                Ok(Pass::new(By::Server, Some(Paid::Shared(unused)), quotas))
+                let unused = Unused::new(account.clone(), cost, ask.taken(&reply.told));
+                let paid = Some(Paid::Shared(unused));
+                Ok(Pass::new(By::Server, paid, quotas).told(stand))
             }
             Verdict::Refused(wait) => {
                 let wait = Duration::from_nanos(wait);
-                Err(Refused::spent(By::Server, wait, quotas, cost))
+                Err(Refused::spent(By::Server, wait, quotas, cost).told(stand))
             }
         }
     }
 
-    pub(super) fn decide_away(&self, key: Key, cost: u64, now: Moment) -> Result<Pass, Refused> {
+    pub(super) fn decide_away(
+        &self,
+        account: &Account,
+        cost: u64,
+        now: Moment,
+    ) -> Result<Pass, Refused> {
         let decided = match &self.away {
             Away::Allow => Ok(Pass::new(By::Nobody, None, Quotas::new())),
             Away::Refuse => Err(Refused::away()),
             Away::Share(local) => {
-                let (taken, quotas) = local.take(key, cost, now, self.server.terms());
+                let (taken, quotas) = local.take(account, cost, now);
                 match taken {
                     Ok(taken) => {
-                        let paid = Paid::Alone(key, taken);
+                        let paid = Paid::Alone(account.key, taken);
                         Ok(Pass::new(By::Share, Some(paid), quotas))
                     }
                     Err(Scarcity::Until(moment)) => {
@@ -173,7 +195,7 @@ async fn return_one(server: &Server, unused: &Unused, timeout: Duration) -> Resu
 /// Asks the server, and puts what it gives where it belongs.
 pub(super) async fn trip(
     inner: Arc<Inner>,
-    key: Key,
+    (account, line): (Account, Option<Arc<Line>>),
     cost: u64,
     turn: Option<OwnedMutexGuard<()>>,
     tell: oneshot::Sender<Option<Result<Pass, Refused>>>,
@@ -183,22 +205,25 @@ pub(super) async fn trip(
     };
     let leases = inner.leases.as_ref().filter(|_| turn.is_some());
     let ask = match leases {
-        Some(leases) => leases.ask(key, cost, inner.clock.now()),
+        Some(leases) => leases.ask(&account, cost, inner.clock.now()),
         None => Ask::only(cost),
     };
     // From now on, and not from when the call came: a server that has no time to answer is not away, and all keys would be without it.
     let until = clock::instant(clock::now() + inner.timeout);
-    let reply = inner.server.take(key, ask.least, ask.most, until).await;
+    let reply = inner
+        .server
+        .take(&account, ask.least, ask.most, until)
+        .await;
     let (mut decided, mut left_over) = (None, None);
     match reply {
         Ok(reply) => {
-            left_over =
-                leases.and_then(|leases| leases.answered(key, &ask, &reply, inner.clock.now()));
-            decided = Some(inner.answered(key, cost, &ask, &reply));
+            left_over = leases
+                .and_then(|leases| leases.answered(&account, &ask, &reply, inner.clock.now()));
+            decided = Some(inner.answered(&account, cost, &ask, &reply));
         }
         Err(trouble) => {
             if let Some(leases) = leases {
-                leases.failed(key, &ask);
+                leases.failed(&account, &ask);
             }
             inner.lost(era, trouble);
         }
@@ -207,7 +232,7 @@ pub(super) async fn trip(
     let limit = SharedLimit::from(inner);
     if let Err(Some(Ok(pass))) = tell.send(decided) {
         // The caller has left.
-        limit.give_back(pass);
+        limit.return_pass(pass, line.as_ref());
     }
     limit
         .inner
@@ -219,7 +244,8 @@ pub(super) async fn trip(
 pub(super) async fn look_for(inner: Arc<Inner>) {
     let until = clock::instant(clock::now() + LOOK);
     // It writes: what has become a replica answers, but decides nothing.
-    let reply = inner.server.take(Key::LOOK, 1, 1, until).await;
+    let nobody = Account::new(Key::LOOK, inner.plan.clone());
+    let reply = inner.server.take(&nobody, 1, 1, until).await;
     if let Err(Trouble::Away(_)) = reply {
         inner.presence.still_away(inner.clock.now(), draw());
     } else if inner.presence.back() {

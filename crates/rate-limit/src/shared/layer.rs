@@ -2,18 +2,19 @@
 
 use std::fmt;
 use std::future::Future;
-use std::hash::Hash;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use seaworthy_kit::deferred::Deferred;
-use seaworthy_kit::keyed::{Keyed, KeyedHandle, KeyedLayer};
+use seaworthy_kit::keyed::{Keyed, KeyedHandle};
+use seaworthy_kit::line::Gauges;
 use seaworthy_kit::quota::Quotas;
 use seaworthy_kit::{Control, Gate, InvalidConfig, Report, Share, Subscription, Telemetry};
 use tower_layer::Layer;
 
 use super::SharedLimit;
-use super::gate::SharedGate;
-use super::key::Key;
+use super::gate::{Options, SharedGate};
+use super::keyed::SharedKeyedBuilder;
 use crate::builder::{Builder, LAYER};
 use crate::layer::Alike;
 use crate::rules::Priced;
@@ -53,7 +54,9 @@ impl<T, M> Builder<T, M> {
     ///
     /// All layers of all processes that are given a limit of the same name at the same server count together.
     /// A call then waits for the server's word, for as long as [the limit says](super::Builder::timeout) and never past its deadline.
-    /// Costs, exemptions and what is announced are said here; quotas, leases and what happens without the server, at the limit.
+    /// Costs, exemptions, the queue and what is announced are said here; quotas, leases and what happens without the server, at the limit.
+    ///
+    /// In a [`queue`](Self::queue), the calls of a key wait in this process, first come first served; see the [module](super#waiting).
     pub fn shared(self, limit: SharedLimit) -> SharedBuilder<T, M> {
         SharedBuilder {
             builder: self,
@@ -68,78 +71,58 @@ impl<T, M> SharedBuilder<T, M> {
     /// A layer that counts all calls together.
     ///
     /// # Errors
-    /// If the builder was given quotas or a queue, which a shared limit does not go by.
+    /// If the builder was given quotas, which are the shared limit's, or a queue that cannot work.
     pub fn build(self) -> Result<SharedRateLimitLayer<T, Share<SharedGate>, M>, InvalidConfig> {
-        let key = self.limit.key(&[]);
-        let (builder, gate) = self.parts()?;
-        let share = Share::new(gate(key));
-        Ok(SharedRateLimitLayer {
-            traffic: builder.traffic,
-            source: share.clone(),
-            exempt: share,
-            mode: builder.mode,
-        })
+        let account = self.limit.account(&[]);
+        let (builder, options, telemetry) = self.parts()?;
+        let gate = SharedGate::new(options, account, telemetry, Gauges::Own);
+        let share = Share::new(gate);
+        Ok(SharedRateLimitLayer::new(builder, share.clone(), share))
     }
 
-    /// A layer that counts the calls of each key, of which this process knows at most `max_keys` at a time.
+    /// A layer that counts the calls of each key, of which this process knows at most `max_keys` at a time; see [`SharedKeyedBuilder`] for what is to be said about keys.
     ///
     /// The server knows a key by its bytes, of which all processes must make the same: those of `seaworthy_http::key` go in as they are, and that of a caller's address as `Key::from(callers.key(request))`.
     /// What is forgotten here is still known to the server.
     /// Only where more keys than that are in use at once, those that find no room are counted together, at the server, too.
-    ///
-    /// # Errors
-    /// As [`build`](Self::build).
-    pub fn keyed<Req, K, F>(
-        self,
-        max_keys: NonZeroUsize,
-        key: F,
-    ) -> Result<SharedRateLimitLayer<T, Keyed<SharedGate, K, F>, M>, InvalidConfig>
+    pub fn keyed<Req, K, F>(self, max_keys: NonZeroUsize, key: F) -> SharedKeyedBuilder<T, M, K, F>
     where
         F: Fn(&Req) -> K,
-        K: AsRef<[u8]> + Hash + Eq + Clone + Send + Sync + 'static,
     {
-        let limit = self.limit.clone();
-        let (builder, gate) = self.parts()?;
-        let keyed = KeyedLayer::new((), max_keys, key, move |key: Option<&K>| {
-            let key = key.map_or(Key::OVERFLOW, |key| limit.key(key.as_ref()));
-            gate(key)
-        });
-        let exempt = keyed.handle().overflow();
-        Ok(SharedRateLimitLayer {
-            traffic: builder.traffic,
-            source: keyed.into_source(),
-            exempt,
-            mode: builder.mode,
-        })
+        SharedKeyedBuilder::new(self, max_keys, key)
     }
 
-    fn parts(
-        self,
-    ) -> Result<
-        (
-            Builder<T, M>,
-            impl Fn(Key) -> SharedGate + Send + Sync + 'static,
-        ),
-        InvalidConfig,
-    > {
+    pub(super) fn parts(self) -> Result<(Builder<T, M>, Arc<Options>, Telemetry), InvalidConfig> {
         let Self { builder, limit } = self;
         if !builder.quotas.is_empty() {
             let reason = "is the shared limit's: give it there";
             return Err(InvalidConfig::new("quota", reason));
         }
-        if builder.max_queue > 0 {
-            let reason = "does not go with a shared limit";
-            return Err(InvalidConfig::new("queue", reason));
-        }
+        // It checks how many may wait.
+        seaworthy_core::gcra::Line::<()>::try_new(builder.max_queue)?;
         let telemetry = Telemetry::new(LAYER, &builder.name);
-        let announce = builder.announce;
-        let gate =
-            move |key| SharedGate::new(limit.clone(), key, announce, telemetry.for_key(None));
-        Ok((builder, gate))
+        let options = Options {
+            limit,
+            announce: builder.announce,
+            max_queue: builder.max_queue,
+            max_wait: builder.max_wait,
+        };
+        Ok((builder, Arc::new(options), telemetry))
     }
 }
 
 // ===== impl SharedRateLimitLayer =====
+
+impl<T, C, M> SharedRateLimitLayer<T, C, M> {
+    pub(super) fn new(builder: Builder<T, M>, source: C, exempt: Share<SharedGate>) -> Self {
+        Self {
+            traffic: builder.traffic,
+            source,
+            exempt,
+            mode: builder.mode,
+        }
+    }
+}
 
 impl<T, M> SharedRateLimitLayer<T, Share<SharedGate>, M> {
     /// A view of the layer.
@@ -193,6 +176,12 @@ impl SharedRateLimitHandle {
         self.share.quotas().unwrap_or_default()
     }
 
+    /// How many calls wait for their turn.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.share.waiting()
+    }
+
     /// Calls the listener at every event of this layer, on the thread where it happens. Whether the server is there, [the limit](SharedLimit::subscribe) tells.
     pub fn subscribe(
         &self,
@@ -208,6 +197,8 @@ impl SharedRateLimitHandle {
     }
 
     /// Refuses new calls from now on, and is ready when those that run or wait have ended.
+    ///
+    /// Calls that wait were taken before the drain: they keep their place and get their turn.
     ///
     /// # Cancel safety
     /// Dropping the future stops the wait; new calls stay refused until [`Control::resume`].

@@ -19,18 +19,14 @@ use seaworthy_kit::Moment;
 use seaworthy_kit::quota::Quotas;
 
 use super::key::Key;
+use super::plan::{Account, Plan, Stand};
 use super::script::{Reply, Told, Verdict};
-use super::terms::Terms;
 
 /// The leases of all keys.
 #[derive(Debug)]
 pub(super) struct Leases {
-    /// Units in a lease.
-    size: u64,
     /// How long they are kept in hand.
     hold: Duration,
-    /// How long a refusal is remembered at least.
-    pause: Duration,
     /// Keys for each shard.
     room: usize,
     shards: Box<[Mutex<HashMap<u128, Hand>>]>,
@@ -42,14 +38,14 @@ pub(super) type Turn = Arc<tokio::sync::Mutex<()>>;
 /// What this process has of one key.
 #[derive(Debug)]
 struct Hand {
+    plan: Arc<Plan>,
     left: u64,
     /// How the quotas stood when that was taken; `None` before anything was.
     taken: Option<Told>,
     /// When it is given back; until then another check shows that the key is in use.
     until: Moment,
-    /// What the server said last, and when.
-    debts: Arc<[u64]>,
-    told: Moment,
+    /// What the server said last.
+    stand: Stand,
     refused: Option<Remembered>,
     /// Somebody asks, and has taken what was left along.
     asking: bool,
@@ -70,8 +66,15 @@ struct Remembered {
 /// What can be said without the server.
 #[derive(Debug)]
 pub(super) enum AtHand {
-    Taken { taken: Option<Told>, quotas: Quotas },
-    Refused { wait: Duration, quotas: Quotas },
+    Taken {
+        taken: Option<Told>,
+        quotas: Quotas,
+    },
+    Refused {
+        wait: Duration,
+        quotas: Quotas,
+        stand: Stand,
+    },
 }
 
 /// What is asked for, once.
@@ -88,39 +91,29 @@ pub(super) struct Ask {
 /// What is to go back.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Unused {
-    pub(super) key: Key,
+    pub(super) account: Account,
     pub(super) units: u64,
     pub(super) taken: Told,
 }
 
 impl Leases {
-    pub(super) fn new(size: u64, hold: Duration, max_keys: usize, terms: &[Terms]) -> Self {
-        let slowest = terms.iter().map(|terms| terms.unit).max();
-        let lease = Duration::from_nanos(slowest.unwrap_or(0).saturating_mul(size));
+    pub(super) fn new(hold: Duration, max_keys: usize) -> Self {
         Self {
-            size,
             hold,
-            pause: lease.min(LONGEST_PAUSE),
             room: max_keys.div_ceil(SHARDS),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
         }
     }
 
     /// Takes from what is in hand, or refuses because the server has just refused.
-    pub(super) fn spend(
-        &self,
-        key: Key,
-        cost: u64,
-        now: Moment,
-        terms: &[Terms],
-    ) -> Option<AtHand> {
-        let mut shard = self.shard(key);
-        let hand = shard.get_mut(&key.number())?;
+    pub(super) fn spend(&self, account: &Account, cost: u64, now: Moment) -> Option<AtHand> {
+        let mut shard = self.shard(account.key);
+        let hand = shard.get_mut(&account.key.number())?;
         if hand.left >= cost && hand.is_held(now) {
             hand.left -= cost;
             return Some(AtHand::Taken {
                 taken: hand.taken.clone(),
-                quotas: hand.quotas(now, terms),
+                quotas: hand.quotas(account, now),
             });
         }
         let refused = hand.refused?;
@@ -132,38 +125,42 @@ impl Leases {
         let ready = refused.ready.max(refused.until);
         Some(AtHand::Refused {
             wait: ready.since(now),
-            quotas: hand.quotas(now, terms),
+            quotas: hand.quotas(account, now),
+            stand: hand.stand.clone(),
         })
     }
 
     /// The turn to ask for this key; `None` where there is no room for one more, which then has no lease.
-    pub(super) fn turn(&self, key: Key, now: Moment) -> Option<Turn> {
-        let mut shard = self.shard(key);
-        if let Some(hand) = shard.get(&key.number()) {
+    pub(super) fn turn(&self, account: &Account, now: Moment) -> Option<Turn> {
+        let mut shard = self.shard(account.key);
+        if let Some(hand) = shard.get(&account.key.number()) {
             return Some(hand.turn.clone());
         }
         if shard.len() >= self.room {
             return None;
         }
         let hand = Hand {
+            plan: account.plan.clone(),
             left: 0,
             taken: None,
             until: now,
-            debts: Arc::default(),
-            told: now,
+            stand: Stand {
+                debts: Arc::default(),
+                told: now,
+            },
             refused: None,
             asking: false,
             turn: Turn::default(),
         };
         let turn = hand.turn.clone();
-        shard.insert(key.number(), hand);
+        shard.insert(account.key.number(), hand);
         Some(turn)
     }
 
     /// Takes what is in hand along, and tells what to ask for. Only by whoever has the turn.
-    pub(super) fn ask(&self, key: Key, cost: u64, now: Moment) -> Ask {
-        let mut shard = self.shard(key);
-        let Some(hand) = shard.get_mut(&key.number()) else {
+    pub(super) fn ask(&self, account: &Account, cost: u64, now: Moment) -> Ask {
+        let mut shard = self.shard(account.key);
+        let Some(hand) = shard.get_mut(&account.key.number()) else {
             return Ask::only(cost);
         };
         hand.asking = true;
@@ -175,7 +172,7 @@ impl Leases {
         };
         hand.left -= along;
         let most = match is_held && cost > 0 {
-            true => cost.max(self.size),
+            true => cost.max(account.plan.lease),
             false => cost,
         };
         Ask {
@@ -191,20 +188,23 @@ impl Leases {
     /// Where it has given more than may be in hand, the rest is to go back.
     pub(super) fn answered(
         &self,
-        key: Key,
+        account: &Account,
         ask: &Ask,
         reply: &Reply,
         now: Moment,
     ) -> Option<Unused> {
-        let mut shard = self.shard(key);
-        let hand = shard.get_mut(&key.number())?;
+        let mut shard = self.shard(account.key);
+        let hand = shard.get_mut(&account.key.number())?;
         hand.asking = false;
-        hand.debts = reply.told.debts.clone();
-        hand.told = now;
+        hand.stand = Stand {
+            debts: reply.told.debts.clone(),
+            told: now,
+        };
         match reply.verdict {
             Verdict::Taken(given) => {
                 // What was in hand before and has ended meanwhile.
-                let unused = hand.empty(key);
+                let unused = hand.empty(account.key);
+                hand.plan = account.plan.clone();
                 hand.left = given.saturating_sub(ask.least);
                 hand.taken = Some(reply.told.clone());
                 hand.until = now + self.hold;
@@ -218,7 +218,7 @@ impl Leases {
                     missing: ask.least,
                     ready: now + wait,
                     // Not for longer than the hold: others may give something back.
-                    until: now + wait.max(self.pause).min(self.hold),
+                    until: now + wait.max(account.plan.pause).min(self.hold),
                 });
                 None
             }
@@ -226,7 +226,8 @@ impl Leases {
     }
 
     /// The server has not answered.
-    pub(super) fn failed(&self, key: Key, ask: &Ask) {
+    pub(super) fn failed(&self, account: &Account, ask: &Ask) {
+        let key = account.key;
         if let Some(hand) = self.shard(key).get_mut(&key.number()) {
             hand.asking = false;
             hand.left += ask.along;
@@ -237,13 +238,14 @@ impl Leases {
     ///
     /// What was taken before that is the server's to discount: time may have given it already, and here it could be spent again at any age.
     pub(super) fn put(&self, unused: &Unused, now: Moment) -> bool {
-        let mut shard = self.shard(unused.key);
-        let Some(hand) = shard.get_mut(&unused.key.number()) else {
+        let Account { key, plan } = &unused.account;
+        let mut shard = self.shard(*key);
+        let Some(hand) = shard.get_mut(&key.number()) else {
             return false;
         };
         let is_of_this = hand.taken.as_ref() == Some(&unused.taken);
         // Whoever asks may come back with a whole lease; and one call may have taken more than that is.
-        let has_room = !hand.asking && hand.left.saturating_add(unused.units) <= self.size;
+        let has_room = !hand.asking && hand.left.saturating_add(unused.units) <= plan.lease;
         let is_put = is_of_this && has_room && hand.is_held(now);
         if is_put {
             hand.left += unused.units;
@@ -288,10 +290,6 @@ impl Leases {
         self.shards.iter().all(|shard| lock(shard).is_empty())
     }
 
-    pub(super) const fn size(&self) -> u64 {
-        self.size
-    }
-
     pub(super) const fn hold(&self) -> Duration {
         self.hold
     }
@@ -308,8 +306,12 @@ impl Leases {
 }
 
 impl Unused {
-    pub(super) const fn new(key: Key, units: u64, taken: Told) -> Self {
-        Self { key, units, taken }
+    pub(super) const fn new(account: Account, units: u64, taken: Told) -> Self {
+        Self {
+            account,
+            units,
+            taken,
+        }
     }
 }
 
@@ -349,19 +351,12 @@ impl Hand {
     fn empty(&mut self, key: Key) -> Option<Unused> {
         let units = mem::take(&mut self.left);
         let taken = self.taken.clone().filter(|_| units > 0)?;
-        Some(Unused { key, units, taken })
+        let account = Account::new(key, self.plan.clone());
+        Some(Unused::new(account, units, taken))
     }
 
-    fn quotas(&self, now: Moment, terms: &[Terms]) -> Quotas {
-        let since = now.since(self.told);
-        let mut quotas = Quotas::new();
-        quotas.extend(
-            terms
-                .iter()
-                .zip(&*self.debts)
-                .map(|(terms, &debt)| terms.state(debt, since, self.left)),
-        );
-        quotas
+    fn quotas(&self, account: &Account, now: Moment) -> Quotas {
+        self.stand.quotas(account.terms(), self.left, now)
     }
 }
 
@@ -371,9 +366,6 @@ fn lock(shard: &Mutex<HashMap<u128, Hand>>) -> MutexGuard<'_, HashMap<u128, Hand
 
 /// Enough that threads seldom meet.
 const SHARDS: usize = 16;
-
-/// A whole lease comes at once rather than unit by unit, where nobody notices how long that took.
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests;

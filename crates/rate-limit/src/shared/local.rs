@@ -5,17 +5,15 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use seaworthy_core::Ratio;
-use seaworthy_core::gcra::{Quota, Scarcity, TakenAll, Windows};
+use seaworthy_core::gcra::{Scarcity, TakenAll, Windows};
+use seaworthy_kit::Moment;
 use seaworthy_kit::quota::Quotas;
-use seaworthy_kit::{InvalidConfig, Moment};
 
 use super::key::Key;
-use super::terms::Terms;
+use super::plan::{Account, Plan};
 
 /// What each key has of its share.
 pub(super) struct Local {
-    quotas: Vec<Quota>,
     max_keys: usize,
     known: Mutex<Known>,
 }
@@ -29,39 +27,30 @@ struct Known {
 }
 
 impl Local {
-    pub(super) fn try_new(
-        terms: &[Terms],
-        fraction: f64,
-        max_keys: usize,
-    ) -> Result<Self, InvalidConfig> {
-        let fraction = Ratio::try_new("when_away", fraction)?;
-        let quotas: Vec<_> = terms.iter().map(|terms| terms.share(fraction)).collect();
-        let overflow = Windows::try_new(&quotas)
-            .map_err(|_| InvalidConfig::new("when_away", "leaves less than one in a century"))?;
+    /// Nobody has spent anything; keys for which there is no room have the share of that plan together.
+    pub(super) fn new(plan: &Plan, max_keys: usize) -> Self {
         let known = Known {
             keys: HashMap::new(),
-            overflow,
+            overflow: windows(plan),
             swept: Moment::ORIGIN,
         };
-        Ok(Self {
-            quotas,
+        Self {
             max_keys,
             known: Mutex::new(known),
-        })
+        }
     }
 
     /// Takes from all quotas of the key or from none, and tells how they stand.
     pub(super) fn take(
         &self,
-        key: Key,
+        account: &Account,
         cost: u64,
         now: Moment,
-        terms: &[Terms],
     ) -> (Result<TakenAll, Scarcity>, Quotas) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let windows = known.windows(key, now, self);
+        let windows = known.windows(account, now, self.max_keys);
         let taken = windows.try_take(now, cost);
-        let cells = windows.cells().zip(terms);
+        let cells = windows.cells().zip(account.terms());
         let states =
             cells.map(|(cell, terms)| terms.left(cell.remaining(now), cell.time_to_more(now)));
         let mut quotas = Quotas::new();
@@ -80,23 +69,25 @@ impl Local {
 }
 
 impl Known {
-    fn windows(&mut self, key: Key, now: Moment, local: &Local) -> &Windows {
-        let number = key.number();
+    fn windows(&mut self, account: &Account, now: Moment, max_keys: usize) -> &Windows {
+        let number = account.key.number();
         if !self.keys.contains_key(&number) {
-            if self.keys.len() >= local.max_keys && now.since(self.swept) >= SWEEP {
+            if self.keys.len() >= max_keys && now.since(self.swept) >= SWEEP {
                 self.swept = now;
                 // One that is full is as good as unknown.
                 self.keys.retain(|_, windows| !windows.is_full(now));
             }
-            if self.keys.len() >= local.max_keys {
+            if self.keys.len() >= max_keys {
                 return &self.overflow;
             }
         }
-        self.keys.entry(number).or_insert_with(|| {
-            Windows::try_new(&local.quotas)
-                .expect("the quotas were checked when the limit was built")
-        })
+        let made = || windows(&account.plan);
+        self.keys.entry(number).or_insert_with(made)
     }
+}
+
+fn windows(plan: &Plan) -> Windows {
+    Windows::try_new(&plan.share).expect("a plan with a share has checked it")
 }
 
 impl fmt::Debug for Local {

@@ -9,16 +9,16 @@ use tokio::time::Instant;
 
 use super::key::Key;
 use super::lease::Unused;
+use super::plan::Account;
 use super::terms::Terms;
 
-/// A server, and the quotas of a limit at it.
+/// A server, and how a limit is kept at it.
 #[derive(Debug)]
 pub(super) struct Server {
     wire: Wire,
     take: Lua,
     give_back: Lua,
     prefix: Box<str>,
-    terms: Box<[Terms]>,
 }
 
 /// How the quotas stood after something was taken.
@@ -58,19 +58,14 @@ pub(super) enum Trouble {
 // ===== impl Server =====
 
 impl Server {
-    pub(super) fn new(wire: Wire, prefix: &str, terms: Box<[Terms]>) -> Self {
+    pub(super) fn new(wire: Wire, prefix: &str) -> Self {
         Self {
             wire,
             take: Lua::new(include_str!("take.lua")),
             give_back: Lua::new(include_str!("give_back.lua")),
             // As in addresses, so that two prefixes do not become one.
             prefix: prefix.replace('%', "%25").replace('{', "%7B").into(),
-            terms,
         }
-    }
-
-    pub(super) fn terms(&self) -> &[Terms] {
-        &self.terms
     }
 
     /// Takes at least so much, and at most as much: one round trip.
@@ -78,26 +73,26 @@ impl Server {
     /// Where the reply is lost with its connection, it may have taken that twice: that errs on the side of the limit.
     pub(super) async fn take(
         &self,
-        key: Key,
+        account: &Account,
         least: u64,
         most: u64,
         until: Instant,
     ) -> Result<Reply, Trouble> {
-        let name = self.name_of(key);
+        let name = self.name_of(account.key);
         let arguments = |command: &mut Cmd| {
             command.arg(&name).arg(least).arg(most);
-            for terms in &self.terms {
+            for terms in account.terms() {
                 command.arg(&terms.field).arg(terms.unit).arg(terms.all);
             }
         };
         let reply = self.wire.run(&self.take, arguments, until).await;
         let reply = reply.map_err(|failure| trouble(&failure))?;
-        reply_of(reply, &self.terms).ok_or(Trouble::Corrupt)
+        reply_of(reply, account.terms()).ok_or(Trouble::Corrupt)
     }
 
     /// Gives back what is unused. It is not tried again: given back twice, it would be more than there was.
     pub(super) async fn give_back(&self, unused: &Unused, until: Instant) -> Result<(), Trouble> {
-        let name = self.name_of(unused.key);
+        let name = self.name_of(unused.account.key);
         let Told {
             second,
             nano,
@@ -105,7 +100,7 @@ impl Server {
         } = &unused.taken;
         let arguments = |command: &mut Cmd| {
             command.arg(&name).arg(unused.units).arg(second).arg(nano);
-            for (terms, debt) in self.terms.iter().zip(&**debts) {
+            for (terms, debt) in unused.account.terms().iter().zip(&**debts) {
                 command.arg(&terms.field).arg(terms.unit).arg(terms.all);
                 command.arg(debt);
             }

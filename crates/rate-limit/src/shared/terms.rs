@@ -56,6 +56,10 @@ impl Terms {
         })
     }
 
+    pub(super) const fn units(&self) -> u64 {
+        self.quota.units()
+    }
+
     pub(super) const fn burst(&self) -> u64 {
         self.quota.burst()
     }
@@ -71,6 +75,13 @@ impl Terms {
     /// How the quota stands with so much left, and the time until there is more.
     pub(super) const fn left(&self, remaining: u64, reset: Duration) -> QuotaState {
         QuotaState::new(self.policy, self.quota.units(), self.quota.window()).left(remaining, reset)
+    }
+
+    /// The time until so many units have come, with that debt so long after it was told.
+    pub(super) const fn wait(&self, debt: u64, since: Duration, units: u64) -> Duration {
+        let debt = debt.saturating_sub(nanos(since));
+        let after = debt.saturating_add(self.unit.saturating_mul(units));
+        Duration::from_nanos(after.saturating_sub(self.all))
     }
 
     /// How the quota stands with that debt, so long after it was told, where this process has so many units of it in hand.
@@ -89,8 +100,13 @@ impl Terms {
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+const fn nanos(duration: Duration) -> u64 {
+    let nanos = duration.as_nanos();
+    if nanos > u64::MAX as u128 {
+        u64::MAX
+    } else {
+        nanos as u64
+    }
 }
 
 /// A hundred days in nanoseconds: beyond 104, the numbers of Lua would no longer be exact.
@@ -117,6 +133,14 @@ mod tests {
                 let later = now + since;
                 assert_eq!(state.remaining, cell.remaining(later), "{cost} {since:?}");
                 assert_eq!(state.reset, cell.time_to_more(later), "{cost} {since:?}");
+                for units in 1..=5 {
+                    let wait = terms[0].wait(7 * cost, since, units);
+                    let ready = later + wait;
+                    assert!(cell.remaining(ready) >= units, "{cost} {since:?} {units}");
+                    let sooner = ready - Duration::from_nanos(1);
+                    let none = wait.is_zero() || cell.remaining(sooner) < units;
+                    assert!(none, "{cost} {since:?} {units}");
+                }
             }
         }
         let state = terms[0].state(35, Duration::ZERO, 2);

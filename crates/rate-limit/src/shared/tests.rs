@@ -15,10 +15,10 @@ use crate::RateLimitLayer;
 const MANY: Quota = Quota::per_hour(3_600).with_burst(100_000);
 
 /// A limit that has lost its server, and does not look for it.
-fn alone() -> SharedLimit {
+pub(super) fn alone(quota: Quota) -> SharedLimit {
     let client = Client::open("redis://127.0.0.1:1/").unwrap();
     let limit = SharedLimit::builder("api", client)
-        .quota(MANY)
+        .quota(quota)
         .look_after(Duration::from_secs(100 * 24 * 3600))
         .build()
         .unwrap();
@@ -38,7 +38,7 @@ impl Emptied {
     fn new(share: &Share<SharedGate>) -> Self {
         let mut taken = Vec::new();
         for cost in (0..17).rev().map(|bit| 1 << bit) {
-            while let Some(Ok(pass)) = share.limit.decide_here(share.key, cost) {
+            while let Some(Ok(pass)) = share.limit().decide_here(&share.account, cost) {
                 taken.extend(pass.into_paid());
             }
         }
@@ -52,7 +52,7 @@ impl Emptied {
 impl Drop for Emptied {
     fn drop(&mut self) {
         for paid in self.taken.drain(..) {
-            self.share.limit.return_paid(paid);
+            self.share.withdraw(SharedSpent::of(paid));
         }
     }
 }
@@ -61,7 +61,7 @@ mod for_all {
     use super::*;
 
     seaworthy_kit::testing::conformance! {
-        layer: || RateLimitLayer::plain("api").announce().shared(alone()).build().unwrap(),
+        layer: || RateLimitLayer::plain("api").announce().shared(alone(MANY)).build().unwrap(),
         readiness: always,
         errors: unchanged,
         on_drop: cancels,
@@ -74,6 +74,25 @@ mod for_all {
     }
 }
 
+mod queues {
+    use super::*;
+
+    seaworthy_kit::testing::conformance! {
+        layer: || RateLimitLayer::plain("api")
+            .queue(100, Duration::MAX)
+            .shared(alone(MANY))
+            .build()
+            .unwrap(),
+        readiness: always,
+        errors: unchanged,
+        on_drop: cancels,
+        held: |layer| layer.source.in_flight(),
+        events: |layer, recorder| layer.handle().subscribe(recorder.listener()).forever(),
+        waits: |layer| Emptied::new(&layer.source),
+        drains: |layer| layer.handle().drain(),
+    }
+}
+
 mod by_key {
     use seaworthy_kit::keyed::Keyed;
 
@@ -83,8 +102,8 @@ mod by_key {
 
     fn layer() -> SharedRateLimitLayer<Plain, Keyed<SharedGate, [u8; 4], Key>> {
         let keys = NonZeroUsize::new(8).unwrap();
-        let layer = RateLimitLayer::plain("api").shared(alone());
-        layer.keyed(keys, key as Key).unwrap()
+        let layer = RateLimitLayer::plain("api").shared(alone(MANY));
+        layer.keyed(keys, key as Key).build().unwrap()
     }
 
     fn key(request: &u32) -> [u8; 4] {
@@ -128,7 +147,7 @@ mod turns {
     }
 
     async fn turn(limit: &SharedLimit) -> OwnedMutexGuard<()> {
-        let turn = limit.inner.turn(limit.key(b"key")).unwrap();
+        let turn = limit.inner.turn(&limit.account(b"key")).unwrap();
         turn.lock_owned().await
     }
 
@@ -173,11 +192,11 @@ mod turns {
 }
 
 #[test]
-fn quotas_and_queue_of_the_layer_do_not_go_with_a_shared_limit() {
+fn quotas_of_the_layer_do_not_go_with_a_shared_limit_nor_does_a_queue_without_bound() {
     let layer = || RateLimitLayer::plain("api");
-    let error = layer().quota(MANY).shared(alone()).build().unwrap_err();
+    let error = layer().quota(MANY).shared(alone(MANY)).build().unwrap_err();
     assert_eq!(error.option(), "quota");
-    let queue = layer().queue(1, Duration::MAX);
-    let error = queue.shared(alone()).build().unwrap_err();
-    assert_eq!(error.option(), "queue");
+    let queue = layer().queue(usize::MAX, Duration::MAX);
+    let error = queue.shared(alone(MANY)).build().unwrap_err();
+    assert_eq!(error.option(), "max_queue");
 }

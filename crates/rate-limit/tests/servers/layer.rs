@@ -75,7 +75,7 @@ async fn each_key_has_its_own() {
     let test = Test::new();
     let keys = NonZeroUsize::new(2).unwrap();
     let new = || layer(&test).keyed(keys, |key: &&str| key.as_bytes().to_vec());
-    let services = [new(), new()].map(|layer| layer.unwrap().layer(echo()));
+    let services = [new(), new()].map(|layer| layer.build().unwrap().layer(echo()));
     // More keys than the layer keeps: what it forgets, the server knows.
     for key in ["one", "two", "three", "four"] {
         let mut admitted = 0;
@@ -100,8 +100,10 @@ async fn keys_of_requests_go_to_the_server() {
     let callers = callers.build().unwrap();
     let by_caller = move |request: &Request<()>| Key::from(callers.key(request));
     let answer = || service_fn(async |_: Request<()>| Ok::<_, Infallible>(()));
-    let by_tenant = layer(&test).keyed(keys, by_tenant).unwrap().layer(answer());
-    let by_caller = layer(&test).keyed(keys, by_caller).unwrap().layer(answer());
+    let by_tenant = layer(&test).keyed(keys, by_tenant).build().unwrap();
+    let by_tenant = by_tenant.layer(answer());
+    let by_caller = layer(&test).keyed(keys, by_caller).build().unwrap();
+    let by_caller = by_caller.layer(answer());
     let mut request = Request::new(());
     by_tenant.clone().oneshot(request.clone()).await.unwrap();
     request.extensions_mut().insert("acme");

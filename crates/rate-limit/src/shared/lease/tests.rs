@@ -1,25 +1,35 @@
 //! Leases against a count of what the server gave.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
+use seaworthy_core::Ratio;
 use seaworthy_core::gcra::Quota;
 
 use super::*;
+use crate::shared::plan::Planner;
 
 const SIZE: u64 = 10;
 const HOLD: Duration = Duration::from_secs(5);
 
-fn terms() -> Box<[Terms]> {
+/// The quotas of all keys here, of which a lease is `SIZE`.
+static PLAN: LazyLock<Arc<Plan>> = LazyLock::new(|| {
     // A unit takes longer than anything here.
     let quota = Quota::new(100, Duration::from_secs(100 * 3600));
-    Terms::all_of(&[("api".into(), quota)]).unwrap()
-}
+    let planner = Planner {
+        policies: ["api".into()].into(),
+        lease: Some(Ratio::try_new("lease", 0.1).unwrap()),
+        share: None,
+    };
+    planner.plan(&[quota]).unwrap()
+});
 
 fn leases() -> Leases {
-    Leases::new(SIZE, HOLD, 16 * SHARDS, &terms())
+    Leases::new(HOLD, 16 * SHARDS)
 }
 
-fn key(number: u128) -> Key {
-    Key::from_number(number)
+fn key(number: u128) -> Account {
+    Account::new(Key::from_number(number), PLAN.clone())
 }
 
 fn at(millis: u64) -> Moment {
@@ -42,7 +52,7 @@ fn reply(verdict: Verdict) -> Reply {
 }
 
 fn spend(leases: &Leases, cost: u64, now: Moment) -> bool {
-    let at_hand = leases.spend(key(1), cost, now, &terms());
+    let at_hand = leases.spend(&key(1), cost, now);
     matches!(at_hand, Some(AtHand::Taken { .. }))
 }
 
@@ -53,10 +63,10 @@ fn put(leases: &Leases, units: u64, second: u64, now: Moment) -> bool {
 
 /// Asks, and is given all that is wanted: the least, the most, and what goes along.
 fn fill(leases: &Leases, cost: u64, now: Moment) -> ([u64; 3], Option<Unused>) {
-    let _turn = leases.turn(key(1), now).unwrap();
-    let ask = leases.ask(key(1), cost, now);
+    let _turn = leases.turn(&key(1), now).unwrap();
+    let ask = leases.ask(&key(1), cost, now);
     let given = reply(Verdict::Taken(ask.most));
-    let unused = leases.answered(key(1), &ask, &given, now);
+    let unused = leases.answered(&key(1), &ask, &given, now);
     ([ask.least, ask.most, ask.along], unused)
 }
 
@@ -81,15 +91,15 @@ fn what_is_in_hand_counts_towards_the_next_lease() {
     fill(&leases, 1, at(0));
     assert!(spend(&leases, 6, at(0)));
     // Three are left.
-    let ask = leases.ask(key(1), 5, at(0));
+    let ask = leases.ask(&key(1), 5, at(0));
     assert_eq!((ask.least, ask.most, ask.along), (2, 7, 3));
     assert!(!spend(&leases, 1, at(0)), "they are spoken for");
-    leases.failed(key(1), &ask);
+    leases.failed(&key(1), &ask);
     assert!(spend(&leases, 3, at(0)));
     // More than a lease is asked for as it is.
-    let ask = leases.ask(key(1), 50, at(0));
+    let ask = leases.ask(&key(1), 50, at(0));
     assert_eq!((ask.least, ask.most), (50, 50));
-    leases.failed(key(1), &ask);
+    leases.failed(&key(1), &ask);
 }
 
 #[test]
@@ -127,21 +137,21 @@ fn only_what_was_taken_with_the_lease_in_hand_is_put_back() {
     for (second, now) in [(0, 0), (2, 0), (1, 5000)] {
         assert!(!put(&leases, 1, second, at(now)), "{second} {now}");
     }
-    let ask = leases.ask(key(1), 1, at(1));
+    let ask = leases.ask(&key(1), 1, at(1));
     assert!(!put(&leases, 1, 1, at(1)), "a whole lease may be coming");
-    leases.failed(key(1), &ask);
+    leases.failed(&key(1), &ask);
     assert!(put(&leases, 1, 1, at(1)));
 }
 
 #[test]
 fn whoever_asks_or_waits_keeps_the_key() {
     let leases = leases();
-    let turn = leases.turn(key(1), at(0)).unwrap();
+    let turn = leases.turn(&key(1), at(0)).unwrap();
     assert!(leases.ended(at(9000)).is_empty() && !leases.is_empty());
-    let ask = leases.ask(key(1), 1, at(0));
+    let ask = leases.ask(&key(1), 1, at(0));
     drop(turn);
     assert!(leases.ended(at(9000)).is_empty() && !leases.is_empty());
-    leases.failed(key(1), &ask);
+    leases.failed(&key(1), &ask);
     leases.ended(at(9000));
     assert!(leases.is_empty());
 }
@@ -151,21 +161,21 @@ fn hand_of_whoever_asks_is_emptied_and_not_forgotten() {
     let leases = leases();
     fill(&leases, 1, at(0));
     fill(&leases, 1, at(0));
-    let turn = leases.turn(key(1), at(0)).unwrap();
-    let ask = leases.ask(key(1), 3, at(0));
+    let turn = leases.turn(&key(1), at(0)).unwrap();
+    let ask = leases.ask(&key(1), 3, at(0));
     let (unused, asking) = leases.all();
     assert_eq!(unused, [Unused::new(key(1), 6, told(1))]);
     assert_eq!(asking.len(), 1);
     // What it brings finds its place, and so does what it has taken along.
-    leases.failed(key(1), &ask);
+    leases.failed(&key(1), &ask);
     let brought = Unused::new(key(1), 3, told(1));
-    assert_eq!(leases.empty(key(1)), Some(brought));
-    let ask = leases.ask(key(1), 2, at(0));
+    assert_eq!(leases.empty(key(1).key), Some(brought));
+    let ask = leases.ask(&key(1), 2, at(0));
     let given = Reply {
         verdict: Verdict::Taken(ask.most),
         told: told(2),
     };
-    assert_eq!(leases.answered(key(1), &ask, &given, at(0)), None);
+    assert_eq!(leases.answered(&key(1), &ask, &given, at(0)), None);
     let (unused, _) = leases.all();
     assert_eq!(unused, [Unused::new(key(1), 8, told(2))]);
     drop((turn, asking));
@@ -177,12 +187,12 @@ fn hand_of_whoever_asks_is_emptied_and_not_forgotten() {
 fn refusal_is_remembered_for_its_wait_but_no_longer_than_the_hold() {
     let leases = leases();
     let refused = |wait: Duration, now| {
-        let _turn = leases.turn(key(1), now).unwrap();
-        let ask = leases.ask(key(1), 3, now);
+        let _turn = leases.turn(&key(1), now).unwrap();
+        let ask = leases.ask(&key(1), 3, now);
         let wait = u64::try_from(wait.as_nanos()).unwrap();
-        leases.answered(key(1), &ask, &reply(Verdict::Refused(wait)), now);
+        leases.answered(&key(1), &ask, &reply(Verdict::Refused(wait)), now);
     };
-    let wait = |cost, now| match leases.spend(key(1), cost, now, &terms()) {
+    let wait = |cost, now| match leases.spend(&key(1), cost, now) {
         Some(AtHand::Refused { wait, .. }) => Some(wait),
         Some(AtHand::Taken { .. }) => panic!("there is none"),
         None => None,
@@ -194,7 +204,7 @@ fn refusal_is_remembered_for_its_wait_but_no_longer_than_the_hold() {
     assert_eq!(wait(3, at(1000)), None);
     // Where units come fast, for a whole lease.
     refused(Duration::from_nanos(1), at(2000));
-    assert_eq!(wait(3, at(2000)), Some(LONGEST_PAUSE));
+    assert_eq!(wait(3, at(2000)), Some(Duration::from_millis(100)));
     refused(Duration::from_secs(3600), at(3000));
     // It is told as long as it is, and remembered for the hold.
     let hour = Duration::from_secs(3600);
@@ -206,12 +216,15 @@ fn refusal_is_remembered_for_its_wait_but_no_longer_than_the_hold() {
 
 #[test]
 fn keys_are_bounded() {
-    let leases = Leases::new(SIZE, HOLD, 3 * SHARDS, &terms());
+    let leases = Leases::new(HOLD, 3 * SHARDS);
     let turns: Vec<_> = (0..100 * SHARDS as u128)
-        .filter_map(|number| leases.turn(key(number), at(0)))
+        .filter_map(|number| leases.turn(&key(number), at(0)))
         .collect();
     assert_eq!(turns.len(), 3 * SHARDS);
-    assert!(leases.turn(key(0), at(0)).is_some(), "a known one has room");
+    assert!(
+        leases.turn(&key(0), at(0)).is_some(),
+        "a known one has room"
+    );
 }
 
 #[derive(Clone, Debug)]
@@ -250,15 +263,15 @@ proptest! {
         for step in steps {
             match step {
                 Step::Spend(cost) => {
-                    let at_hand = leases.spend(key(1), cost, at(now), &terms());
+                    let at_hand = leases.spend(&key(1), cost, at(now));
                     if let Some(AtHand::Taken { taken: Some(taken), .. }) = at_hand {
                         spent += cost;
                         passes.push(Unused::new(key(1), cost, taken));
                     }
                 }
                 Step::Ask(cost) if asked.is_none() => {
-                    let turn = leases.turn(key(1), at(now)).unwrap();
-                    asked = Some((leases.ask(key(1), cost, at(now)), cost, turn));
+                    let turn = leases.turn(&key(1), at(now)).unwrap();
+                    asked = Some((leases.ask(&key(1), cost, at(now)), cost, turn));
                 }
                 Step::Answer(units) => {
                     let Some((ask, cost, _turn)) = asked.take() else { continue };
@@ -274,12 +287,12 @@ proptest! {
                         latest = second;
                         passes.push(Unused::new(key(1), cost, ask.taken(&reply.told)));
                     }
-                    let unused = leases.answered(key(1), &ask, &reply, at(now));
+                    let unused = leases.answered(&key(1), &ask, &reply, at(now));
                     returned += unused.map_or(0, |unused| unused.units);
                 }
                 Step::Fail => {
                     let Some((ask, ..)) = asked.take() else { continue };
-                    leases.failed(key(1), &ask);
+                    leases.failed(&key(1), &ask);
                 }
                 Step::GiveBack => {
                     let Some(unused) = passes.pop() else { continue };
@@ -298,7 +311,7 @@ proptest! {
                 Step::Ask(_) => {}
             }
             let along = asked.as_ref().map_or(0, |(ask, ..)| ask.along);
-            let shard = leases.shard(key(1));
+            let shard = leases.shard(key(1).key);
             let left = shard.get(&1).map_or(0, |hand| hand.left);
             prop_assert_eq!(given, spent + returned + left + along);
             prop_assert!(left + along <= SIZE);

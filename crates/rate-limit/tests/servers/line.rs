@@ -1,0 +1,266 @@
+//! Calls that wait for a share of what the server gives.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use seaworthy_kit::testing::Inner;
+use seaworthy_kit::{BoxError, Plain, Rejection, RejectionKind, Share};
+use seaworthy_rate_limit::shared::{SharedGate, SharedRateLimitLayer, WhenAway};
+use seaworthy_rate_limit::{Nobody, One, Quota, RateLimitLayer, Rules, SharedLimit};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tower::{Layer, Service, ServiceExt as _, service_fn};
+
+use crate::fixtures::{HOUR, Test, remaining};
+
+type Queued = SharedRateLimitLayer<Plain, Share<SharedGate>, Rules<One, Nobody>>;
+
+/// One each thirty milliseconds, and one at once.
+const FEW: Quota = Quota::new(1, Duration::from_millis(30));
+
+const UNIT: Duration = FEW.window();
+
+fn queued(limit: SharedLimit) -> Queued {
+    queued_for(limit, Duration::MAX)
+}
+
+fn queued_for(limit: SharedLimit, max_wait: Duration) -> Queued {
+    let layer = RateLimitLayer::plain("layer").queue(100, max_wait);
+    layer.shared(limit).build().unwrap()
+}
+
+/// Writes down what it is asked.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<usize>>>);
+
+impl Log {
+    fn service(
+        &self,
+    ) -> impl Service<
+        usize,
+        Response = (),
+        Error = Infallible,
+        Future: Future<Output = Result<(), Infallible>> + Send,
+    > + Clone
+    + Send
+    + 'static {
+        let log = self.0.clone();
+        service_fn(move |number| {
+            log.lock().unwrap().push(number);
+            async { Ok(()) }
+        })
+    }
+}
+
+type Call = JoinHandle<Result<(), BoxError>>;
+
+/// Calls with these numbers, of which each stands in the line before the next one comes.
+async fn calls(layer: &Queued, log: &Log, numbers: std::ops::Range<usize>) -> Vec<Call> {
+    let service = layer.layer(log.service());
+    let mut calls = Vec::new();
+    for number in numbers {
+        let before = layer.handle().waiting();
+        calls.push(tokio::spawn(service.clone().oneshot(number)));
+        while layer.handle().waiting() == before && log.0.lock().unwrap().len() <= number {
+            tokio::task::yield_now().await;
+        }
+    }
+    calls
+}
+
+fn kind(error: &BoxError) -> RejectionKind {
+    Rejection::find(&**error).unwrap().kind()
+}
+
+/// It takes one turn to be refused, and then one for each wait of the first.
+#[tokio::test]
+async fn calls_go_in_order_and_each_wait_is_one_round_trip() {
+    let test = Test::new();
+    let (proxy, limit) = test.behind();
+    let limit = limit.quota(FEW).build().unwrap();
+    // Connects, and tells the script.
+    limit.check("other", 1).await.unwrap();
+    let _ = proxy.take_turns();
+    let (layer, log) = (queued(limit), Log::default());
+    let start = Instant::now();
+    for call in calls(&layer, &log, 0..8).await {
+        call.await.unwrap().unwrap();
+    }
+    let took = start.elapsed();
+    assert!(took >= 7 * UNIT, "{took:?}");
+    assert_eq!(*log.0.lock().unwrap(), [0, 1, 2, 3, 4, 5, 6, 7]);
+    // Where all of them came within one unit; late ones are admitted, or refused, by themselves.
+    let turns = proxy.take_turns();
+    assert!((8..=16).contains(&turns), "{turns}");
+}
+
+#[tokio::test]
+async fn wait_of_a_whole_line_is_one_round_trip_where_there_is_a_lease() {
+    let test = Test::new();
+    let (proxy, limit) = test.behind();
+    // A lease of fifty comes in a tenth of a second.
+    let quota = Quota::per_second(500).with_burst(100);
+    let limit = limit.quota(quota).lease(0.5).hold(HOUR).build().unwrap();
+    let (layer, log) = (queued(limit.clone()), Log::default());
+    while limit.check("", 1).await.is_ok() {}
+    let _ = proxy.take_turns();
+    for call in calls(&layer, &log, 0..100).await {
+        call.await.unwrap().unwrap();
+    }
+    let made = log.0.lock().unwrap();
+    assert!(made.is_sorted(), "{made:?}");
+    let turns = proxy.take_turns();
+    assert!(turns <= 25, "{turns}");
+}
+
+#[tokio::test]
+async fn lines_of_two_processes_share_what_comes() {
+    let test = Test::new();
+    let new = || queued(test.limit().quota(FEW).build().unwrap());
+    let (layers, log) = ([new(), new()], Log::default());
+    let start = Instant::now();
+    let mut all = calls(&layers[0], &log, 0..6).await;
+    all.extend(calls(&layers[1], &Log::default(), 0..6).await);
+    for call in all {
+        call.await.unwrap().unwrap();
+    }
+    let took = start.elapsed();
+    assert!(took >= 11 * UNIT, "{took:?}");
+    assert!(log.0.lock().unwrap().is_sorted());
+}
+
+/// A call whose turn does not come in time is not kept waiting for that.
+#[tokio::test]
+async fn call_behind_too_many_is_refused_at_once() {
+    let test = Test::new();
+    let limit = test.limit().quota(Quota::per_hour(10)).build().unwrap();
+    for _ in 0..10 {
+        limit.check("", 1).await.unwrap();
+    }
+    let layer = queued_for(limit, HOUR / 4);
+    let waiting = calls(&layer, &Log::default(), 0..2).await;
+    assert_eq!(layer.handle().waiting(), 2);
+    let service = layer.layer(Log::default().service());
+    let error = service.oneshot(2).await.unwrap_err();
+    let rejection = Rejection::find(&*error).unwrap();
+    assert_eq!(rejection.kind(), RejectionKind::RateLimited);
+    let wait = rejection.retry_after().unwrap();
+    assert!(wait > HOUR / 4 && wait <= HOUR * 3 / 10, "{wait:?}");
+    waiting.iter().for_each(JoinHandle::abort);
+}
+
+#[tokio::test]
+async fn what_a_call_gives_back_is_given_to_those_who_wait() {
+    let test = Test::new();
+    let (proxy, limit) = test.behind();
+    let limit = limit.quota(Quota::per_hour(1)).build().unwrap();
+    let layer = queued(limit.clone());
+    let (inner, remote) = Inner::<usize, ()>::new();
+    let service = layer.layer(inner);
+    let refused = tokio::spawn(service.clone().oneshot(0));
+    let first = loop {
+        match remote.next_call() {
+            Some(call) => break call,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    let waiting = tokio::spawn(service.clone().oneshot(1));
+    while layer.handle().waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let _ = proxy.take_turns();
+    first.fail(Rejection::new(RejectionKind::BulkheadFull, "inner".into()));
+    assert!(refused.await.unwrap().is_err());
+    let second = loop {
+        match remote.next_call() {
+            Some(call) => break call,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    // It goes back, and is asked for; the script for that is told once.
+    let turns = proxy.take_turns();
+    assert!((2..=3).contains(&turns), "{turns}");
+    second.answer(());
+    waiting.await.unwrap().unwrap();
+    assert_eq!(remaining(&limit, "").await, 0);
+}
+
+/// The first leaves while the server is asked for it: the next one has what it says.
+#[tokio::test]
+async fn answer_for_one_who_has_left_is_for_the_next() {
+    let test = Test::new();
+    let limit = test.limit().quota(FEW).build().unwrap();
+    let layer = queued(limit.clone());
+    limit.check("", 1).await.unwrap();
+    let mut waiting = calls(&layer, &Log::default(), 0..2).await;
+    test.server.pause();
+    tokio::time::sleep(2 * UNIT).await;
+    let first = waiting.remove(0);
+    first.abort();
+    assert!(first.await.is_err_and(|error| error.is_cancelled()));
+    test.server.resume();
+    waiting.remove(0).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn server_that_is_killed_meanwhile_is_told_to_those_who_wait() {
+    let test = Test::new();
+    let limit = test.limit().quota(FEW).when_away(WhenAway::Refuse);
+    let limit = limit.build().unwrap();
+    let layer = queued(limit.clone());
+    limit.check("", 1).await.unwrap();
+    let waiting = calls(&layer, &Log::default(), 0..3).await;
+    test.server.kill();
+    let mut refused = 0;
+    for call in waiting {
+        if let Err(error) = call.await.unwrap() {
+            assert_eq!(kind(&error), RejectionKind::StoreUnavailable);
+            refused += 1;
+        }
+    }
+    assert!(refused > 0);
+    assert_eq!(layer.handle().waiting(), 0);
+}
+
+/// By itself this process has one in a long time; the server has more as soon as it is back, and nobody comes who would look for it.
+#[tokio::test]
+async fn server_that_is_back_decides_for_those_who_wait() {
+    let test = Test::on(servers::Redis::durable());
+    let limit = test.limit().quota(FEW).when_away(WhenAway::Share(0.0001));
+    let limit = limit.look_after(UNIT).build().unwrap();
+    let layer = queued(limit.clone());
+    limit.check("", 1).await.unwrap();
+    test.server.kill();
+    let waiting = calls(&layer, &Log::default(), 0..3).await;
+    while limit.is_shared() || layer.handle().waiting() != 2 {
+        tokio::task::yield_now().await;
+    }
+    test.server.restart();
+    for call in waiting {
+        call.await.unwrap().unwrap();
+    }
+    assert!(limit.is_shared());
+}
+
+#[tokio::test]
+async fn caller_who_leaves_before_the_server_has_answered_has_it_given_back() {
+    let test = Test::new();
+    let limit = test.limit().quota(Quota::per_hour(9)).build().unwrap();
+    let layer = queued(limit.clone());
+    let service = layer.layer(Log::default().service());
+    service.clone().oneshot(0).await.unwrap();
+    test.server.pause();
+    let mut call = Box::pin(service.oneshot(1));
+    let mut cx = Context::from_waker(Waker::noop());
+    for _ in 0..10 {
+        assert!(call.as_mut().poll(&mut cx).is_pending());
+        tokio::task::yield_now().await;
+    }
+    drop(call);
+    test.server.resume();
+    while remaining(&limit, "").await < 8 {}
+    assert_eq!(layer.handle().waiting(), 0);
+}
