@@ -41,6 +41,7 @@ async fn main() {
         .keyed(NonZeroUsize::MIN.saturating_add(99), |request: &Request| {
             request.uri().path().to_owned()
         })
+        .build()
         .unwrap();
     let shared = move || {
         let limit = limit.clone();

@@ -1,5 +1,7 @@
 //! The drain step by step, in paused time; with real signals it is in `tests/drain`.
 
+use seaworthy_kit::Event;
+use seaworthy_kit::testing::Recorder;
 use tokio::sync::oneshot;
 
 use super::*;
