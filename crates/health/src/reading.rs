@@ -246,6 +246,28 @@ mod tests {
     }
 
     #[test]
+    fn causes_are_told_each_once() {
+        #[derive(Debug)]
+        struct Outer(&'static str, io::Error);
+        impl fmt::Display for Outer {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.0)
+            }
+        }
+        impl std::error::Error for Outer {
+            fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                Some(&self.1)
+            }
+        }
+        let told = |text| {
+            let error = Outer(text, io::Error::other("refused"));
+            Err::<(), _>(error).into_reading().error.unwrap()
+        };
+        assert_eq!(told("no connection"), "no connection: refused");
+        assert_eq!(told("no connection: refused"), "no connection: refused");
+    }
+
+    #[test]
     fn figure_is_judged_by_the_thresholds() {
         let both = Thresholds {
             warn_above: Some(50.0),
@@ -271,8 +293,15 @@ mod tests {
             assert_eq!((read.status, read.threshold), (status, told), "{value}");
         }
         // A check that says itself that it is not well is not talked out of it.
-        let read = Reading::warn("odd").value(1.0).judged(&both);
-        assert_eq!(read.status, Status::Warn);
+        let read = Reading::warn("odd").value(1.0).threshold(9.0).judged(&both);
+        assert_eq!((read.status, read.threshold), (Status::Warn, Some(50.0)));
+        let read = Reading::pass().value(1.0).threshold(9.0);
+        let read = read.judged(&Thresholds::default());
+        assert_eq!(
+            read.threshold,
+            Some(9.0),
+            "its own, where the check has none"
+        );
     }
 
     #[test]

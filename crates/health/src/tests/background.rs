@@ -184,3 +184,39 @@ async fn layers_that_come_later_are_looked_at_like_the_others() {
     let again = health.add_layers((layer("bulkhead"),)).unwrap_err();
     assert_eq!(again.option(), "check");
 }
+
+#[tokio::test(start_paused = true)]
+async fn background_is_one_task_however_many_ask() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counts = {
+        let runs = runs.clone();
+        Check::new("a", move || {
+            runs.fetch_add(1, Ordering::SeqCst);
+            std::future::ready(())
+        })
+    };
+    let health = Health::builder("x")
+        .check(counts)
+        .refresh_every(10 * SECOND)
+        .jitter(0.0)
+        .build()
+        .unwrap();
+    for _ in 0..5 {
+        tokio::time::sleep(SECOND).await;
+        health.ready().await;
+    }
+    tokio::time::sleep(20 * SECOND).await;
+    assert_eq!(runs.load(Ordering::SeqCst), 3, "at 0, 10 and 20 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn group_takes_in_all_layers_of_a_kind() {
+    let vitals = Arc::new(std::sync::Mutex::new(Vitals::new("bulkhead", "gateway")));
+    let health = Health::builder("x")
+        .layers((Layer(vitals),))
+        .group("full", ["bulkhead"])
+        .build()
+        .unwrap();
+    let report = health.group("full").await.unwrap();
+    assert_eq!(&*report.checks[0].name, "gateway:bulkhead");
+}

@@ -145,7 +145,9 @@ fn liveness_starts_the_heartbeat() {
     runtime.block_on(async {
         assert_eq!(get(&layer, "/health/live").await.status, 200);
         advance(2 * SECOND).now_or_never();
-        assert_eq!(get(&layer, "/health/live").await.status, 503);
+        let answer = get(&layer, "/health/live").await;
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.text, r#"{"status":"stuck"}"#);
     });
 }
 
@@ -184,7 +186,7 @@ async fn details_are_those_of_the_handbook() {
 
 #[tokio::test(start_paused = true)]
 async fn draft_comes_to_those_who_accept_it() {
-    let (critical, _, health) = registry();
+    let (critical, other, health) = registry();
     let layer = layer(&health, |it| it.details_for_all());
     let ask = || Request::get("/health").header(ACCEPT, "application/health+json, */*;q=0.1");
     critical.says(Reading::fail("refused"));
@@ -223,7 +225,15 @@ async fn draft_comes_to_those_who_accept_it() {
         "omitted where all is well"
     );
     let live = Request::get("/health/live").header(ACCEPT, "application/health+json");
-    assert_eq!(send(&layer, live).await.json()["status"], "pass");
+    let live = send(&layer, live).await.json();
+    assert_eq!(live["status"], "pass");
+    assert_eq!(live.get("checks"), None);
+    let ready = || Request::get("/health/ready").header(ACCEPT, "application/health+json");
+    assert_eq!(send(&layer, ready()).await.json()["status"], "pass");
+    other.says(Reading::fail("no"));
+    let answer = send(&layer, ready()).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.json()["status"], "warn", "ready, and degraded");
 }
 
 /// Every path, every format: not one word beyond the status.

@@ -68,6 +68,14 @@ fn registry_that_cannot_work_is_refused() {
         (with(check()).group("g", [""; 0]), "group"),
         (with(check()).group("g", ["a"]).group("g", ["a"]), "group"),
         (with(check()).refresh_every(Duration::ZERO), "refresh_every"),
+        (
+            with(check()).refresh_every(Duration::from_millis(9)),
+            "refresh_every",
+        ),
+        (
+            with(check()).heartbeat(Duration::from_millis(99)),
+            "heartbeat",
+        ),
         (with(check()).refresh_every(Duration::MAX), "refresh_every"),
         (with(check()).refresh_every(SECOND).jitter(1.1), "jitter"),
         (
@@ -77,4 +85,29 @@ fn registry_that_cannot_work_is_refused() {
     ] {
         assert_eq!(builder.build().unwrap_err().option(), option);
     }
+}
+
+/// So many fit into one answer of `List` of gRPC, with the whole.
+#[test]
+fn groups_are_99_at_most() {
+    let health = builder().build().unwrap();
+    for group in 0..99 {
+        health.set_group(group.to_string(), ["mail"]).unwrap();
+    }
+    let error = health.set_group("one more", ["mail"]).unwrap_err();
+    assert_eq!(error.option(), "group");
+    health.set_group("7", ["cache"]).expect("made anew");
+    health.remove_group("7");
+    health
+        .set_group("one more", ["mail"])
+        .expect("there is room");
+}
+
+#[tokio::test(start_paused = true)]
+async fn group_is_not_ready_while_the_start_is_held_up() {
+    let health = builder().group("g", ["mail"]).build().unwrap();
+    let hold = health.hold();
+    assert!(!health.group("g").await.unwrap().ready);
+    hold.release();
+    assert!(health.group("g").await.unwrap().ready);
 }

@@ -188,6 +188,11 @@ async fn requests_that_nobody_can_read_are_refused() {
     assert_eq!(code(response.headers()), Some("12"));
     assert_eq!(response.headers()["grpc-accept-encoding"], "identity");
     let broken = futures_util::stream::iter([Err::<Frame<Bytes>, _>("broken")]);
+    let halves = [long.slice(..2_500), long.slice(2_500..)];
+    let halves = halves.map(|half| Ok::<_, std::io::Error>(Frame::data(half)));
+    let halves = StreamBody::new(futures_util::stream::iter(halves));
+    let response = layer.service().oneshot(request().body(halves).unwrap());
+    assert_eq!(code(response.await.unwrap().headers()), Some("8"));
     let request = request().body(StreamBody::new(broken));
     let response = layer.service().oneshot(request.unwrap()).await.unwrap();
     assert_eq!(code(response.headers()), Some("1"));

@@ -198,3 +198,27 @@ async fn every_run_and_every_change_is_told() {
         ]
     );
 }
+
+/// What is seen after the time was over is of another time.
+#[tokio::test(start_paused = true)]
+async fn answer_that_comes_too_late_tells_nothing() {
+    let health = Health::builder("x")
+        .check(Check::new("a", || async {
+            // As a check that blocks its thread: nobody can cut it short.
+            tokio::task::unconstrained(tokio::time::sleep(2 * SECOND)).await;
+            Err::<(), _>("late")
+        }))
+        .build()
+        .unwrap();
+    let entry = &health.registry().entries()[0];
+    let run = entry.renew().expect("it runs");
+    tokio::task::yield_now().await;
+    // Both its own time and that of the check are over before either is looked at.
+    advance(10 * SECOND).now_or_never();
+    entry.wait(run).await;
+    tokio::task::yield_now().await;
+    tokio::task::yield_now().await;
+    let report = entry.report();
+    assert_eq!(report.status, Some(Status::Warn));
+    assert_eq!(report.error.as_deref(), Some("no answer within 3s"));
+}

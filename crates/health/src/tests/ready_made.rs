@@ -55,6 +55,33 @@ async fn http_passes_below_400() {
         assert_eq!(seen, Some(status), "{code}");
         assert_eq!(error.is_some(), status == Status::Fail);
     }
+    // A body that breaks off is no answer, and one that is not read to its end keeps its connection.
+    let (read, ends) = (Arc::new(AtomicUsize::new(0)), [true, false]);
+    for whole in ends {
+        let read = read.clone();
+        let client = service_fn(move |_: Request<Empty<Bytes>>| {
+            let read = read.clone();
+            async move {
+                let frames = (0..3).map(move |at| {
+                    read.fetch_add(1, Ordering::SeqCst);
+                    if at == 2 && !whole {
+                        return Err(std::io::Error::other("broken"));
+                    }
+                    Ok(http_body::Frame::data(Bytes::from_static(b"x")))
+                });
+                let body = http_body_util::StreamBody::new(futures_util::stream::iter(frames));
+                Ok::<_, Infallible>(Response::new(body))
+            }
+        });
+        let (seen, error) = seen(checks::http("a", client, uri())).await;
+        let told = if whole {
+            (Status::Pass, None)
+        } else {
+            (Status::Fail, Some("broken"))
+        };
+        assert_eq!((seen, error.as_deref()), (Some(told.0), told.1));
+    }
+    assert_eq!(read.load(Ordering::SeqCst), 6);
     let fails = service_fn(|_: Request<Empty<Bytes>>| async {
         Err::<Response<Full<Bytes>>, _>(std::io::Error::other("refused"))
     });
@@ -99,11 +126,56 @@ async fn grpc_asks_the_health_service_of_the_server() {
     }
 }
 
+/// A message is none of this service's before its trailers have said so.
+#[cfg(feature = "grpc")]
+#[tokio::test(start_paused = true)]
+async fn grpc_believes_the_trailers_and_no_endless_answer() {
+    use http_body::Frame;
+
+    let serving =
+        crate::grpc::message::check_response(crate::grpc::message::ServingStatus::Serving);
+    let ask = async |frames: Vec<Frame<Bytes>>| {
+        let frames = Arc::new(std::sync::Mutex::new(frames));
+        let client = service_fn(move |_: Request<crate::http::Content>| {
+            let frames = std::mem::take(&mut *frames.lock().unwrap());
+            let frames = frames.into_iter().map(Ok::<_, Infallible>);
+            let body = http_body_util::StreamBody::new(futures_util::stream::iter(frames));
+            async move { Ok::<_, Infallible>(Response::new(body)) }
+        });
+        seen(checks::grpc("a", client, "", |content| content)).await
+    };
+    let trailers = |code: u16| {
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("grpc-status", code.into());
+        Frame::trailers(trailers)
+    };
+    let message = || Frame::data(serving.clone());
+    assert_eq!(
+        ask(vec![message(), trailers(0)]).await.0,
+        Some(Status::Pass)
+    );
+    let (status, error) = ask(vec![message(), trailers(14)]).await;
+    assert_eq!(status, Some(Status::Fail));
+    assert_eq!(error.as_deref(), Some("answered UNAVAILABLE"));
+    // 4 KiB in all; beyond, nobody reads on.
+    let long = || Frame::data(Bytes::from(vec![0; 3_000]));
+    let (status, error) = ask(vec![long(), long(), trailers(14)]).await;
+    assert_eq!(status, Some(Status::Fail));
+    assert_eq!(
+        error.as_deref(),
+        Some("the answer is no message of grpc.health.v1")
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn lag_is_measured_and_judged() {
     let check = checks::event_loop_lag().warn_above(-1.0);
     assert_eq!(seen(check).await.0, Some(Status::Warn));
     assert_eq!(seen(checks::event_loop_lag()).await.0, Some(Status::Pass));
+    let busy = checks::event_loop_lag().fail_above(-1.0).warn_above(-1.0);
+    let health = Health::builder("x").check(busy).build().unwrap();
+    let report = health.report().await;
+    assert_eq!(report.overall, Overall::Degraded, "it is not critical");
 }
 
 #[tokio::test(start_paused = true)]

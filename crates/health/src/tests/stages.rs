@@ -184,3 +184,26 @@ async fn drain_is_told_at_once_and_asks_nobody() {
     tokio::task::yield_now().await;
     assert_eq!(probe.runs(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn process_that_closes_drains() {
+    let health = Health::builder("x").build().unwrap();
+    health.close();
+    assert!(health.is_draining() && !health.ready().await.ready);
+}
+
+/// Who waits for a first round hears of a release at once, also where nobody asks again.
+#[tokio::test(start_paused = true)]
+async fn background_starts_the_process_and_tells_of_it() {
+    let health = Health::builder("x")
+        .check(Check::new("a", || async {}))
+        .refresh_every(SECOND)
+        .build()
+        .unwrap();
+    let heard = Recorder::new();
+    health.subscribe(heard.listener()).forever();
+    tokio::time::sleep(SECOND).await;
+    assert!(health.is_started(), "though nobody has asked");
+    let (from, to) = ("not_ready", "ready");
+    assert!(heard.events().contains(&Event::HealthChanged { from, to }));
+}

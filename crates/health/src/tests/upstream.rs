@@ -14,6 +14,10 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
+        Self::closes_after(2)
+    }
+
+    fn closes_after(passes: u32) -> Self {
         let layer = CircuitBreakerLayer::plain("stock").consecutive_failures(2);
         let circuit = layer
             .recovery_timeout(600 * SECOND)
@@ -37,7 +41,7 @@ impl Rig {
             }
         };
         let upstream = Upstream::new("stock", circuit.clone(), probe);
-        let check = upstream.limit(SECOND).closes_after(2).check();
+        let check = upstream.limit(SECOND).closes_after(passes).check();
         let health = Health::builder("x")
             .check(check.max_age(Duration::ZERO))
             .build()
@@ -102,4 +106,32 @@ async fn circuit_that_an_operator_opened_stays_open() {
     for _ in 0..5 {
         assert_eq!(rig.run(Reading::pass()).await.1, State::ForcedOpen);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_good_answer_at_all_is_one() {
+    let rig = Rig::closes_after(0);
+    for _ in 0..2 {
+        rig.run(Reading::fail("down")).await;
+    }
+    assert_eq!(
+        rig.run(Reading::pass()).await,
+        (Status::Pass, State::Closed)
+    );
+}
+
+/// Those that the circuit let pass, in between, interrupt the row.
+#[tokio::test(start_paused = true)]
+async fn good_answers_in_a_row_are_of_one_time_that_it_was_open() {
+    let rig = Rig::new();
+    for _ in 0..2 {
+        rig.run(Reading::fail("down")).await;
+    }
+    assert_eq!(rig.run(Reading::pass()).await.0, Status::Warn);
+    // An operator closes it, and it opens again.
+    rig.circuit.reset();
+    for _ in 0..3 {
+        rig.run(Reading::fail("down")).await;
+    }
+    assert_eq!(rig.run(Reading::pass()).await, (Status::Warn, State::Open));
 }
