@@ -170,10 +170,9 @@ impl Entry {
             }
             (change, in_time.then_some(result))
         };
-        match told {
-            Some(result) => self.tell(result, took, change),
-            // Its time was over, which has been told.
-            None => self.settled.send_replace(()),
+        // Else its time was over, which has been told.
+        if let Some(result) = told {
+            self.tell(result, took, change);
         }
     }
 

@@ -58,6 +58,7 @@ async fn background_ends_with_the_registry() {
 fn result_that_nobody_renews_says_nothing_any_more() {
     let health = Health::builder("x")
         .check(Check::new("a", || async {}))
+        .check(Check::new("live", || async {}).max_age(Duration::ZERO))
         .refresh_every(SECOND)
         .build()
         .unwrap();
@@ -74,7 +75,14 @@ fn result_that_nobody_renews_says_nothing_any_more() {
         // Nothing runs while this thread does not yield.
         advance(12 * SECOND).now_or_never();
         assert!(health.snapshot().ready, "three rounds and their timeouts");
+        assert_eq!(status(&health, "live"), Some(Status::Pass));
+        let changed = health.changed();
         advance(SECOND).now_or_never();
+        assert!(!health.snapshot().ready);
+        assert!(
+            changed.now_or_never().is_some(),
+            "whoever looks tells of it"
+        );
         seen()
     });
     assert_eq!(held.status, None);

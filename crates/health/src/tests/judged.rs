@@ -222,3 +222,18 @@ async fn answer_that_comes_too_late_tells_nothing() {
     assert_eq!(report.status, Some(Status::Warn));
     assert_eq!(report.error.as_deref(), Some("no answer within 3s"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn run_that_changes_nothing_is_no_change() {
+    let health = Health::builder("x")
+        .max_age(Duration::ZERO)
+        .check(Check::new("a", || async {}))
+        .build()
+        .unwrap();
+    let changed = health.changed();
+    health.report().await;
+    assert!(changed.now_or_never().is_some());
+    let changed = health.changed();
+    health.report().await;
+    assert!(changed.now_or_never().is_none());
+}

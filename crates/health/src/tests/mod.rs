@@ -256,3 +256,23 @@ fn run_that_its_runtime_drops_holds_nobody() {
         assert!(health.report().now_or_never().is_none(), "it runs again");
     });
 }
+
+/// Of another runtime than theirs.
+#[test]
+fn run_that_its_runtime_drops_wakes_those_who_wait() {
+    let probe = Probe::default();
+    let health = Health::builder("x").check(probe.check("a")).build();
+    let health = health.unwrap();
+    let entry = &health.registry().entries()[0];
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let first = builder.enable_time().build().unwrap();
+    let run = first.block_on(async { entry.renew() }).expect("it runs");
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let second = builder.enable_time().start_paused(true).build().unwrap();
+    second.block_on(async {
+        let mut waits = Box::pin(entry.wait(run));
+        assert!((&mut waits).now_or_never().is_none());
+        first.shutdown_background();
+        assert!(waits.now_or_never().is_some());
+    });
+}

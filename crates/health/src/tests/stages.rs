@@ -207,3 +207,15 @@ async fn background_starts_the_process_and_tells_of_it() {
     let (from, to) = ("not_ready", "ready");
     assert!(heard.events().contains(&Event::HealthChanged { from, to }));
 }
+
+#[tokio::test(start_paused = true)]
+async fn server_that_ends_as_the_signal_comes_has_ended_by_itself() {
+    for _ in 0..50 {
+        let health = Health::builder("x").build().unwrap();
+        let (drain, handle) = crate::Drain::by_hand(&health);
+        (0..2).for_each(|_| handle.signal());
+        let end = drain.serve(|_| std::future::ready(Ok::<_, ()>(()))).await;
+        assert_eq!(end, Ok(crate::End::ByItself));
+        assert!(!health.is_draining());
+    }
+}

@@ -130,7 +130,7 @@ async fn good_answers_in_a_row_are_of_one_time_that_it_was_open() {
     assert_eq!(rig.run(Reading::pass()).await.0, Status::Warn);
     // An operator closes it, and it opens again.
     rig.circuit.reset();
-    for _ in 0..3 {
+    for _ in 0..2 {
         rig.run(Reading::fail("down")).await;
     }
     assert_eq!(rig.run(Reading::pass()).await, (Status::Warn, State::Open));

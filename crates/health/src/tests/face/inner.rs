@@ -15,7 +15,7 @@ fn echo()
 async fn all_other_paths_are_the_inner_service() {
     let (.., health) = registry();
     let service = layer(&health, |it| it).layer(echo());
-    for path in ["/", "/health/other", "/healthy"] {
+    for path in ["/", "/health/other", "/healthy", "/health/groupsx"] {
         let request = Request::get(path).body(Plain::new()).unwrap();
         let response = service.clone().oneshot(request).await.unwrap();
         assert_eq!(
