@@ -30,6 +30,8 @@ impl IntoResponse for NotGathered {
 }
 
 /// The list of the answer that the handler makes: empty at first, it fills while features run.
+///
+/// That list is one allocation, also of an answer that is whole; [`names`](crate::names()) looks without one.
 impl<S: Send + Sync> FromRequestParts<S> for Degradations {
     type Rejection = NotGathered;
 

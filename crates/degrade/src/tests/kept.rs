@@ -76,6 +76,35 @@ async fn page_of_a_task_that_took_part_is_not_kept_either() {
 }
 
 #[tokio::test]
+async fn whole_page_of_a_handler_that_took_the_list_is_kept() {
+    let layer = LastGoodLayer::http("pages", by_uri).build().unwrap();
+    let takes = answers(|_| async {
+        let here = Degradations::current().expect("an answer");
+        feature("reviews").fallback(0).run(up(1)).await?;
+        assert!(here.is_empty());
+        Ok(page(&[]))
+    });
+    let (_, less) = gather(layer.layer(takes).oneshot(get("/"))).await;
+    assert!(less.is_none());
+    assert_eq!(layer.kept(), 1);
+}
+
+#[tokio::test]
+async fn page_that_notes_in_its_body_is_not_kept() {
+    let layer = LastGoodLayer::http("pages", by_uri).build().unwrap();
+    let notes = service_fn(|_: Request<()>| {
+        let body = Full::<Bytes>::from("page").map_frame(|frame| {
+            note("reviews", Cause::Failed, "value");
+            frame
+        });
+        ready(Ok::<_, BoxError>(Response::new(body)))
+    });
+    let response = layer.layer(notes).oneshot(get("/")).await.unwrap();
+    assert_eq!(read(response).await, "page");
+    assert_eq!(layer.kept(), 0);
+}
+
+#[tokio::test]
 async fn what_a_service_noted_when_it_was_called_counts() {
     let layer = LastGoodLayer::http("pages", by_uri).build().unwrap();
     let notes = answers(|_| {
