@@ -11,6 +11,7 @@ mod stack;
 
 mod axum_reqwest;
 mod classes;
+mod degraded;
 mod disconnect;
 mod drain;
 mod grpc;
