@@ -79,7 +79,7 @@ impl DegradedLayer {
         self
     }
 
-    /// Leaves `Cache-Control` as it is. Default: no, and it becomes `no-store`.
+    /// Leaves `Cache-Control` as it is; what a [`FallbackLayer`](crate::FallbackLayer) or a [`LastGoodLayer`](crate::LastGoodLayer) gave says `no-store` by itself. Default: no, and it becomes `no-store`.
     #[must_use]
     pub const fn cacheable(mut self, cacheable: bool) -> Self {
         self.is_cacheable = cacheable;
@@ -116,9 +116,10 @@ impl DegradedLayer {
     }
 }
 
-/// Says of a response that one feature of it is less than whole, where no [`DegradedLayer`] will.
-pub(crate) fn say<B>(response: &mut Response<B>, feature: &'static str) {
-    let value = encode_token_or_string(feature).and_then(|item| HeaderValue::try_from(item).ok());
+/// Keeps a response that was given in place of another out of caches, of which one may stand further in than the [`DegradedLayer`]; and says of it that it is, where no such layer `says` so.
+pub(crate) fn say<B>(response: &mut Response<B>, feature: &'static str, says: bool) {
+    let item = encode_token_or_string(feature).filter(|_| says);
+    let value = item.and_then(|item| HeaderValue::try_from(item).ok());
     let headers = response.headers_mut();
     if let Some(value) = value {
         headers.append(DEGRADED, value);

@@ -189,9 +189,7 @@ mod over_http {
 
         fn give(&self, given: Response<C>, mark: Substituted, says: bool) -> Self::Response {
             let mut response = given.map(EitherBody::given);
-            if says {
-                mark::say(&mut response, mark.layer);
-            }
+            mark::say(&mut response, mark.layer, says);
             response.extensions_mut().insert(mark);
             response
         }

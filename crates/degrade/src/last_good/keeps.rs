@@ -227,9 +227,7 @@ mod over_http {
             let mut response = Response::new(WholeBody::whole(kept.body, kept.trailers));
             *response.version_mut() = kept.version;
             *response.headers_mut() = kept.headers;
-            if says {
-                mark::say(&mut response, mark.layer);
-            }
+            mark::say(&mut response, mark.layer, says);
             // What was old when it came is older now.
             let before = response
                 .headers()

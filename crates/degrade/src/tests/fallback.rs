@@ -258,7 +258,10 @@ mod over_http {
         assert_eq!(body.to_bytes(), "sorry");
         // Inside of one, the layer around it speaks for all.
         let (response, less) = gather(service.oneshot(Request::new(()))).await;
-        assert!(!response.unwrap().headers().contains_key(DEGRADED));
+        let response = response.unwrap();
+        assert!(!response.headers().contains_key(DEGRADED));
+        let caches = &response.headers()["cache-control"];
+        assert_eq!(caches, "no-store", "a cache may stand in between");
         assert_eq!(less.unwrap().names(), ["pages"]);
     }
 

@@ -223,6 +223,9 @@ mod over_http {
         assert_eq!(headers[DEGRADED], "pages");
         assert_eq!(headers["cache-control"], "no-store");
         let mark = response.extensions().get::<Substituted>().unwrap();
+        let (_, inside) = gather(after(page(200, &[]), get(&[]), get(&[]))).await.0;
+        assert!(!inside.headers().contains_key(DEGRADED));
+        assert_eq!(inside.headers()["cache-control"], "no-store");
         assert_eq!(
             (mark.substitute, mark.age),
             ("last_good", Some(70 * SECOND))
