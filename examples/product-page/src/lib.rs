@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, RawQuery, State};
-use axum::response::Response;
-use axum::{Json, Router, http::StatusCode, routing::get};
+use axum::http::{StatusCode, Uri};
+use axum::{Json, Router, extract::State, response::Response, routing::get};
 use seaworthy::degrade::{Degradations, DegradedLayer, LastGood, feature, together};
 use seaworthy::{BoxError, http::problem::Problem};
 use serde_json::{Value, json};
@@ -49,18 +48,21 @@ impl Shop {
 
     async fn ask(&self, upstream: &str, path: &str) -> Result<Value, BoxError> {
         let url = format!("http://{}/{path}", self.upstreams[upstream]);
-        let answer = self.client.get(url).send().await?.error_for_status()?;
+        // What hangs must not hang the refresh for ever.
+        let request = self.client.get(url).timeout(Duration::from_secs(2));
+        let answer = request.send().await?.error_for_status()?;
         Ok(serde_json::from_slice(&answer.bytes().await?)?)
     }
 }
 
 async fn page(
     State(shop): State<Shop>,
-    Path(id): Path<String>,
-    RawQuery(user): RawQuery,
+    uri: Uri,
     less: Degradations,
 ) -> Result<Json<Value>, Response> {
-    let personal = format!("{id}?{}", user.unwrap_or_default());
+    // Escaped as it came: it stays one segment, whatever somebody writes into it.
+    let id = uri.path().rsplit('/').next().unwrap_or_default();
+    let personal = format!("{id}?{}", uri.query().unwrap_or_default());
     let popular = shop.popular.get().unwrap_or_else(|| json!([]));
     let limited = |name, millis| feature(name).timeout(Duration::from_millis(millis));
     let optional = |name, path, millis, fallback| {
@@ -68,11 +70,11 @@ async fn page(
         feature.run(shop.ask(name, path))
     };
     let (product, recommendations, reviews, price, inventory) = together((
-        limited("product", 2000).run(shop.ask("product", &id)),
+        limited("product", 2000).run(shop.ask("product", id)),
         optional("recommendations", &personal, 200, popular),
-        optional("reviews", &id, 300, json!([])),
-        optional("price", &id, 100, Value::Null),
-        optional("inventory", &id, 100, json!("IN_STOCK")),
+        optional("reviews", id, 300, json!([])),
+        optional("price", id, 100, Value::Null),
+        optional("inventory", id, 100, json!("IN_STOCK")),
     ))
     .await
     .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR).into_response())?;

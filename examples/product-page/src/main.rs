@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let address = std::env::args().nth(1);
-    let address = address.as_deref().unwrap_or("127.0.0.1:3000");
+    let address = address.unwrap_or_else(|| "127.0.0.1:3000".into());
     let mut upstreams = upstream::Addresses::new();
     for (name, answer) in [
         ("product", json!({"name": "anchor"})),
@@ -25,6 +25,5 @@ async fn main() -> anyhow::Result<()> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     println!("Listening: curl -i 'http://{address}/v1/products/7?user_id=1'");
-    axum::serve(listener, app(upstreams).await).await?;
-    Ok(())
+    Ok(axum::serve(listener, app(upstreams).await).await?)
 }

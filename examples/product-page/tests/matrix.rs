@@ -273,3 +273,37 @@ async fn upstream_does_as_it_is_told() {
     client.put(url("faults/refused")).send().await.unwrap();
     while TcpStream::connect(address).await.is_ok() {}
 }
+
+/// All upstreams, well.
+async fn all_well() -> upstream::Addresses {
+    let mut upstreams = upstream::Addresses::new();
+    for name in UPSTREAMS {
+        upstreams.insert(name, upstream::start(answer(name)).await.unwrap());
+    }
+    upstreams
+}
+
+#[tokio::test]
+async fn id_stays_one_segment_whatever_is_written_into_it() {
+    let page = app(all_well().await).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async { axum::serve(listener, page).await });
+    for id in ["a%2F..%2Ffaults%2Fhang", "7%3Fa=b", "7%23", "%C3%A4"] {
+        let url = format!("http://{address}/v1/products/{id}?user_id=1%26b");
+        let response = reqwest::get(url).await.unwrap();
+        let body: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+        assert_eq!(body["product"], answer("product"), "{id}");
+        assert_eq!(body["recommendations"], answer("recommendations"), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn page_starts_while_nobody_says_what_is_popular() {
+    let upstreams = all_well().await;
+    let tell = format!("http://{}/faults/hang", upstreams["recommendations"]);
+    let told = reqwest::Client::new().put(tell).send().await.unwrap();
+    assert!(told.status().is_success());
+    let started = tokio::time::timeout(Duration::from_secs(60), app(upstreams)).await;
+    assert!(started.is_ok());
+}
