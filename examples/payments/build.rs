@@ -7,7 +7,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     // Apart: a server is to tell of what it serves, and no more.
-    for name in ["payments", "fraud"] {
+    for name in ["payments", "fraud", "health"] {
         let mut compiler = protox::Compiler::new(["proto"])?;
         compiler.include_imports(true).include_source_info(true);
         compiler.open_file(format!("{name}.proto"))?;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use axum::{
     Json, Router,
     body::Body,
-    extract::{Path, State, rejection::PathRejection},
+    extract::{Path, Request, State, rejection::PathRejection},
     http::{StatusCode, header},
     response::{Html, IntoResponse, Response},
     routing::{get, post},
@@ -19,6 +19,7 @@ use crate::{
     fields::Fields,
     keys,
     payment::{NewPayment, Payment, Status},
+    probes::Insiders,
     problem::{Problem, no_such_method, no_such_path},
     telemetry::Telemetry,
 };
@@ -29,10 +30,18 @@ struct Api {
     telemetry: Telemetry,
     /// What the page has buttons for.
     breakable: Vec<Breakable>,
+    insiders: Insiders,
 }
 
-/// The whole API. Only making payments is guarded: looking at them must work under load.
-pub(crate) fn router(cashier: Cashier, telemetry: Telemetry, breakable: Vec<Breakable>) -> Router {
+/// The whole API, with the product page, which has a guard of its own. Else only making payments is
+/// guarded: looking at them must work under load.
+pub(crate) fn router(
+    cashier: Cashier,
+    telemetry: Telemetry,
+    breakable: Vec<Breakable>,
+    insiders: Insiders,
+    products: Router,
+) -> Router {
     let guard = cashier.upstreams.stack().payment_layer.clone();
     Router::new()
         .route("/v1/payments", post(create))
@@ -45,7 +54,9 @@ pub(crate) fn router(cashier: Cashier, telemetry: Telemetry, breakable: Vec<Brea
             cashier,
             telemetry,
             breakable,
+            insiders,
         })
+        .merge(products)
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
 }
@@ -78,16 +89,25 @@ async fn read(
         .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no such payment"))
 }
 
-async fn metrics(State(api): State<Api>) -> impl IntoResponse {
+/// What the checks one by one say is in the metrics as well: for the same eyes.
+async fn metrics(
+    State(api): State<Api>,
+    request: Request,
+) -> Result<impl IntoResponse + use<>, Problem> {
+    let (parts, _) = request.into_parts();
+    if !api.insiders.include(&parts) {
+        let detail = "the metrics are for callers on this machine";
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
     let waiting = u32::try_from(api.cashier.queue.len()).unwrap_or(u32::MAX);
     metrics::gauge!("payments_queue_depth").set(waiting);
-    (
+    Ok((
         [(
             header::CONTENT_TYPE,
             "text/plain; version=0.0.4; charset=utf-8",
         )],
         api.telemetry.render(),
-    )
+    ))
 }
 
 async fn status(State(api): State<Api>) -> Json<Value> {

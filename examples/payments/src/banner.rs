@@ -10,11 +10,11 @@ use crate::demo::Demo;
 /// The text, with the ports that were really taken.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
-pub struct Banner<'a>(&'a Demo);
+pub(crate) struct Banner<'a>(&'a Demo);
 
 impl<'a> Banner<'a> {
     /// The text for a running demo.
-    pub fn of(demo: &'a Demo) -> Self {
+    pub(crate) fn of(demo: &'a Demo) -> Self {
         Self(demo)
     }
 }
@@ -32,6 +32,23 @@ impl fmt::Display for Banner<'_> {
         writeln!(
             f,
             "  payments API (gRPC)    {grpc}  payments.v1.Payments, with reflection"
+        )?;
+        writeln!(
+            f,
+            "  product page           http://{http}/v1/products/7?user_id=1"
+        )?;
+        let products = reachable(addresses.product_faults);
+        writeln!(
+            f,
+            "  product page faults    http://{products}/NAME/faults, with the name of an upstream"
+        )?;
+        writeln!(
+            f,
+            "  health                 http://{http}/health, and /health/live, /ready, /startup"
+        )?;
+        writeln!(
+            f,
+            "  health (gRPC)          {grpc}  grpc.health.v1.Health, with reflection"
         )?;
         writeln!(f, "  metrics                http://{http}/metrics")?;
         match addresses.gateway.map(reachable) {
@@ -85,7 +102,24 @@ impl fmt::Display for Banner<'_> {
                 "  curl -s http://{gateway}/faults -d '{{\"error_rate\":0.0}}'"
             )?;
         }
-        writeln!(f, "\nCtrl-C lets running payments finish, then exits.")
+        writeln!(
+            f,
+            "\nBreak an upstream of the product page, and see what it does without:"
+        )?;
+        writeln!(
+            f,
+            "  curl -s http://{products}/reviews/faults -d '{{\"hang\":true}}'"
+        )?;
+        writeln!(f, "  curl -si 'http://{http}/v1/products/7?user_id=1'\n")?;
+        let grace = self.0.grace();
+        if grace.is_zero() {
+            return writeln!(f, "Ctrl-C lets running payments finish, then exits.");
+        }
+        writeln!(
+            f,
+            "Ctrl-C turns the readiness off, takes calls for {grace:?} more, lets running payments \
+             finish, then exits."
+        )
     }
 }
 

@@ -108,7 +108,7 @@ impl CallerLimit {
 }
 
 /// Who has connected, over HTTP or over gRPC.
-fn peer(extensions: &Extensions) -> Option<IpAddr> {
+pub(crate) fn peer(extensions: &Extensions) -> Option<IpAddr> {
     let http = || extensions.get::<ConnectInfo<SocketAddr>>().map(|it| it.0);
     let grpc = || extensions.get::<TcpConnectInfo>()?.remote_addr();
     http().or_else(grpc).map(|address| address.ip())

@@ -1,40 +1,28 @@
 //! The servers of the demo, started on real sockets and drained again.
 
-use std::{
-    error::Error,
-    fmt,
-    future::pending,
-    io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    time::Duration,
-};
+use std::{convert::Infallible, future::pending, net::SocketAddr, time::Duration};
 
-use axum::{Router, http::Uri, serve::ListenerExt};
-use tokio::{
-    join,
-    net::TcpListener,
-    select,
-    sync::watch,
-    task::JoinSet,
-    time::{sleep, timeout},
-};
-use tonic::transport::{Server, server::TcpIncoming};
+use axum::http::Uri;
+use seaworthy::health::Health;
+use tokio::{join, select, sync::watch, task::JoinSet, time::sleep};
+use tonic::transport::Server;
 use tonic_reflection::server::Builder;
-use tower::BoxError;
 
 use crate::{
     api,
-    banner::reachable,
     callers::{CallerLimit, Rate},
     cashier::Cashier,
     faults::{Breakable, Switch},
     flags::Flags,
     fraud::FraudService,
     gateway, grpc,
-    guards::PaymentGuards,
-    key_store::{KeyStore, OpenError, purge},
+    guards::Guards,
+    key_store::{KeyStore, purge},
+    listener::{LOOPBACK, Listener, StartError},
+    probes::{self, Insiders},
     problem::{no_such_method, no_such_path},
-    proto::{FRAUD, PAYMENTS, fraud::fraud_server::FraudServer},
+    products::{self, Shop},
+    proto::{FRAUD, HEALTH, PAYMENTS, fraud::fraud_server::FraudServer},
     queue::{self, Queue, queue},
     stack::Stack,
     store::Store,
@@ -42,18 +30,19 @@ use crate::{
     upstreams::Upstreams,
 };
 
-/// The running demo. Dropped, it stops at once; [`drain`](Demo::drain) lets payments finish.
+/// The running demo. Dropped, it stops at once; [`serve`](Demo::serve) lets payments finish.
 #[derive(Debug)]
 pub struct Demo {
     addresses: Addresses,
     gateway_url: Uri,
     key_store: KeyStore,
     limit: CallerLimit,
+    grace: Duration,
     /// The payments API; ends when `drain` is dropped and every connection is over.
     front: JoinSet<()>,
     drain: watch::Sender<()>,
-    /// Knows which payments are running.
-    payments: PaymentGuards,
+    /// Know which payments and which product pages are running.
+    guards: Guards,
     queue: Queue,
     /// What the payments API needs to finish: the upstreams and the queue. Aborted when dropped.
     back: JoinSet<()>,
@@ -73,52 +62,27 @@ pub struct Addresses {
     pub fraud: SocketAddr,
     /// Where the faults of the fraud service are set (HTTP).
     pub fraud_faults: SocketAddr,
+    /// Where the faults of the product page's upstreams are set (HTTP), each below its name.
+    pub product_faults: SocketAddr,
 }
 
-/// A socket that is listened on, not served yet.
-#[derive(Debug)]
-struct Listener {
-    listener: TcpListener,
-    address: SocketAddr,
-}
-
-/// Why the demo did not start.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum StartError {
-    /// An address cannot be listened on.
-    #[non_exhaustive]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// The flag that sets it, or what it is for.
-        purpose: &'static str,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// Idempotency keys cannot be kept where `--store` says.
-    Store(OpenError),
-    /// Anything else.
-    Other(BoxError),
-}
-
-/// How long running payments may take to finish once the demo drains.
-const GRACE: Duration = Duration::from_secs(10);
-
-/// For what is on its way when the demo drains: first requests of those who are connected, in the
-/// end the last answers. Twice this and the longest payment are less than the grace.
+/// For what is on its way when the demo stops: first requests of those who are connected, in the
+/// end the last answers. Twice this and the longest payment are less than the limit.
 const MOMENT: Duration = Duration::from_millis(200);
 
-/// Any free port: further upstreams have no flag.
-const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-
 impl Demo {
-    /// Listens on every address, then serves.
+    /// How long what runs may take to finish once the demo stops: as long as a payment may.
+    pub const LIMIT: Duration = Duration::from_secs(10);
+
+    /// Listens on every address, then serves. What it is made of goes into the registry, which is to
+    /// have nothing of another demo.
     ///
     /// # Errors
     /// Fails if an address is taken, if the store of the keys is not there, or if the process has
     /// another recorder for metrics.
-    pub async fn start(flags: &Flags) -> Result<Self, StartError> {
+    pub async fn start(flags: &Flags, health: &Health) -> Result<Self, StartError> {
+        // Not started before it is: the first probe may come with the first socket.
+        let hold = health.hold();
         let telemetry = Telemetry::install().map_err(StartError::other)?;
         // Everything is listened on before anything is served: a port that is taken is told at
         // once, and no call finds half a demo.
@@ -126,6 +90,7 @@ impl Demo {
         let grpc = Listener::bind(flags.grpc, "--grpc").await?;
         let fraud = Listener::bind(LOOPBACK, "the fraud service").await?;
         let fraud_faults = Listener::bind(LOOPBACK, "the faults of the fraud service").await?;
+        let shop = Shop::bind().await?;
         let gateway = match flags.gateway {
             Some(_) => None,
             None => Some(Listener::bind(flags.gateway_listen, "--gateway-listen").await?),
@@ -136,10 +101,11 @@ impl Demo {
             gateway: gateway.as_ref().map(|gateway| gateway.address),
             fraud: fraud.address,
             fraud_faults: fraud_faults.address,
+            product_faults: shop.control(),
         };
         let gateway_url = match (&flags.gateway, addresses.gateway) {
             (Some(outside), _) => outside.clone(),
-            (None, built_in) => url(built_in.unwrap_or(LOOPBACK))
+            (None, built_in) => format!("http://{}", built_in.unwrap_or(LOOPBACK))
                 .parse()
                 .map_err(StartError::other)?,
         };
@@ -148,11 +114,11 @@ impl Demo {
         let mut breakable = Vec::new();
         if let Some(gateway) = gateway {
             let switch = Switch::new("card gateway");
-            breakable.push(Breakable::new(&switch, gateway.address));
+            breakable.push(Breakable::new(&switch, gateway.address, "/faults"));
             back.spawn(gateway.serve(gateway::router(switch), pending()));
         }
         let switch = Switch::new("fraud service");
-        breakable.push(Breakable::new(&switch, addresses.fraud_faults));
+        breakable.push(Breakable::new(&switch, addresses.fraud_faults, "/faults"));
         let control = switch
             .routes()
             .fallback(no_such_path)
@@ -167,6 +133,9 @@ impl Demo {
                     .map_err(StartError::other)?,
             );
         back.spawn(fraud.serve_grpc(fraud_server, pending()));
+        breakable.extend(shop.breakable());
+        let shelves = shop.addresses();
+        shop.serve(&mut back);
 
         let keys = flags.store.open().await.map_err(StartError::Store)?;
         let limit = CallerLimit {
@@ -181,34 +150,39 @@ impl Demo {
         back.spawn(waiting.work(upstreams.clone(), store.clone()));
         back.spawn(telemetry.clone().upkeep());
         back.spawn(purge(stack.guards.payment.keys.handle.clone()));
+        probes::register(health, &stack.guards, &queue).map_err(StartError::other)?;
 
         let cashier = Cashier {
             upstreams,
             store,
             queue: queue.clone(),
         };
-        let payments = grpc::routes(cashier.clone(), stack.payment_layer);
+        let payments = grpc::routes(cashier.clone(), stack.payment_layer, health);
+        let served = || reflection(PAYMENTS).register_encoded_file_descriptor_set(HEALTH);
         let grpc_server = Server::builder()
             .add_routes(payments)
-            .add_service(reflection(PAYMENTS).build_v1().map_err(StartError::other)?)
-            .add_service(
-                reflection(PAYMENTS)
-                    .build_v1alpha()
-                    .map_err(StartError::other)?,
-            );
+            .add_service(served().build_v1().map_err(StartError::other)?)
+            .add_service(served().build_v1alpha().map_err(StartError::other)?);
         let (drain, draining) = watch::channel(());
         let mut front = JoinSet::new();
-        let router = api::router(cashier, telemetry, breakable);
+        let insiders = Insiders {
+            trusted_proxies: flags.trust_forwarded,
+        };
+        let products = products::page(shelves, stack.page_layer).await;
+        let router = api::router(cashier, telemetry, breakable, insiders, products);
+        let router = probes::in_front(router, health, insiders).map_err(StartError::other)?;
         front.spawn(http.serve(router, begun(draining.clone())));
         front.spawn(grpc.serve_grpc(grpc_server, begun(draining)));
+        hold.release();
         Ok(Self {
             addresses,
             gateway_url,
             key_store: flags.store.clone(),
             limit,
+            grace: flags.grace,
             front,
             drain,
-            payments: stack.guards.payment,
+            guards: stack.guards,
             queue,
             back,
         })
@@ -244,42 +218,57 @@ impl Demo {
         self.limit.trusted_proxies
     }
 
-    /// How many payments wait in the queue.
+    /// For how long calls are taken after a signal.
     #[must_use]
-    pub fn queued(&self) -> usize {
-        self.queue.len()
+    pub fn grace(&self) -> Duration {
+        self.grace
     }
 
-    /// Takes no more connections and no more payments, lets running ones finish for at most ten
-    /// seconds, then stops the upstreams. Payments that wait in the queue are not waited for.
-    /// Answers whether every running payment finished.
-    pub async fn drain(self) -> bool {
+    /// Tells how many payments wait in the queue, also when the demo is over.
+    pub fn queued(&self) -> impl Fn() -> usize + use<> {
+        let queue = self.queue.clone();
+        move || queue.len()
+    }
+
+    /// Serves until it is told to stop. Then it takes no more connections, no more payments and no
+    /// more product pages, lets those that run finish, and stops the upstreams. Payments that wait in
+    /// the queue are not waited for.
+    ///
+    /// # Errors
+    /// None.
+    ///
+    /// # Cancel safety
+    /// Dropped, what still runs is cut off.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), Infallible> {
+        stop.await;
         let Self {
             front,
             drain,
-            payments,
+            guards,
             back,
             ..
         } = self;
+        let payments = &guards.payment;
         drop(drain);
-        // Payments are waited for, connections are not: a client may keep one for as long as it
-        // likes, with half a request or a stream of reflection.
-        let paid = async {
+        // Payments and pages are waited for, connections are not: a client may keep one for as long
+        // as it likes, with half a request or a stream of reflection.
+        let served = async {
             sleep(MOMENT).await;
-            join!(payments.limit.drain(), payments.keys.handle.drain());
+            join!(
+                payments.limit.drain(),
+                payments.keys.handle.drain(),
+                guards.page.drain()
+            );
             sleep(MOMENT).await;
         };
-        let over = async {
-            select! {
-                // Payments with a key outlive their connection.
-                _ = front.join_all() => payments.keys.handle.drain().await,
-                () = paid => {}
-            }
-        };
-        let finished = timeout(GRACE, over).await.is_ok();
+        select! {
+            // Payments with a key outlive their connection.
+            _ = front.join_all() => payments.keys.handle.drain().await,
+            () = served => {}
+        }
         // The upstreams are stopped last: running payments needed them.
         drop(back);
-        finished
+        Ok(())
     }
 }
 
@@ -292,100 +281,4 @@ async fn begun(mut draining: watch::Receiver<()>) {
 /// Each server has both versions of it: older tools know only the second.
 fn reflection(descriptors: &'static [u8]) -> Builder<'static> {
     Builder::configure().register_encoded_file_descriptor_set(descriptors)
-}
-
-fn url(address: SocketAddr) -> String {
-    format!("http://{address}")
-}
-
-// ===== impl Breakable =====
-
-impl Breakable {
-    fn new(switch: &Switch, address: SocketAddr) -> Self {
-        Self {
-            switch: switch.clone(),
-            url: format!("{}/faults", url(reachable(address))),
-        }
-    }
-}
-
-// ===== impl Listener =====
-
-impl Listener {
-    async fn bind(address: SocketAddr, purpose: &'static str) -> Result<Self, StartError> {
-        let failed = |error| StartError::Listen {
-            address,
-            purpose,
-            error,
-        };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address })
-    }
-
-    async fn serve(self, router: Router, until: impl Future<Output = ()> + Send + 'static) {
-        let listener = self.listener.tap_io(|stream| {
-            // Without it, a response in two packets waits for the acknowledgement of the first.
-            drop(stream.set_nodelay(true));
-        });
-        // Whose address it is counts, and is found with each request.
-        let router = router.into_make_service_with_connect_info::<SocketAddr>();
-        if let Err(error) = axum::serve(listener, router)
-            .with_graceful_shutdown(until)
-            .await
-        {
-            tracing::error!(%error, address = %self.address, "server ended");
-        }
-    }
-
-    async fn serve_grpc(
-        self,
-        router: tonic::transport::server::Router,
-        until: impl Future<Output = ()>,
-    ) {
-        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
-        if let Err(error) = router.serve_with_incoming_shutdown(incoming, until).await {
-            tracing::error!(%error, address = %self.address, "server ended");
-        }
-    }
-}
-
-// ===== impl StartError =====
-
-impl StartError {
-    fn other(error: impl Into<BoxError>) -> Self {
-        Self::Other(error.into())
-    }
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Listen {
-                address,
-                purpose,
-                error,
-            } => {
-                let why = match error.kind() {
-                    io::ErrorKind::AddrInUse => "the port is in use; port 0 takes any free one",
-                    io::ErrorKind::PermissionDenied => "the system does not allow this port",
-                    io::ErrorKind::AddrNotAvailable => "this machine does not have the address",
-                    _ => return write!(f, "cannot listen on {address} ({purpose}): {error}"),
-                };
-                write!(f, "cannot listen on {address} ({purpose}): {why}")
-            }
-            Self::Store(error) => error.fmt(f),
-            Self::Other(error) => write!(f, "cannot start: {error}"),
-        }
-    }
-}
-
-impl Error for StartError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Listen { error, .. } => Some(error),
-            Self::Store(error) => error.source(),
-            Self::Other(error) => Some(error.as_ref()),
-        }
-    }
 }

@@ -1,15 +1,12 @@
 //! Faults that can be switched on in an upstream, and the HTTP routes that switch them.
 
-use std::{
-    future,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{future, net::SocketAddr, time::Duration};
 
 use axum::{Json, Router, body::Body, extract::State, routing::get};
 use serde::Serialize;
+use tokio::sync::watch;
 
-use crate::{fields::Fields, problem::Problem};
+use crate::{banner::reachable, fields::Fields, problem::Problem};
 
 /// What is wrong with an upstream; nothing by default.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -22,13 +19,17 @@ pub(crate) struct Faults {
     slow_rate: f64,
     /// Whether calls are never answered at all.
     hang: bool,
+    /// Whether nobody listens; `None` where the faults are set at the upstream itself, which then
+    /// could not be mended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refuse: Option<bool>,
 }
 
 /// The switch of one upstream, shared by its server and its control routes.
 #[derive(Clone, Debug)]
 pub(crate) struct Switch {
     upstream: &'static str,
-    faults: Arc<Mutex<Faults>>,
+    faults: watch::Sender<Faults>,
 }
 
 /// A switch, and where its routes are: for those who want to break something.
@@ -49,6 +50,7 @@ impl Default for Faults {
             latency_ms: 0,
             slow_rate: 1.0,
             hang: false,
+            refuse: None,
         }
     }
 }
@@ -57,7 +59,19 @@ impl Switch {
     pub(crate) fn new(upstream: &'static str) -> Self {
         Self {
             upstream,
-            faults: Arc::default(),
+            faults: watch::Sender::default(),
+        }
+    }
+
+    /// Of an upstream that can be told to refuse connections, and to take them again.
+    pub(crate) fn of_listener(upstream: &'static str) -> Self {
+        let faults = Faults {
+            refuse: Some(false),
+            ..Faults::default()
+        };
+        Self {
+            upstream,
+            faults: watch::Sender::new(faults),
         }
     }
 
@@ -66,8 +80,18 @@ impl Switch {
     }
 
     pub(crate) fn faults(&self) -> Faults {
-        // A poisoned lock holds a plain value: whole in any case.
-        *self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.faults.borrow()
+    }
+
+    /// Ready while connections are refused, or while they are not.
+    pub(crate) fn refuses(&self, refuses: bool) -> impl Future<Output = ()> + Send + use<> {
+        // The sender goes along, so that there is always another change to wait for.
+        let (faults, mut changes) = (self.faults.clone(), self.faults.subscribe());
+        async move {
+            let is_so = |faults: &Faults| faults.refuse == Some(refuses);
+            drop(changes.wait_for(is_so).await);
+            drop(faults);
+        }
     }
 
     /// Suffers the faults that are set as the call arrives.
@@ -98,23 +122,36 @@ impl Switch {
     }
 
     fn change(&self, change: impl FnOnce(&mut Faults)) -> Faults {
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut faults);
+        self.faults.send_modify(change);
+        let faults = self.faults();
         let Faults {
             error_rate,
             latency_ms,
             slow_rate,
             hang,
-        } = *faults;
+            refuse,
+        } = faults;
         tracing::info!(
             upstream = self.upstream,
             error_rate,
             latency_ms,
             slow_rate,
             hang,
+            refuse,
             "faults set"
         );
-        *faults
+        faults
+    }
+}
+
+// ===== impl Breakable =====
+
+impl Breakable {
+    pub(crate) fn new(switch: &Switch, address: SocketAddr, path: &str) -> Self {
+        Self {
+            switch: switch.clone(),
+            url: format!("http://{}{path}", reachable(address)),
+        }
     }
 }
 
@@ -132,6 +169,11 @@ async fn write(State(switch): State<Switch>, body: Body) -> Result<Json<Faults>,
     let latency_ms = fields.whole_number("latency_ms");
     let slow_rate = fields.number("slow_rate");
     let hang = fields.flag("hang");
+    // Elsewhere it is a field that there is not.
+    let refuse = match switch.faults().refuse {
+        Some(_) => fields.flag("refuse"),
+        None => None,
+    };
     for (name, rate) in [("error_rate", error_rate), ("slow_rate", slow_rate)] {
         if rate.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
             fields.wrong(name, "is to be between 0 and 1");
@@ -147,5 +189,6 @@ async fn write(State(switch): State<Switch>, body: Body) -> Result<Json<Faults>,
         faults.latency_ms = latency_ms.unwrap_or(faults.latency_ms);
         faults.slow_rate = slow_rate.unwrap_or(faults.slow_rate);
         faults.hang = hang.unwrap_or(faults.hang);
+        faults.refuse = refuse.or(faults.refuse);
     })))
 }

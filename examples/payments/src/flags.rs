@@ -1,6 +1,6 @@
-//! The command line: where to listen, whether an outside card gateway is charged, where keys are kept, and how often one caller may pay.
+//! The command line: where to listen, whether an outside card gateway is charged, where keys are kept, and how often one caller may pay, and how it ends.
 
-use std::{ffi::OsStr, net::SocketAddr};
+use std::{ffi::OsStr, net::SocketAddr, time::Duration};
 
 use axum::http::Uri;
 use clap::{
@@ -51,6 +51,11 @@ pub struct Flags {
     /// names in `X-Forwarded-For`; with 0 nobody is believed, and the caller is who connects
     #[arg(long, value_name = "PROXIES", default_value = "0", allow_hyphen_values = true, value_parser = proxies)]
     pub trust_forwarded: usize,
+
+    /// For how long new calls are still taken after Ctrl-C or SIGTERM, while `/health/ready` is 503
+    /// already: `1s`, `500ms`; with `0s` none are
+    #[arg(long, value_name = "TIME", default_value = "1s", allow_hyphen_values = true, value_parser = grace)]
+    pub grace: Duration,
 }
 
 /// Reads a value that may have a password in it: the error does not repeat it, as that of clap does.
@@ -89,6 +94,33 @@ fn proxies(text: &str) -> Result<usize, String> {
         "expected how many proxies stand in front, such as 1, and at most 255".to_owned()
     })
 }
+
+fn grace(text: &str) -> Result<Duration, String> {
+    let expected = "expected a time such as 1s or 500ms";
+    let wrong = |why| Err(format!("{expected}; {why}"));
+    let end = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let scale = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "" => return wrong("the unit is missing"),
+        _ if number.is_empty() => return wrong("it is to begin with a whole number"),
+        _ => return wrong("the number is to be a whole one, and the unit s or ms"),
+    };
+    if number.is_empty() {
+        return wrong("the number is missing");
+    }
+    // Beyond what a number holds is also beyond an hour.
+    let number: u64 = number.parse().unwrap_or(u64::MAX);
+    let grace = Duration::from_millis(number.saturating_mul(scale));
+    if grace > MAX_GRACE {
+        return wrong("nobody waits for longer than an hour, 3600s");
+    }
+    Ok(grace)
+}
+
+/// Whoever stops a process kills it long before.
+const MAX_GRACE: Duration = Duration::from_secs(3_600);
 
 fn gateway_url(text: &str) -> Result<Uri, String> {
     let expected = "expected a URL such as http://127.0.0.1:9000";
@@ -147,12 +179,48 @@ mod tests {
         assert_eq!(flags.gateway, None);
         assert_eq!(flags.rate.to_string(), "100/s");
         assert_eq!(flags.trust_forwarded, 0, "a stranger can write the field");
+        assert_eq!(flags.grace, Duration::from_secs(1));
     }
 
     #[test]
     fn localhost_is_understood() {
         let flags = parse(&["--listen", "localhost:0"]).unwrap();
         assert_eq!(flags.listen.to_string(), "127.0.0.1:0");
+    }
+
+    #[test]
+    fn grace_is_a_number_and_a_unit() {
+        for (text, millis) in [
+            ("0s", 0),
+            ("0ms", 0),
+            ("500ms", 500),
+            ("1s", 1_000),
+            ("010s", 10_000),
+            ("3600s", 3_600_000),
+        ] {
+            let flags = parse(&["--grace", text]).unwrap();
+            assert_eq!(flags.grace, Duration::from_millis(millis), "{text}");
+        }
+        for (text, why) in [
+            ("", "unit is missing"),
+            ("1", "unit is missing"),
+            ("s", "number is missing"),
+            ("-1s", "begin with a whole number"),
+            ("+1s", "begin with a whole number"),
+            ("soon", "begin with a whole number"),
+            ("1.5s", "a whole one"),
+            ("1 s", "a whole one"),
+            ("1S", "a whole one"),
+            ("1h", "unit s or ms"),
+            ("1s1s", "unit s or ms"),
+            ("3601s", "an hour"),
+            ("3600001ms", "an hour"),
+            ("99999999999999999999999s", "an hour"),
+        ] {
+            let error = parse(&["--grace", text]).unwrap_err().to_string();
+            assert!(error.contains("such as 1s or 500ms"), "{text}: {error}");
+            assert!(error.contains(why), "{text}: {error}");
+        }
     }
 
     #[test]

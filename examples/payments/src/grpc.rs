@@ -1,6 +1,7 @@
 //! The payments API over gRPC.
 
 use axum::{Router, body::Body, http};
+use seaworthy::health::Health;
 use tonic::{Code, Request, Response, Status, metadata::MetadataValue, service::Routes};
 use tower::ServiceExt;
 
@@ -8,11 +9,12 @@ use crate::{
     cashier::{Cashier, NotPaid, Why},
     keys,
     payment::{self, NewPayment},
+    probes,
     proto::payments::{
         CreatePaymentRequest, FraudCheck, GetPaymentRequest, Payment, Status as PaymentStatus,
         payments_server::{self, PaymentsServer},
     },
-    stack::PaymentLayer,
+    stack::FrontLayer,
 };
 
 #[derive(Clone, Debug)]
@@ -20,8 +22,8 @@ struct PaymentsService {
     cashier: Cashier,
 }
 
-/// The whole service. Only making payments is guarded, as over HTTP.
-pub(crate) fn routes(cashier: Cashier, guard: PaymentLayer) -> Routes {
+/// The whole service, and its health. Only making payments is guarded, as over HTTP.
+pub(crate) fn routes(cashier: Cashier, guard: FrontLayer, health: &Health) -> Routes {
     let service = PaymentsServer::new(PaymentsService { cashier });
     let guarded = service
         .clone()
@@ -31,7 +33,7 @@ pub(crate) fn routes(cashier: Cashier, guard: PaymentLayer) -> Routes {
         .route_layer(guard);
     let mut routes = Routes::new(service);
     let router = std::mem::take(routes.axum_router_mut());
-    *routes.axum_router_mut() = router.merge(create);
+    *routes.axum_router_mut() = router.merge(create).merge(probes::over_grpc(health));
     routes
 }
 

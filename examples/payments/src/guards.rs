@@ -15,7 +15,7 @@ use seaworthy::{
     circuit_breaker::{CircuitBreakerHandle, State},
     hedge::HedgeHandle,
     http::forwarded::CallerKey,
-    kit::keyed::KeyedHandle,
+    kit::{keyed::KeyedHandle, vital::Vitalities},
     rate_limit::{RateGate, RateLimitHandle},
     retry::RetryHandle,
     timeout::{TimeoutHandle, deadline::DeadlineHandle},
@@ -31,6 +31,8 @@ pub(crate) struct Guards {
     pub(crate) payment: PaymentGuards,
     pub(crate) gateway: GatewayGuards,
     pub(crate) fraud: FraudGuards,
+    /// How many product pages run.
+    pub(crate) page: BulkheadHandle,
 }
 
 #[derive(Clone, Debug)]
@@ -159,11 +161,12 @@ impl Guards {
             payment,
             gateway,
             fraud,
+            page,
         } = self;
         payment.deadline.publish();
         payment.keys.handle.publish();
         // Callers have no metrics of their own: they share those of the layer.
-        RateLimitHandle::from(payment.callers.handle.overflow()).publish();
+        payment.callers.rest().publish();
         payment.limit.publish();
         gateway.deadline.publish();
         gateway.circuit.publish();
@@ -173,6 +176,20 @@ impl Guards {
         gateway.timeout.publish();
         fraud.circuit.publish();
         fraud.timeout.publish();
+        page.publish();
+    }
+
+    /// What can say how it is: circuits, bulkheads and limits.
+    pub(crate) fn vitals(&self) -> impl Vitalities + use<> {
+        (
+            self.gateway.circuit.clone(),
+            self.fraud.circuit.clone(),
+            self.gateway.bulkhead.clone(),
+            self.page.clone(),
+            self.payment.limit.clone(),
+            // Not the callers one by one: that one of them pays too often is no illness of ours.
+            self.payment.callers.rest(),
+        )
     }
 
     pub(crate) fn circuits(&self) -> [CircuitStatus; 2] {
@@ -188,9 +205,18 @@ impl Guards {
         })
     }
 
-    pub(crate) fn slots(&self) -> [SlotsStatus; 2] {
+    pub(crate) fn slots(&self) -> [SlotsStatus; 3] {
         let payment = self.payment.limit.snapshot();
-        let gateway = self.gateway.bulkhead.snapshot();
+        let bulkhead = |handle: &BulkheadHandle| {
+            let seen = handle.snapshot();
+            SlotsStatus {
+                name: seen.name,
+                running: seen.running,
+                limit: seen.limit,
+                waiting: seen.waiting,
+                queue: seen.queue_limit,
+            }
+        };
         [
             SlotsStatus {
                 name: payment.name,
@@ -199,13 +225,8 @@ impl Guards {
                 waiting: payment.waiting,
                 queue: payment.queue_limit,
             },
-            SlotsStatus {
-                name: gateway.name,
-                running: gateway.running,
-                limit: gateway.limit,
-                waiting: gateway.waiting,
-                queue: gateway.queue_limit,
-            },
+            bulkhead(&self.gateway.bulkhead),
+            bulkhead(&self.page),
         ]
     }
 
@@ -238,6 +259,15 @@ impl Guards {
             retries: seen.retries,
             gave_up: seen.gave_up,
         }]
+    }
+}
+
+// ===== impl CallersWatch =====
+
+impl CallersWatch {
+    /// The limit that those share for whom there is no room.
+    fn rest(&self) -> RateLimitHandle {
+        RateLimitHandle::from(self.handle.overflow())
     }
 }
 

@@ -1,4 +1,4 @@
-//! `cargo run -p payments`: starts the demo, says where to look, and drains on a signal.
+//! `cargo run -p payments`: starts the demo, and drains it on a signal.
 
 use std::{
     io::{self, Write as _},
@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Parser as _;
-use payments::{Banner, Demo, Flags, Signals};
+use payments::{Flags, run};
 use tokio::runtime::Runtime;
 use tower::BoxError;
 use tracing_subscriber::EnvFilter;
@@ -31,32 +31,6 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
-}
-
-async fn run(flags: &Flags) -> Result<(), BoxError> {
-    // First of all: a signal during the start drains as well.
-    let mut signals = Signals::listen()?;
-    let demo = Demo::start(flags).await?;
-    say(&Banner::of(&demo).to_string());
-    signals.next().await;
-    say("Draining: running payments finish, for 10 seconds at most.");
-    let queued = demo.queued();
-    if demo.drain().await {
-        say("Drained.");
-    } else {
-        say("Time is up: what was still running is cut off.");
-    }
-    if queued > 0 {
-        say(&format!(
-            "Queued payments are not waited for: {queued} left, to be made when sent again."
-        ));
-    }
-    Ok(())
-}
-
-/// A reader that went away (`payments | head`) is no reason to stop.
-fn say(text: &str) {
-    drop(writeln!(io::stdout(), "{text}"));
 }
 
 fn failed(error: &BoxError) -> ExitCode {

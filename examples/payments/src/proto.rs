@@ -20,8 +20,16 @@ pub mod fraud {
     tonic::include_proto!("fraud.v1");
 }
 
+/// `grpc.health.v1`: how a server is.
+pub mod health {
+    tonic::include_proto!("grpc.health.v1");
+}
+
 /// Descriptors for server reflection: of the payments API.
 pub(crate) const PAYMENTS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/payments.bin"));
+
+/// Of its health.
+pub(crate) const HEALTH: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/health.bin"));
 
 /// Of the fraud service.
 pub(crate) const FRAUD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/fraud.bin"));

@@ -54,11 +54,11 @@ use crate::{
     callers::{CallerLimit, MAX_CALLERS},
     doubt,
     guards::{CallersWatch, FraudGuards, GatewayGuards, Guards, KeysWatch, PaymentGuards},
-    keys,
+    keys, products,
 };
 
-/// What every payment passes through on its way in.
-pub(crate) type PaymentLayer =
+/// What a payment passes through on its way in, or a product page.
+pub(crate) type FrontLayer =
     BoxCloneSyncServiceLayer<Route, Request<Body>, Response<Body>, Infallible>;
 
 /// A view of what runs under a key.
@@ -80,7 +80,8 @@ pub(crate) type GrpcResponse = Response<tonic::body::Body>;
 /// Shared by its clones.
 #[derive(Clone, Debug)]
 pub(crate) struct Stack {
-    pub(crate) payment_layer: PaymentLayer,
+    pub(crate) payment_layer: FrontLayer,
+    pub(crate) page_layer: FrontLayer,
     pub(crate) gateway: GatewayService,
     pub(crate) fraud: FraudService,
     pub(crate) guards: Guards,
@@ -117,7 +118,7 @@ const GATEWAY_SLOTS: usize = 20;
 fn payments(
     store: AnyStore,
     limit: CallerLimit,
-) -> Result<(PaymentLayer, PaymentGuards), InvalidConfig> {
+) -> Result<(FrontLayer, PaymentGuards), InvalidConfig> {
     // Outermost: makes answers of what the layers below refuse.
     let edge = RespondLayer::new();
 
@@ -377,14 +378,17 @@ impl Stack {
         let (payment_layer, payment_guards) = payments(store, limit)?;
         let (gateway, gateway_guards) = gateway(client)?;
         let (fraud, fraud_guards) = fraud(channel)?;
+        let (page_layer, page) = products::guard()?;
         Ok(Self {
             payment_layer,
+            page_layer,
             gateway,
             fraud,
             guards: Guards {
                 payment: payment_guards,
                 gateway: gateway_guards,
                 fraud: fraud_guards,
+                page,
             },
         })
     }

@@ -167,7 +167,7 @@ async fn payment_that_is_sent_again_counts_once_and_looking_does_not() {
     // The key is not touched by a refusal: later, its answer is still there.
     assert_eq!(test.send_from(HERE, &key).await.status, 429);
     let id = paid.body()["payment_id"].as_str().unwrap().to_owned();
-    for path in [&format!("/v1/payments/{id}"), "/", "/status", "/metrics"] {
+    for path in [&format!("/v1/payments/{id}"), "/", "/status", "/health"] {
         let address: SocketAddr = HERE.parse().unwrap();
         let look = Request::get(path).extension(ConnectInfo(address));
         let look = look.body(Body::empty()).unwrap();

@@ -15,6 +15,7 @@ use axum::{
 use seaworthy::{
     BoxError,
     circuit_breaker::CircuitBreakerHandle,
+    health::Health,
     idempotency::store::{AnyStore, Memory},
 };
 use tokio::{
@@ -32,6 +33,7 @@ use crate::{
     fraud::FraudService,
     grpc,
     payment::{NewPayment, Payment, Status},
+    probes::{self, Insiders},
     proto::{fraud::fraud_server::FraudServer, payments::payments_client::PaymentsClient},
     queue::queue,
     stack::{Attempt, GrpcRequest, Stack},
@@ -49,6 +51,7 @@ mod keys_in_bodies;
 mod keys_of_queued;
 mod limits;
 mod overtaken;
+mod probes_of_others;
 mod queue_worker;
 mod remote;
 
@@ -96,6 +99,7 @@ struct Test {
     /// Held by each attempt for as long as the gateway is at work on it.
     living: Arc<()>,
     worker: JoinHandle<()>,
+    health: Health,
 }
 
 const OK: Gateway = Gateway::Answers(StatusCode::OK);
@@ -191,6 +195,8 @@ impl Test {
         let store = Store::new();
         let (queue, waiting) = queue(capacity);
         let worker = tokio::spawn(waiting.work(upstreams.clone(), store.clone()));
+        let health = probes::health().unwrap();
+        probes::register(&health, &upstreams.stack().guards, &queue).unwrap();
         Self {
             cashier: Cashier {
                 upstreams,
@@ -204,6 +210,7 @@ impl Test {
             heads,
             living,
             worker,
+            health,
         }
     }
 
@@ -226,13 +233,22 @@ impl Test {
     /// The HTTP API, as the server has it.
     fn http(&self) -> Router {
         let telemetry = Telemetry::install().unwrap();
-        api::router(self.cashier.clone(), telemetry, Vec::new())
+        let insiders = Insiders { trusted_proxies: 0 };
+        let router = api::router(
+            self.cashier.clone(),
+            telemetry,
+            Vec::new(),
+            insiders,
+            Router::new(),
+        );
+        let Self { health, .. } = self;
+        probes::in_front(router, health, insiders).unwrap()
     }
 
     /// A client of the gRPC API, as the server has it.
     fn grpc(&self) -> PaymentsClient<Routes> {
         let guard = self.stack().payment_layer.clone();
-        PaymentsClient::new(grpc::routes(self.cashier.clone(), guard))
+        PaymentsClient::new(grpc::routes(self.cashier.clone(), guard, &self.health))
     }
 
     /// Payments that begin at once, each in a task of its own.

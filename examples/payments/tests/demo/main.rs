@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod health;
 mod limits;
 mod once;
+mod products;
 mod stores;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
@@ -26,6 +28,7 @@ use payments::{
         payments_client::PaymentsClient,
     },
 };
+use seaworthy::health::{Drain, End, Health};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -44,6 +47,7 @@ use tonic_reflection::pb::v1::{
 
 struct Test {
     demo: Demo,
+    health: Health,
     client: Client<HttpConnector, Body>,
 }
 
@@ -73,9 +77,12 @@ impl Test {
             any,
         ];
         arguments.extend(flags);
-        let demo = Demo::start(&Flags::parse_from(arguments)).await.unwrap();
+        let flags = Flags::parse_from(arguments);
+        let health = payments::health().unwrap();
+        let demo = Demo::start(&flags, &health).await.unwrap();
         Self {
             demo,
+            health,
             client: Client::builder(TokioExecutor::new()).build_http(),
         }
     }
@@ -118,6 +125,15 @@ impl Test {
     async fn channel(&self) -> Channel {
         channel(self.demo.addresses().grpc).await
     }
+}
+
+/// As at a signal, without a grace. Whether everything that ran has finished.
+async fn drain(demo: Demo, health: Health) -> bool {
+    let (drain, signals) = Drain::by_hand(&health);
+    signals.signal();
+    let drain = drain.grace(Duration::ZERO).limit(Demo::LIMIT);
+    let end = drain.serve(|stop| demo.serve(stop)).await;
+    end.unwrap() == End::Drained
 }
 
 async fn channel(address: SocketAddr) -> Channel {
@@ -442,9 +458,12 @@ async fn grpc_pays_finds_and_refuses() {
 async fn each_grpc_server_lists_what_it_serves() {
     let test = Test::start(None).await;
     let addresses = test.demo.addresses();
-    for (address, service) in [
-        (addresses.grpc, "payments.v1.Payments"),
-        (addresses.fraud, "fraud.v1.Fraud"),
+    for (address, services) in [
+        (
+            addresses.grpc,
+            &["grpc.health.v1.Health", "payments.v1.Payments"][..],
+        ),
+        (addresses.fraud, &["fraud.v1.Fraud"]),
     ] {
         let mut client = ServerReflectionClient::new(channel(address).await);
         let mut answers = client
@@ -458,7 +477,8 @@ async fn each_grpc_server_lists_what_it_serves() {
         };
         let mut names: Vec<_> = list.service.into_iter().map(|it| it.name).collect();
         names.retain(|name| !name.starts_with("grpc.reflection."));
-        assert_eq!(names, [service]);
+        names.sort_unstable();
+        assert_eq!(names, services);
     }
 }
 
@@ -496,12 +516,16 @@ async fn drain_refuses_connections_and_lets_a_payment_finish() {
         .into_inner();
     reflection.message().await.unwrap();
 
-    let Test { demo, client } = test;
+    let Test {
+        demo,
+        health,
+        client,
+    } = test;
     let request = Request::post(format!("http://{}/v1/payments", addresses.http));
     let paying = tokio::spawn(client.request(request.body(Body::from(VISA)).unwrap()));
     arrivals.recv().await.unwrap();
 
-    let draining = tokio::spawn(demo.drain());
+    let draining = tokio::spawn(drain(demo, health));
     for address in [addresses.http, addresses.grpc] {
         while TcpStream::connect(address).await.is_ok() {
             tokio::task::yield_now().await;

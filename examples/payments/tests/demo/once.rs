@@ -220,7 +220,7 @@ async fn drain_waits_for_a_payment_whose_caller_has_left() {
     }
 
     let addresses = test.demo.addresses().clone();
-    let draining = tokio::spawn(test.demo.drain());
+    let draining = tokio::spawn(drain(test.demo, test.health));
     while TcpStream::connect(addresses.http).await.is_ok() {
         tokio::task::yield_now().await;
     }

@@ -5,7 +5,10 @@
 mod killed;
 mod running;
 
-use std::{io::Read as _, net::TcpListener};
+use std::{
+    io::Read as _,
+    net::{TcpListener, TcpStream},
+};
 
 use crate::running::{ANY, Running, http, run, status};
 
@@ -16,6 +19,47 @@ fn either_signal_ends_it_well() {
         running.signal(name);
         assert_eq!(running.wait().code(), Some(0), "{name}");
     }
+}
+
+#[test]
+fn second_signal_ends_the_grace_and_not_the_page_that_runs() {
+    let mut running = Running::start_with(&["--grace", "600s"]);
+    let demo = running.address("live page").to_owned();
+    let faults = running.address("product page faults");
+    let faults = http(faults, "POST /product/faults", r#"{"hang":true}"#);
+    assert_eq!(status(&faults), "HTTP/1.1 200");
+    let ready = || status(&http(&demo, "GET /health/ready", ""));
+    assert_eq!(ready(), "HTTP/1.1 200");
+
+    running.signal("TERM");
+    while ready() != "HTTP/1.1 503" {}
+    assert_eq!(
+        status(&http(&demo, "GET /health/live", "")),
+        "HTTP/1.1 200",
+        "who drains is alive"
+    );
+    // In the grace, whoever comes is served as ever: this has two seconds for its product.
+    let page = http(&demo, "GET /v1/products/7", "");
+    while !running.shows(r#""name":"page","queue":0,"running":1"#) {}
+
+    running.signal("TERM");
+    while TcpStream::connect(&demo).is_ok() {}
+    assert!(running.child.try_wait().unwrap().is_none(), "a page runs");
+    assert_eq!(status(&page), "HTTP/1.1 500");
+    let mut said = String::new();
+    let mut stdout = running.child.stdout.take().unwrap();
+    stdout.read_to_string(&mut said).unwrap();
+    let lines: Vec<_> = said.lines().filter(|line| !line.is_empty()).collect();
+    let [not_ready, draining, drained] = lines[..] else {
+        panic!("{said}");
+    };
+    assert!(
+        not_ready.starts_with("Not ready any more. For 600s"),
+        "{said}"
+    );
+    assert!(draining.starts_with("Draining: "), "{said}");
+    assert_eq!(drained, "Drained.");
+    assert_eq!(running.wait().code(), Some(0));
 }
 
 #[test]
@@ -30,15 +74,7 @@ fn further_signals_do_not_cut_a_payment_short() {
     let visa = r#"{"amount":1,"currency":"USD","card_token":"tok_visa"}"#;
     let paying = http(running.address("payments API "), "POST /v1/payments", visa);
     // The payment is running once it shows: the page's data come from the same store.
-    loop {
-        let mut page = http(running.address("live page"), "GET /status", "");
-        let mut text = String::new();
-        page.shutdown(std::net::Shutdown::Write).unwrap();
-        page.read_to_string(&mut text).unwrap();
-        if text.contains(r#""processing":1"#) {
-            break;
-        }
-    }
+    while !running.shows(r#""processing":1"#) {}
     for name in ["INT", "INT", "TERM", "INT"] {
         running.signal(name);
     }
@@ -99,6 +135,12 @@ fn wrong_flags_exit_with_two_and_help_with_zero() {
     assert_eq!(wrong.status.code(), Some(2));
     let told = String::from_utf8(wrong.stderr).unwrap();
     assert!(told.contains("such as 20/s, 100/m or 1000/h"), "{told}");
+    for wrong in ["1", "soon", "-1s", "2h"] {
+        let wrong = run(&["--grace", wrong]);
+        assert_eq!(wrong.status.code(), Some(2));
+        let told = String::from_utf8(wrong.stderr).unwrap();
+        assert!(told.contains("such as 1s or 500ms"), "{told}");
+    }
     let help = run(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     let help = String::from_utf8(help.stdout).unwrap();
@@ -111,6 +153,8 @@ fn wrong_flags_exit_with_two_and_help_with_zero() {
         "--rate <RATE>",
         "--trust-forwarded <PROXIES>",
         "[default: 100/s]",
+        "--grace <TIME>",
+        "[default: 1s]",
         "127.0.0.1:50051",
     ] {
         assert!(help.contains(flag), "{flag} is missing in: {help}");

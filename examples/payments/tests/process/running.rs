@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     process::{Child, Command, ExitStatus, Output, Stdio},
 };
 
@@ -66,6 +66,15 @@ impl Running {
             .split('/')
             .next()
             .unwrap()
+    }
+
+    /// Whether the data of the live page have this in them.
+    pub(crate) fn shows(&self, text: &str) -> bool {
+        let mut page = http(self.address("live page"), "GET /status", "");
+        let mut shown = String::new();
+        page.shutdown(Shutdown::Write).unwrap();
+        page.read_to_string(&mut shown).unwrap();
+        shown.contains(text)
     }
 
     pub(crate) fn signal(&self, name: &str) {
