@@ -81,8 +81,6 @@ impl Demo {
     /// Fails if an address is taken, if the store of the keys is not there, or if the process has
     /// another recorder for metrics.
     pub async fn start(flags: &Flags, health: &Health) -> Result<Self, StartError> {
-        // Not started before it is: the first probe may come with the first socket.
-        let hold = health.hold();
         let telemetry = Telemetry::install().map_err(StartError::other)?;
         // Everything is listened on before anything is served: a port that is taken is told at
         // once, and no call finds half a demo.
@@ -173,7 +171,6 @@ impl Demo {
         let router = probes::in_front(router, health, insiders).map_err(StartError::other)?;
         front.spawn(http.serve(router, begun(draining.clone())));
         front.spawn(grpc.serve_grpc(grpc_server, begun(draining)));
-        hold.release();
         Ok(Self {
             addresses,
             gateway_url,

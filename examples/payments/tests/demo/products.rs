@@ -104,7 +104,7 @@ impl Test {
     /// Looks until the page is what it is to be. Where the machine stands still for a tenth of a second every upstream is late, and that says nothing; nor does the last look before an upstream has closed its socket.
     async fn look_for(&self, expected: &Seen, what: &str) {
         let mut seen = Vec::new();
-        while seen.len() < 10 {
+        while seen.len() < 30 {
             let now = self.look().await;
             if now == *expected {
                 return;

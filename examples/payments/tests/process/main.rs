@@ -6,7 +6,7 @@ mod killed;
 mod running;
 
 use std::{
-    io::Read as _,
+    io::{ErrorKind, Read as _},
     net::{TcpListener, TcpStream},
 };
 
@@ -59,6 +59,25 @@ fn second_signal_ends_the_grace_and_not_the_page_that_runs() {
     );
     assert!(draining.starts_with("Draining: "), "{said}");
     assert_eq!(drained, "Drained.");
+    assert_eq!(running.wait().code(), Some(0));
+}
+
+#[test]
+fn without_a_grace_one_signal_ends_the_connections_and_not_the_page_that_runs() {
+    let running = Running::start_with(&["--grace", "0s"]);
+    let demo = running.address("live page").to_owned();
+    let faults = running.address("product page faults");
+    let faults = http(faults, "POST /product/faults", r#"{"hang":true}"#);
+    assert_eq!(status(&faults), "HTTP/1.1 200");
+    let page = http(&demo, "GET /v1/products/7", "");
+    while !running.shows(r#""name":"page","queue":0,"running":1"#) {}
+    running.signal("TERM");
+    while TcpStream::connect(&demo).is_ok() {}
+    page.set_nonblocking(true).unwrap();
+    let error = page.peek(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WouldBlock, "the page still runs");
+    page.set_nonblocking(false).unwrap();
+    assert_eq!(status(&page), "HTTP/1.1 500");
     assert_eq!(running.wait().code(), Some(0));
 }
 
