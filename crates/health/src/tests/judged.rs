@@ -1,8 +1,5 @@
 //! What a run is taken for, and what is told of it.
 
-use seaworthy_kit::Event;
-use seaworthy_kit::testing::Recorder;
-
 use super::*;
 
 #[tokio::test(start_paused = true)]

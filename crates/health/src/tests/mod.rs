@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
+use seaworthy_kit::Event;
+use seaworthy_kit::testing::Recorder;
 use tokio::sync::Notify;
 use tokio::time::{Instant, advance};
 

@@ -1,8 +1,5 @@
 //! Startup, holds, and drains.
 
-use seaworthy_kit::Event;
-use seaworthy_kit::testing::Recorder;
-
 use super::*;
 
 #[tokio::test(start_paused = true)]
