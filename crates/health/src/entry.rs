@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use seaworthy_core::health::{Ask, Change, Check as Machine, Run, Seen, Status};
+use seaworthy_core::health::{Ask, Check as Machine, Run, Seen, Status};
 use seaworthy_kit::clock::{instant, now, wall};
 use seaworthy_kit::{Event, InvalidConfig, Moment, Telemetry};
 use tokio::sync::watch;
@@ -34,6 +34,14 @@ pub(crate) struct Entry {
 struct State {
     machine: Machine,
     last: Last,
+    /// What it showed as it was last told.
+    told: Option<Status>,
+}
+
+/// What it shows has become another.
+struct Turn {
+    from: Option<Status>,
+    to: Option<Status>,
 }
 
 /// What the last run told, beside its status.
@@ -75,6 +83,7 @@ impl Entry {
             state: Mutex::new(State {
                 machine,
                 last: Last::default(),
+                told: None,
             }),
             redaction: rules.redaction.clone(),
             settled: watch::Sender::new(()),
@@ -129,25 +138,25 @@ impl Entry {
     }
 
     fn time_out(&self, number: u64) {
-        let (result, change) = {
+        let (result, turn) = {
             let mut state = self.state();
             let awaited = state.machine.is_awaited(number);
-            let change = state.machine.on_timeout(number, now());
-            self.show(change);
+            state.machine.on_timeout(number, now());
+            let turn = self.turn(&mut state);
             let is_over = awaited && !state.machine.is_awaited(number);
             let timeout = state.machine.config().timeout;
             if is_over {
                 state.last = Last::silent(timeout);
             }
-            (is_over.then_some(timeout), change)
+            (is_over.then_some(timeout), turn)
         };
         if let Some(took) = result {
-            self.tell("timeout", took, change);
+            self.tell("timeout", took, turn);
         }
     }
 
     fn end(&self, run: Run, ended: Ended, took: Duration) {
-        let (change, told) = {
+        let (turn, told) = {
             let mut state = self.state();
             let in_time = state.machine.is_awaited(run.number());
             let timeout = state.machine.config().timeout;
@@ -163,25 +172,29 @@ impl Entry {
                 Ended::TimedOut => (Seen::Silence, "timeout", Last::silent(timeout)),
             };
             last.took = Some(took);
-            let change = state.machine.on_end(run, seen, now());
-            self.show(change);
+            state.machine.on_end(run, seen, now());
+            let turn = self.turn(&mut state);
             if in_time {
                 state.last = last;
             }
-            (change, in_time.then_some(result))
+            (turn, in_time.then_some(result))
         };
         // Else its time was over, which has been told.
         if let Some(result) = told {
-            self.tell(result, took, change);
+            self.tell(result, took, turn);
         }
     }
 
-    /// Under the lock of the state: whoever saw an older one must not tell it last.
-    fn show(&self, change: Option<Change>) {
-        if let Some(change) = change {
-            let instruments = self.telemetry.instruments();
-            instruments.set_health(change.to.level());
-        }
+    /// Whether it shows another thing than was told; under the lock, whoever saw an older one does not tell it last.
+    fn turn(&self, state: &mut State) -> Option<Turn> {
+        let to = state.machine.shown(now()).status;
+        let from = std::mem::replace(&mut state.told, to);
+        (from != to).then(|| {
+            // What nobody knows counts as a failure.
+            let level = to.unwrap_or(Status::Fail).level();
+            self.telemetry.instruments().set_health(level);
+            Turn { from, to }
+        })
     }
 
     /// What is told of a reading: judged by the thresholds, and with nothing that nobody is to see.
@@ -194,17 +207,27 @@ impl Entry {
     }
 
     /// Tells those who wait, and everybody else.
-    fn tell(&self, result: &'static str, took: Duration, change: Option<Change>) {
-        if let Some(change) = change {
-            let from = change.from.map_or("unknown", Status::name);
-            let to = change.to.name();
-            self.telemetry.report(&Event::HealthChanged { from, to });
-        }
+    fn tell(&self, result: &'static str, took: Duration, turn: Option<Turn>) {
+        let is_another = turn.is_some();
+        self.tell_turn(turn);
         self.telemetry.report(&Event::Checked { result, took });
         self.settled.send_replace(());
-        if change.is_some() {
+        if is_another {
             self.changed.send_modify(|version| *version += 1);
         }
+    }
+
+    fn tell_turn(&self, turn: Option<Turn>) {
+        if let Some(Turn { from, to }) = turn {
+            let [from, to] = [from, to].map(|it| it.map_or("unknown", Status::name));
+            self.telemetry.report(&Event::HealthChanged { from, to });
+        }
+    }
+
+    /// Tells of a result that has become too old, which no run does.
+    pub(crate) fn notice_age(&self) {
+        let turn = self.turn(&mut self.state());
+        self.tell_turn(turn);
     }
 
     /// Its name, impact and what it shows now.

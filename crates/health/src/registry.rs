@@ -238,6 +238,8 @@ impl Registry {
     /// Moves the stage on by what all checks show, and tells whether the process is ready.
     pub(crate) fn settle(&self) -> Stage {
         let entries = self.entries();
+        // Before the lock, of which listeners must know nothing.
+        entries.iter().for_each(|entry| entry.notice_age());
         let held = self.is_held();
         let (stage, before, ready) = {
             let mut standing = self.standing();

@@ -111,3 +111,49 @@ fn gauge_of_readiness_ends_where_readiness_does() {
     });
     assert_eq!(wrong, 0, "of {ROUNDS}");
 }
+
+/// A scheduler that died must not look healthy, on no dashboard.
+#[test]
+fn gauge_of_a_result_that_is_too_old_is_that_of_a_failure() {
+    let recorder = Gauges::default();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    ::metrics::with_local_recorder(&recorder, || {
+        let health = Health::builder("x")
+            .check(Check::new("a", || async {}))
+            .refresh_every(SECOND)
+            .build()
+            .unwrap();
+        let told = Told::default();
+        health.subscribe(told.listener(&health)).forever();
+        runtime.block_on(async {
+            health.ready().await;
+            // Nothing runs while this thread does not yield.
+            advance(60 * SECOND).now_or_never();
+            for _ in 0..2 {
+                assert!(!health.snapshot().ready);
+                assert_eq!(recorder.seen()[0], "seaworthy_health_status a 2");
+            }
+            assert!(health.ready().await.ready);
+        });
+        assert_eq!(recorder.seen()[0], "seaworthy_health_status a 0");
+        let told = told.0.lock().unwrap();
+        assert_eq!(*told, ["unknown pass", "pass unknown", "unknown pass"]);
+    });
+}
+
+/// What is told of checks to a listener that looks at the registry itself.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Told {
+    fn listener(&self, health: &Health) -> impl Fn(&seaworthy_kit::Report<'_>) + use<> {
+        let (told, health) = (self.clone(), health.clone());
+        move |report| {
+            if let (Some(_), Event::HealthChanged { from, to }) = (report.key, report.event) {
+                drop(health.snapshot());
+                told.0.lock().unwrap().push(format!("{from} {to}"));
+            }
+        }
+    }
+}
