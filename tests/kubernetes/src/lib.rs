@@ -81,6 +81,28 @@ fn figures(probe: Option<&Probe>) -> Figures<'_> {
 }
 
 #[test]
+fn grpc_is_probed_where_it_listens() {
+    let pod: Pod = whole(documents()[1]).unwrap();
+    let container = &pod.spec.unwrap().containers[0];
+    let readiness = container.readiness_probe.as_ref().unwrap();
+    let port = readiness.grpc.as_ref().unwrap().port;
+    let listens = container.ports.as_ref().unwrap().first().unwrap();
+    assert_eq!(port, listens.container_port);
+    assert_eq!(
+        (
+            readiness.period_seconds,
+            readiness.timeout_seconds,
+            readiness.failure_threshold,
+            readiness.success_threshold
+        ),
+        (Some(5), Some(3), Some(3), Some(2))
+    );
+    let liveness = container.liveness_probe.as_ref().unwrap();
+    assert!(liveness.grpc.is_none(), "it asks no check");
+    assert_eq!(liveness.period_seconds, Some(10));
+}
+
+#[test]
 fn probes_have_the_figures_that_the_page_promises() {
     let deployment: Deployment = whole(documents()[0]).unwrap();
     let pod = deployment.spec.unwrap().template.spec.unwrap();
