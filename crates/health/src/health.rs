@@ -188,6 +188,29 @@ impl Health {
         self.registry.is_draining()
     }
 
+    /// Waits until it drains: for what would go on for ever, as a stream of events, and hold up the end until its limit.
+    ///
+    /// ```
+    /// use seaworthy_health::Health;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn next_event() { std::future::pending().await }
+    /// let health = Health::builder("feed").build()?;
+    /// let drains = health.drains();
+    /// # health.begin_drain();
+    /// tokio::select! {
+    ///     () = next_event() => {}
+    ///     () = drains => { /* Send what is left, and end the stream. */ }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn drains(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let registry = self.registry.clone();
+        async move { registry.until_drain(std::future::pending()).await }
+    }
+
     /// Not ready from now on, for ever, whatever the checks say; alive all the same.
     pub fn begin_drain(&self) {
         self.registry.begin_drain();

@@ -82,14 +82,14 @@
 //! Of one check: the machine is [`Check`](seaworthy_core::health::Check) in core, whose docs have the diagram.
 //! A function that gives an error fails, one that panics fails, one whose time is over warns; the first result decides at once, and later ones with hysteresis.
 //! A result is good enough for its age; then whoever asks next has it run, in a task of its own, and all who ask meanwhile wait for that one run, each until its time is over at most.
-//! With [`refresh_every`](Builder::refresh_every), checks run by themselves, and nobody waits.
+//! With [`refresh_every`](Builder::refresh_every), checks run by themselves, and nobody waits; none of them holds up the next run of another.
 //!
 //! Of many: a critical check that fails, or has no result, makes the whole unhealthy and not ready; any other that fails or warns makes it degraded; an informational one changes nothing.
 //!
 //! | question | answer |
 //! |---|---|
 //! | live | 200 `alive`, unless a [heartbeat](Builder::heartbeat) is wanted and stays away; no check is asked |
-//! | ready | 200 `ready` where no critical check fails, the start is not [held up](Health::hold) and nobody drains, else 503 `not_ready`; until the process has started it waits for a whole round, later for the critical checks only |
+//! | ready | 200 `ready` where no critical check fails, the start is not [held up](Health::hold) and nobody drains, else 503 `not_ready`; until the process has started it waits for a whole round, later for the critical checks only, and in a drain for nothing |
 //! | startup | 503 `starting` until once each check had a result and no critical one failed, then 200 `started` for ever |
 //! | the whole | 200 with `healthy`, `degraded` or `unhealthy`: for people |
 //!
@@ -123,8 +123,10 @@
 //! | `max_age` | 5 s | the period of that probe: each sees a new result, and no two of them run a check twice |
 //! | `failures`, `passes` | 1 | who probes counts again |
 //! | a run whose time is over | warns | silence is no proof |
+//! | `max_time_in_error` | for ever | nobody knows for how long one may do without an answer; a critical check that may hang should have it |
 //! | `refresh_every` | off | no task that nobody asked for |
 //! | `details` | nobody | errors name hosts and users |
+//! | `redact` | as it is | what is secret in an error, its driver knows |
 //! | grace and limit of a drain | 10 s, 15 s | within the 30 s after which Kubernetes kills |
 //!
 //! # Events and metrics
