@@ -298,7 +298,7 @@ async fn id_stays_one_segment_whatever_is_written_into_it() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn page_starts_while_nobody_says_what_is_popular() {
     let upstreams = all_well().await;
     let tell = format!("http://{}/faults/hang", upstreams["recommendations"]);

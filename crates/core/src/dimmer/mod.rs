@@ -26,7 +26,7 @@
 //! # Who gets it
 //! [`Share::includes`] is asked with a draw.
 //! Where that is a hash of the caller, the decision is sticky: a caller that got the part keeps it while the share does not fall below its draw, and nobody flickers.
-//! And where that draw is [turned](turned), the callers take turns: at a share of 0.7, each goes without for three tenths of each rotation, in one piece, and not the same three in ten for ever.
+//! And where that draw is [turned], the callers take turns: at a share of 0.7, each goes without for three tenths of each rotation, in one piece, and not the same three in ten for ever.
 //!
 //! # Driving it
 //! 1. [`Share::includes`] for each call, with the share that the last step gave.
