@@ -38,7 +38,7 @@ async fn each_probe_answers_over_http() {
     for series in [
         r#"seaworthy_health_status{layer="health",name="payments",key="gateway:circuit_breaker"}"#,
         r#"seaworthy_ready{layer="health",name="payments"} 1"#,
-        r#"name="page""#,
+        r#"seaworthy_calls_total{layer="bulkhead",name="page",outcome="success"} 0"#,
     ] {
         let metrics = metrics.as_str().unwrap();
         assert!(metrics.contains(series), "{series}: {metrics}");
