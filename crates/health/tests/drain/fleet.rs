@@ -5,6 +5,9 @@ use servers::free_port;
 use crate::load::{Load, Tally};
 use crate::process::Server;
 
+/// So many calls take longer than a slow one.
+const WARM: usize = 400;
+
 /// Two servers of one kind, and those that were there before.
 pub(crate) struct Fleet {
     pub(crate) servers: [Server; 2],
@@ -41,6 +44,7 @@ impl Fleet {
         for name in &self.names {
             load.is_answered_by(name).await;
         }
+        load.goes_on(WARM).await;
         for at in (0..times).map(|time| time % 2) {
             self.servers[at].signal();
             let ended = self.servers[at].end().await;

@@ -65,6 +65,11 @@ impl Load {
         self.shows(|tally| tally.answered.contains_key(name)).await;
     }
 
+    /// Waits until so many calls are over: long enough, and slow ones are always among those that run.
+    pub(crate) async fn goes_on(&self, calls: usize) {
+        self.shows(|tally| tally.sent >= calls).await;
+    }
+
     /// Waits until a call has failed.
     pub(crate) async fn fails(&self) {
         self.shows(|tally| !tally.failed.is_empty()).await;

@@ -207,7 +207,7 @@ async fn rolling_restart_of_tonic_loses_no_call_of_a_client_that_watches() {
         let pair = pair.clone();
         move |number| pair.clone().call_a_ready_one(number)
     });
-    fleet.roll(&load, 4).await;
+    fleet.roll(&load, 3).await;
     let tally = load.end().await;
     pair.over.store(true, Ordering::SeqCst);
     fleet.end(tally).await;
