@@ -88,6 +88,11 @@ impl SharedGate {
         self.line.as_ref().map_or(0, |line| line.waiting())
     }
 
+    pub(super) fn longest_wait(&self) -> Option<Duration> {
+        let max_wait = self.line.as_ref()?.max_wait;
+        (max_wait != Duration::MAX).then_some(max_wait)
+    }
+
     pub(super) fn publish(&self) {
         self.show_limit();
         let refusals = [RejectionKind::RateLimited, RejectionKind::StoreUnavailable];

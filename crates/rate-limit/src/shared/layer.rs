@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use seaworthy_kit::deferred::Deferred;
 use seaworthy_kit::keyed::{Keyed, KeyedHandle};
@@ -114,6 +115,12 @@ impl<T, M> SharedBuilder<T, M> {
 // ===== impl SharedRateLimitLayer =====
 
 impl<T, C, M> SharedRateLimitLayer<T, C, M> {
+    /// How long a call waits for its turn at most; `None` where none does, or for ever.
+    #[must_use]
+    pub fn max_wait(&self) -> Option<Duration> {
+        self.exempt.longest_wait()
+    }
+
     pub(super) fn new(builder: Builder<T, M>, source: C, exempt: Share<SharedGate>) -> Self {
         Self {
             traffic: builder.traffic,

@@ -47,6 +47,15 @@ pub(super) struct Line {
     gauges: Gauges,
 }
 
+/// How a call came to the line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    /// It says who came first, also where one is refused by the server before the other.
+    pub(super) number: u64,
+    /// How often something had been given back before.
+    pub(super) returns: u64,
+}
+
 /// A place in the line, which gives itself up when it is dropped.
 pub(super) struct Place {
     line: Arc<Line>,
@@ -97,11 +106,14 @@ impl Line {
             })
     }
 
-    /// The next number: it says who came first, also where one is refused by the server before the other.
-    pub(super) fn number(&self) -> u64 {
+    /// One more has come.
+    pub(super) fn arrive(&self) -> Arrival {
         let mut state = self.lock();
         state.next += 1;
-        state.next
+        Arrival {
+            number: state.next,
+            returns: state.returns,
+        }
     }
 
     /// A place, for a call that was told that much when it was refused.
@@ -110,7 +122,7 @@ impl Line {
     /// If there is no room, or its turn does not come by `until` as far as is known; and when that would be.
     pub(super) fn join(
         self: &Arc<Self>,
-        number: u64,
+        Arrival { number, returns }: Arrival,
         cost: u64,
         until: Moment,
         told: Option<Stand>,
@@ -130,6 +142,8 @@ impl Line {
                 waker: None,
             };
             state.insert(number, waiter);
+            // What was given back while the server was asked: it may have been refused before.
+            state.has_more |= state.returns != returns;
             if state.first() == Some(number) {
                 self.changed.notify_one();
             }
@@ -157,15 +171,14 @@ impl Line {
 
     /// Something was given back: the first has it, where the server need not be asked, and else whoever asks for all looks at once.
     pub(super) fn more(&self) {
-        // Nobody waits outside of a runtime, but there calls may end.
-        if self.waiting() == 0 || Handle::try_current().is_err() {
-            return;
-        }
         let first = self.change(|state, _| {
+            state.returns += 1;
             state.has_more = true;
             state.waiting.first_key_value().map(|(_, it)| it.cost)
         });
         if let Some(cost) = first
+            // Without a runtime there is nobody to look for a server that is away.
+            && Handle::try_current().is_ok()
             && let Some(Ok(pass)) = self.limit.decide_here(&self.account, cost)
         {
             self.answer(cost, Ok(pass));

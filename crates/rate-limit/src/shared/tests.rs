@@ -200,3 +200,19 @@ fn quotas_of_the_layer_do_not_go_with_a_shared_limit_nor_does_a_queue_without_bo
     let error = queue.shared(alone(MANY)).build().unwrap_err();
     assert_eq!(error.option(), "max_queue");
 }
+
+#[test]
+fn exempt_calls_have_no_quotas() {
+    use crate::rules::Counting;
+
+    let layer = RateLimitLayer::plain("api").announce().shared(alone(MANY));
+    let layer = layer.build().unwrap();
+    let gate = &layer.source;
+    assert!(!gate.has_quotas(Some(&SharedGate::exempt())));
+    let counted = SharedGate::enter_counted(&gate.hold_shared(), 0);
+    let seaworthy_kit::gate::Entry::Admitted(counted) = counted else {
+        panic!("it costs nothing");
+    };
+    assert!(gate.has_quotas(Some(&counted)));
+    assert!(gate.has_quotas(None));
+}

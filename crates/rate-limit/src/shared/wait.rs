@@ -53,7 +53,7 @@ async fn turn(
     let since = line.now();
     let left = deadline::remaining().filter(|left| *left <= line.max_wait);
     let until = since + left.unwrap_or(line.max_wait);
-    let number = line.number();
+    let arrival = line.arrive();
     if refused.is_none() && line.waiting() == 0 {
         match limit.ask(account, cost, Some(line)).await {
             Err(spent) if spent.why() == Why::Spent => refused = Some(spent),
@@ -63,7 +63,7 @@ async fn turn(
     let told = refused
         .as_ref()
         .and_then(|refused| refused.stand().cloned());
-    let place = match line.join(number, cost, until, told) {
+    let place = match line.join(arrival, cost, until, told) {
         Ok(place) => place,
         Err(turn) => {
             let wait = refused.as_ref().and_then(Refused::retry_after).max(turn);
@@ -82,7 +82,7 @@ async fn turn(
         }
         _ if left.is_some() && line.now() >= until => Err(TOO_LATE),
         _ => {
-            let wait = line.turn(number, cost);
+            let wait = line.turn(arrival.number, cost);
             Err(Refusal::new(RejectionKind::RateLimited, wait))
         }
     }

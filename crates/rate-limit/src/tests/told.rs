@@ -302,3 +302,35 @@ async fn exempt_calls_are_told_of_no_quotas() {
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(!answer.headers().contains_key("ratelimit"));
 }
+
+/// A service whose readiness is refused further in.
+#[derive(Clone)]
+struct Unready;
+
+impl Service<u32> for Unready {
+    type Response = ();
+    type Error = Rejection;
+    type Future = std::future::Pending<Result<(), Rejection>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<Result<(), Rejection>> {
+        Poll::Ready(Err(Rejection::new(RejectionKind::Shed, "inner".into())))
+    }
+
+    fn call(&mut self, _: u32) -> Self::Future {
+        panic!("it is never ready")
+    }
+}
+
+#[test]
+fn call_whose_inner_service_is_not_ready_is_told_unless_it_is_exempt() {
+    let layer = RateLimitLayer::plain("api").quota(tenth(5)).announce();
+    let layer = layer.exempt(|request: &u32| *request == 7).build().unwrap();
+    let mut service = layer.layer(Unready);
+    for (request, left) in [(7, None), (1, Some(5))] {
+        let Poll::Ready(Err(error)) = task::spawn(service.call(request)).poll() else {
+            panic!("it is never ready");
+        };
+        let quotas = Quotas::find(&*error).map(|it| it.iter().next().unwrap().remaining);
+        assert_eq!(quotas, left);
+    }
+}

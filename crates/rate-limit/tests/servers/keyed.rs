@@ -7,7 +7,7 @@ use std::time::Duration;
 use seaworthy_kit::keyed::Keyed;
 use seaworthy_kit::testing::Recorder;
 use seaworthy_kit::{BoxError, Gate as _, Plain};
-use seaworthy_rate_limit::shared::{SharedGate, SharedLimits, SharedRateLimitLayer};
+use seaworthy_rate_limit::shared::{SharedGate, SharedLimits, SharedRateLimitLayer, WhenAway};
 use seaworthy_rate_limit::{Alike, Quota, RateLimitLayer, SharedLimit};
 use tower::{Layer, ServiceExt as _, service_fn};
 
@@ -103,6 +103,10 @@ async fn quotas_that_cannot_work_are_an_error_where_they_are_made() {
     let slow = Quota::new(1000, Duration::from_secs(101 * 24 * 3600));
     assert_eq!(wrong(slow), "burst");
     assert!(limit.limits([]).is_err());
+    let limit = test.limit().quota(Quota::per_hour(20));
+    let limit = limit.when_away(WhenAway::Share(0.001)).build().unwrap();
+    let share = limit.limits([Quota::new(1, Duration::from_secs(90 * 24 * 3600))]);
+    assert_eq!(share.unwrap_err().option(), "when_away");
 }
 
 #[tokio::test]

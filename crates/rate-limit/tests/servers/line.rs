@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use seaworthy_kit::testing::Inner;
+use seaworthy_kit::testing::{Exchange, Inner, Remote};
 use seaworthy_kit::{BoxError, Plain, Rejection, RejectionKind, Share};
 use seaworthy_rate_limit::shared::{SharedGate, SharedRateLimitLayer, WhenAway};
 use seaworthy_rate_limit::{Nobody, One, Quota, RateLimitLayer, Rules, SharedLimit};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, advance, pause, resume};
+use tokio_test::task;
 use tower::{Layer, Service, ServiceExt as _, service_fn};
 
 use crate::fixtures::{HOUR, Test, remaining};
@@ -75,26 +76,64 @@ fn kind(error: &BoxError) -> RejectionKind {
     Rejection::find(&**error).unwrap().kind()
 }
 
-/// It takes one turn to be refused, and then one for each wait of the first.
+/// Lets that time pass, here and at the server.
+async fn pass(test: &Test, time: Duration) {
+    test.pass_time(time);
+    pause();
+    advance(time).await;
+    resume();
+}
+
+/// The first has found nothing left by itself; those behind it have not asked.
 #[tokio::test]
-async fn calls_go_in_order_and_each_wait_is_one_round_trip() {
+async fn calls_go_in_order_and_each_wait_of_the_first_is_one_round_trip() {
     let test = Test::new();
     let (proxy, limit) = test.behind();
-    let limit = limit.quota(FEW).build().unwrap();
-    // Connects, and tells the script.
-    limit.check("other", 1).await.unwrap();
+    let limit = limit.quota(Quota::per_hour(10)).build().unwrap();
+    limit.check("", 10).await.unwrap();
     let _ = proxy.take_turns();
     let (layer, log) = (queued(limit), Log::default());
-    let start = Instant::now();
-    for call in calls(&layer, &log, 0..8).await {
-        call.await.unwrap().unwrap();
+    let mut waiting = calls(&layer, &log, 0..4).await;
+    assert_eq!(proxy.take_turns(), 1);
+    for number in 0..4 {
+        pass(&test, HOUR / 10).await;
+        waiting.remove(0).await.unwrap().unwrap();
+        assert_eq!(log.0.lock().unwrap().last(), Some(&number));
+        // What is asked for the next one, too, is on its way before this.
+        let other = test.limit().quota(FEW).build().unwrap();
+        other.check("other", 1).await.unwrap();
+        assert_eq!(
+            (layer.handle().waiting(), proxy.take_turns()),
+            (3 - number, 1)
+        );
     }
-    let took = start.elapsed();
-    assert!(took >= 7 * UNIT, "{took:?}");
-    assert_eq!(*log.0.lock().unwrap(), [0, 1, 2, 3, 4, 5, 6, 7]);
-    // Where all of them came within one unit; late ones are admitted, or refused, by themselves.
-    let turns = proxy.take_turns();
-    assert!((8..=16).contains(&turns), "{turns}");
+}
+
+/// Not who is refused first, or sees first that it is.
+#[tokio::test]
+async fn who_came_first_goes_first() {
+    let test = Test::new();
+    let limit = test.limit().quota(Quota::per_hour(10)).build().unwrap();
+    limit.check("", 10).await.unwrap();
+    let layer = queued(limit);
+    let service = layer.layer(Log::default().service());
+    let mut calls = [0, 1].map(|number| task::spawn(service.clone().oneshot(number)));
+    for call in &mut calls {
+        assert!(call.poll().is_pending());
+    }
+    for call in calls.iter_mut().rev() {
+        while !call.is_woken() {
+            tokio::task::yield_now().await;
+        }
+        assert!(call.poll().is_pending());
+    }
+    assert_eq!(layer.handle().waiting(), 2);
+    pass(&test, HOUR / 10).await;
+    while layer.handle().waiting() == 2 {
+        tokio::task::yield_now().await;
+    }
+    assert!(calls[0].poll().is_ready());
+    assert!(calls[1].poll().is_pending());
 }
 
 #[tokio::test]
@@ -152,40 +191,126 @@ async fn call_behind_too_many_is_refused_at_once() {
     waiting.iter().for_each(JoinHandle::abort);
 }
 
+/// Calls in a service that has not answered yet.
+struct Running {
+    layer: Queued,
+    remote: Remote<usize, ()>,
+    exchanges: Vec<Exchange<usize, ()>>,
+    calls: Vec<Call>,
+}
+
+impl Running {
+    /// So many that run, and as many that wait.
+    async fn new(limit: SharedLimit, running: usize, waiting: usize) -> Self {
+        let layer = queued(limit);
+        let (inner, remote) = Inner::new();
+        let service = layer.layer(inner);
+        let mut this = Self {
+            layer,
+            remote,
+            exchanges: Vec::new(),
+            calls: Vec::new(),
+        };
+        for number in 0..running + waiting {
+            this.calls
+                .push(tokio::spawn(service.clone().oneshot(number)));
+            if number < running {
+                this.next().await;
+            } else {
+                while this.layer.handle().waiting() <= number - running {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        this
+    }
+
+    async fn next(&mut self) {
+        let call = loop {
+            match self.remote.next_call() {
+                Some(call) => break call,
+                None => tokio::task::yield_now().await,
+            }
+        };
+        self.exchanges.push(call);
+    }
+
+    /// The last one that was made is refused further in.
+    async fn refuse(&mut self) {
+        let at = self.exchanges.len() - 1;
+        let refusal = Rejection::new(RejectionKind::BulkheadFull, "inner".into());
+        self.exchanges.remove(at).fail(refusal);
+        assert!(self.calls.remove(at).await.unwrap().is_err());
+    }
+}
+
 #[tokio::test]
 async fn what_a_call_gives_back_is_given_to_those_who_wait() {
     let test = Test::new();
     let (proxy, limit) = test.behind();
     let limit = limit.quota(Quota::per_hour(1)).build().unwrap();
-    let layer = queued(limit.clone());
-    let (inner, remote) = Inner::<usize, ()>::new();
-    let service = layer.layer(inner);
-    let refused = tokio::spawn(service.clone().oneshot(0));
-    let first = loop {
-        match remote.next_call() {
-            Some(call) => break call,
-            None => tokio::task::yield_now().await,
-        }
-    };
-    let waiting = tokio::spawn(service.clone().oneshot(1));
-    while layer.handle().waiting() == 0 {
+    // Tells the scripts.
+    limit.give_back(limit.check("other", 1).await.unwrap());
+    while remaining(&limit, "other").await == 0 {}
+    let mut running = Running::new(limit.clone(), 1, 2).await;
+    let _ = proxy.take_turns();
+    running.refuse().await;
+    running.next().await;
+    assert_eq!(remaining(&limit, "").await, 0);
+    // It goes back, and is asked for; not for the other one, for whom there is none, and then this one has asked.
+    assert_eq!(proxy.take_turns(), 3);
+    assert_eq!(running.layer.handle().waiting(), 1);
+}
+
+#[tokio::test]
+async fn what_goes_back_into_the_lease_is_given_to_those_who_wait_at_once() {
+    let test = Test::new();
+    let (proxy, limit) = test.behind();
+    let limit = limit.quota(Quota::per_hour(10)).lease(0.5).hold(HOUR);
+    let limit = limit.build().unwrap();
+    let mut running = Running::new(limit, 10, 1).await;
+    let _ = proxy.take_turns();
+    running.refuse().await;
+    running.next().await;
+    assert_eq!(proxy.take_turns(), 0);
+}
+
+/// It is not in the line: it has an answer, which it has not seen.
+#[tokio::test]
+async fn answer_that_is_left_behind_goes_to_those_who_wait() {
+    let test = Test::new();
+    let limit = test.limit().quota(Quota::per_hour(1)).build().unwrap();
+    let layer = queued(limit);
+    let service = layer.layer(Log::default().service());
+    let mut first = task::spawn(Box::pin(service.clone().oneshot(0)));
+    assert!(first.poll().is_pending());
+    while !first.is_woken() {
         tokio::task::yield_now().await;
     }
-    let _ = proxy.take_turns();
-    first.fail(Rejection::new(RejectionKind::BulkheadFull, "inner".into()));
-    assert!(refused.await.unwrap().is_err());
-    let second = loop {
-        match remote.next_call() {
-            Some(call) => break call,
-            None => tokio::task::yield_now().await,
-        }
-    };
-    // It goes back, and is asked for; the script for that is told once.
-    let turns = proxy.take_turns();
-    assert!((2..=3).contains(&turns), "{turns}");
-    second.answer(());
+    let waiting = calls(&layer, &Log::default(), 0..1).await.remove(0);
+    drop(first);
     waiting.await.unwrap().unwrap();
-    assert_eq!(remaining(&limit, "").await, 0);
+}
+
+/// The one who had it has left before it was there; the other one was refused before it went back.
+#[tokio::test]
+async fn answer_that_nobody_waits_for_goes_to_those_who_wait() {
+    let test = Test::new();
+    let limit = test.limit().quota(Quota::per_hour(1)).build().unwrap();
+    // Connects.
+    limit.check("other", 1).await.unwrap();
+    let layer = queued(limit);
+    let service = layer.layer(Log::default().service());
+    test.server.pause();
+    let mut first = task::spawn(Box::pin(service.clone().oneshot(0)));
+    assert!(first.poll().is_pending());
+    let second = tokio::spawn(service.oneshot(1));
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    drop(first);
+    test.server.resume();
+    second.await.unwrap().unwrap();
 }
 
 /// The first leaves while the server is asked for it: the next one has what it says.

@@ -216,3 +216,20 @@ async fn calls_that_come_and_go_leave_nothing_behind() {
         );
     }
 }
+
+/// It was not called, and yet the other side has spoken.
+#[tokio::test(start_paused = true)]
+async fn error_of_the_readiness_that_says_when_to_come_back_is_heard() {
+    use seaworthy_kit::testing::Inner;
+    use seaworthy_kit::{Plain, Verdict};
+    use tower::{Layer, Service};
+
+    let says = |_: Result<&u32, &BoxError>| Verdict::FAILURE.with_retry_after(Some(secs(7)));
+    let layer = PaceLayer::plain("gateway").traffic(Plain::classify(says));
+    let layer = layer.wait(9, HOUR).build().unwrap();
+    let (inner, remote) = Inner::<u32, u32>::new();
+    remote.fail_readiness();
+    let mut call = task::spawn(layer.layer(inner).call(1));
+    assert!(assert_ready!(call.poll()).is_err());
+    assert_eq!(layer.handle().snapshot().stopped_for, Some(secs(7)));
+}

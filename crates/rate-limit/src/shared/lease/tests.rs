@@ -13,7 +13,9 @@ const SIZE: u64 = 10;
 const HOLD: Duration = Duration::from_secs(5);
 
 /// The quotas of all keys here, of which a lease is `SIZE`.
-static PLAN: LazyLock<Arc<Plan>> = LazyLock::new(|| {
+static PLAN: LazyLock<Arc<Plan>> = LazyLock::new(plan);
+
+fn plan() -> Arc<Plan> {
     // A unit takes longer than anything here.
     let quota = Quota::new(100, Duration::from_secs(100 * 3600));
     let planner = Planner {
@@ -22,7 +24,7 @@ static PLAN: LazyLock<Arc<Plan>> = LazyLock::new(|| {
         share: None,
     };
     planner.plan(&[quota]).unwrap()
-});
+}
 
 fn leases() -> Leases {
     Leases::new(HOLD, 16 * SHARDS)
@@ -100,6 +102,19 @@ fn what_is_in_hand_counts_towards_the_next_lease() {
     let ask = leases.ask(&key(1), 50, at(0));
     assert_eq!((ask.least, ask.most), (50, 50));
     leases.failed(&key(1), &ask);
+}
+
+/// By which the server counts what goes back.
+#[test]
+fn lease_is_of_the_quotas_by_which_it_was_taken() {
+    let leases = leases();
+    fill(&leases, 1, at(0));
+    let other = Account::new(key(1).key, plan());
+    let ask = leases.ask(&other, 1, at(0));
+    let given = reply(Verdict::Taken(ask.most));
+    assert_eq!(leases.answered(&other, &ask, &given, at(0)), None);
+    let (unused, _) = leases.all();
+    assert_eq!(unused, [Unused::new(other, SIZE - 1, told(1))]);
 }
 
 #[test]

@@ -25,7 +25,9 @@ pub(super) struct State {
     pub(super) stand: Option<Stand>,
     /// When the first goes on, as far as is known.
     pub(super) ready: Option<Moment>,
-    /// Something was given back since the server was asked last.
+    /// How often something was given back.
+    pub(super) returns: u64,
+    /// Whether that was since the server was asked last.
     pub(super) has_more: bool,
     /// Somebody asks.
     pub(super) is_asked: bool,

@@ -16,6 +16,7 @@ use crate::shared::{SharedGate, SharedRateLimitLayer};
 use crate::{RateLimitLayer, Says};
 
 mod leaving;
+mod steps;
 
 type Queued<C = One> = SharedRateLimitLayer<Plain, Share<SharedGate>, Rules<C, Nobody>>;
 
@@ -120,27 +121,6 @@ async fn newcomer_waits_behind_those_who_wait_though_there_would_be_enough_for_i
     assert_eq!(layer.handle().waiting(), 0);
 }
 
-/// By what the server has said of the quotas, and what those ahead cost.
-#[tokio::test(start_paused = true)]
-async fn call_whose_turn_would_come_too_late_is_refused_at_once_and_told_when() {
-    let layer = queued(1, 10, LONG);
-    let line = layer.source.line.as_ref().unwrap();
-    let unit = 100_000_000;
-    let stand = Stand {
-        debts: [unit].into(),
-        told: line.now(),
-    };
-    let until = line.now() + 250 * MS;
-    let first = line.join(1, 1, until, Some(stand)).ok().unwrap();
-    let _third = line.join(3, 1, until, None).ok().unwrap();
-    assert_eq!(line.join(4, 1, until, None).err(), Some(Some(300 * MS)));
-    let _second = line.join(2, 1, until, None).ok().unwrap();
-    drop(first);
-    assert_eq!(line.turn(4, 1), Some(300 * MS));
-    assert_eq!(line.turn(3, 1), Some(200 * MS), "one is ahead of it");
-    assert_eq!(line.turn(1, 2), Some(200 * MS));
-}
-
 #[tokio::test(start_paused = true)]
 async fn what_is_refused_for_longer_than_it_may_wait_does_not() {
     let service = queued(1, 10, 99 * MS).layer(answers::<()>());
@@ -232,19 +212,6 @@ async fn waiters_that_nobody_polls_hold_up_nobody() {
     let waited = start.elapsed();
     assert!((200 * MS..206 * MS).contains(&waited), "{waited:?}");
     assert!(stalled.poll().is_ready(), "it has its share all the same");
-}
-
-/// Those whose time is over take no room, though nobody has polled them since.
-#[tokio::test(start_paused = true)]
-async fn line_of_those_whose_time_is_over_has_room() {
-    let layer = queued(1, 2, 500 * MS);
-    let line = layer.source.line.as_ref().unwrap();
-    let soon = line.now() + MS;
-    let _ended = [1, 2].map(|number| line.join(number, 1, soon, None).ok().unwrap());
-    assert!(!line.has_room());
-    advance(2 * MS).await;
-    assert!(line.has_room());
-    assert!(line.join(3, 1, line.now() + LONG, None).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
