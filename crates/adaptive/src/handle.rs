@@ -39,7 +39,7 @@ pub struct Snapshot {
     pub baseline: Option<Duration>,
     /// What calls took in the last window, on average.
     pub recent: Option<Duration>,
-    /// Whether the limit is halved for a window, to learn the baseline.
+    /// Whether the limit is lowered for a window or a few, to learn the baseline.
     pub probing: bool,
     /// Whether it learns.
     pub learning: bool,

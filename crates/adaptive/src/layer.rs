@@ -209,6 +209,9 @@ impl<T, M> Builder<T, M> {
 
     /// Learns after this time, and up to 15 % more, what calls take without a queue: if need be at half the limit for one window. Default: 30 s; [`Duration::MAX`] never.
     ///
+    /// Where half is still too much, as after a loss of workers, it goes on at half of that.
+    /// It does so only while halving makes calls faster: the service does as much work then, with less of a queue.
+    ///
     /// Where calls take more than a 200th of it, it is 200 times what they take: a window of slow calls is long, and half the limit for it must stay rare.
     pub const fn relearn(mut self, after: Duration) -> Self {
         self.options.limit.relearn = after;

@@ -18,9 +18,9 @@ pub enum Cause {
     Slow,
     /// Calls were dropped: it fell.
     Dropped,
-    /// It is halved for one window, to learn what calls take without a queue.
+    /// It is halved for a window, or further for a few, to learn what calls take without a queue.
     Probing,
-    /// That window is over: it is what it was before.
+    /// That is over: it is what it was before.
     Probed,
     /// Somebody changed the least or the most that it may be.
     Bounds,

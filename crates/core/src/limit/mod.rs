@@ -9,9 +9,9 @@
 //!            window: unused                     window: unused, or probed
 //!          ┌──── hold ────┐                   ┌─── the baseline is learnt ───┐
 //!          ▼              │                   ▼                              │
-//!      ┌───────────────────────┐  relearn  ┌────────────────────────────────────┐
-//!      │        normal         │──────────▶│ probing: half the limit, one window │
-//!      │ fast: grow            │           └────────────────────────────────────┘
+//!      ┌───────────────────────┐  relearn  ┌─────────────────────────────────────┐ still queueing:
+//!      │        normal         │──────────▶│ probing: half the limit, one window │──┐ half of that
+//!      │ fast: grow            │           └─────────────────────────────────────┘◀─┘
 //!      │ queueing, drops: fall │◀────────── window over: the limit that was
 //!      └───────────────────────┘
 //! ```
@@ -26,8 +26,11 @@
 //! - A window of which more than a share of the calls were dropped makes the limit fall, whatever the others took.
 //!   Below that share it does not: a service that always loses one call in a thousand would end at the lowest limit.
 //! - A call that takes far longer than the others, such as one whose caller reads slowly, counts as [`LONGEST`] baselines: a few of them say nothing about the rest.
-//! - The baseline is learnt where no queue of our own can be in it: in windows of which less than half of the limit was used, or else, every now and then, in one window at half the limit.
+//! - The baseline is learnt where no queue of our own can be in it: in windows of which less than half of the limit was used, or else, every now and then, in a probe: one window at half the limit.
 //!   A probe comes no sooner than after a hundred times what it takes: it costs less than one call in a hundred, also where calls take minutes.
+//! - Half of a limit that is far too high is too high as well, as after a loss of workers.
+//!   Where halving makes calls much faster, what they still take above the baseline is a queue of our own, and the probe goes on at half of that, until halving makes them no faster.
+//!   It costs nothing: where there is a queue, lower limits do as much work.
 //!   Overload teaches it nothing, and what it learnt is forgotten when the next such window comes.
 //!   A limiter that was started under overload therefore comes closer to the truth with each probe, which then follow fast.
 //! - At the lowest limit for [`FLOOR_WINDOWS`] windows, the service has become slower for another reason, and that is the new baseline.
@@ -51,6 +54,7 @@ mod laws;
 use laws::Law;
 
 mod probe;
+use probe::Probe;
 
 mod samples;
 pub use samples::{Samples, Terms};
@@ -66,8 +70,7 @@ pub struct Limit {
     value: f64,
     law: Law,
     baseline: Baseline,
-    /// The limit to go back to when the probe is over.
-    probed_from: Option<f64>,
+    probe: Option<Probe>,
     /// How many windows in a row were slow although the limit is the lowest there is.
     at_floor: u32,
     /// What calls took in the last window that had enough of them.
@@ -118,7 +121,7 @@ impl Limit {
             value: config.initial as f64,
             law: Law::new(config.algorithm),
             baseline: Baseline::default(),
-            probed_from: None,
+            probe: None,
             at_floor: 0,
             recent: None,
             learns: true,
@@ -170,10 +173,10 @@ impl Limit {
         self.learns
     }
 
-    /// Whether the limit is lowered for one window, to learn.
+    /// Whether the limit is lowered for a window or a few, to learn.
     #[must_use]
     pub const fn is_probing(&self) -> bool {
-        self.probed_from.is_some()
+        self.probe.is_some()
     }
 
     /// Ends the window that the samples are of, if it is over, and decides.
@@ -213,7 +216,11 @@ impl Limit {
         let wanted = mean.saturating_mul(2);
         // For so long, each slot has two calls: a low limit must not wait for more.
         let calls = u32::try_from(self.get().saturating_mul(2)).unwrap_or(u32::MAX);
-        let usual = self.baseline().or(self.recent);
+        let usual = match self.probe {
+            // By what they took before: where that is much, less of it must still be told from it.
+            Some(_) => self.baseline().max(self.recent),
+            None => self.baseline().or(self.recent),
+        };
         let longest = usual.map(|usual| usual.saturating_mul(self.law.longest()));
         Terms {
             length: wanted.clamp(self.config.window, self.config.window * MAX_STRETCH),
@@ -274,8 +281,13 @@ impl Limit {
         let dropped = self.config.drop_rate.reached(window.drops.into(), calls);
         let mean = nanos(window.mean) as f64;
         let known = window.calls > 0 && mean > 0.0;
-        if self.end_probe() {
-            if known && !dropped {
+        if let Some(probe) = self.probe {
+            let is_told = known && !dropped;
+            if is_told && self.go_on(probe, &window) {
+                return Cause::Probing;
+            }
+            let _ = self.end_probe();
+            if is_told {
                 self.relearn(&window, now, draw);
             } else {
                 self.baseline.plan_soon(now, self.pause());
@@ -289,7 +301,7 @@ impl Limit {
         if !known {
             return self.cause;
         }
-        let unused = 2.0 * (window.in_flight as f64) < self.value;
+        let unused = self.is_unused(&window);
         let due = self.law.has_baseline() && self.learn(&window, unused, now, draw);
         if unused {
             return Cause::Unused;
@@ -299,7 +311,7 @@ impl Limit {
         self.value = value;
         self.note_floor(cause, mean);
         // After the step: where windows are long each may begin a probe, and the limit must follow all the same.
-        if due && self.begin_probe() {
+        if due && self.begin_probe(mean) {
             return Cause::Probing;
         }
         cause
@@ -316,6 +328,10 @@ impl Limit {
         } else {
             self.at_floor = 0;
         }
+    }
+
+    fn is_unused(&self, window: &Window) -> bool {
+        2.0 * (window.in_flight as f64) < self.value
     }
 
     fn clamp(&self, value: f64) -> f64 {

@@ -6,6 +6,15 @@ use super::{Cause, Limit, Window};
 use crate::Moment;
 use crate::moment::nanos;
 
+/// A limit that is lowered to learn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    /// The limit to go back to.
+    from: f64,
+    /// What calls took at twice the limit that it is now, in nanoseconds.
+    before: f64,
+}
+
 impl Limit {
     /// Learns what may be learnt from a window; whether a probe is due.
     pub(super) fn learn(
@@ -53,28 +62,61 @@ impl Limit {
         self.config.relearn.max(probe.saturating_mul(RARE))
     }
 
-    /// Halves the limit for a window; whether it can be lower.
-    pub(super) fn begin_probe(&mut self) -> bool {
-        let value = self.clamp(self.value);
-        let halved = self.clamp(value / 2.0);
-        if halved >= value {
-            return false;
+    /// Halves the limit for a window, after one of which the calls took so long; whether it can be lower.
+    pub(super) fn begin_probe(&mut self, mean: f64) -> bool {
+        let from = self.clamp(self.value);
+        let longest = self.baseline.get_f64().unwrap_or(mean) * f64::from(self.law.longest());
+        // Calls that take longer count as that: how much slower they were is not known.
+        let before = match mean < longest * ALL_LONGEST {
+            true => mean,
+            false => f64::INFINITY,
+        };
+        self.value = from;
+        let begins = self.halve();
+        self.probe = begins.then_some(Probe { from, before });
+        begins
+    }
+
+    /// Goes on at half of that, where a window at half the limit was still of a queue of our own; whether it does.
+    pub(super) fn go_on(&mut self, probe: Probe, window: &Window) -> bool {
+        let mean = nanos(window.mean) as f64;
+        let known = self.baseline.get_f64().unwrap_or(mean);
+        let queues = mean > known * AS_KNOWN && mean < probe.before * FASTER;
+        let goes_on = queues && !self.is_unused(window) && self.halve();
+        if goes_on {
+            let before = mean;
+            self.probe = Some(Probe { before, ..probe });
         }
-        self.probed_from = Some(value);
+        goes_on
+    }
+
+    /// Whether the limit could be halved.
+    fn halve(&mut self) -> bool {
+        let halved = self.clamp(self.value / 2.0);
+        let is_lower = halved < self.value;
         self.value = halved;
-        true
+        is_lower
     }
 
     /// Goes back to the limit before the probe; whether there was one.
     pub(super) fn end_probe(&mut self) -> bool {
-        let Some(before) = self.probed_from.take() else {
+        let Some(Probe { from, .. }) = self.probe.take() else {
             return false;
         };
-        self.value = self.clamp(before);
+        self.value = self.clamp(from);
         self.cause = Cause::Probed;
         true
     }
 }
+
+/// What is within a quarter of the baseline is no queue to speak of.
+const AS_KNOWN: f64 = 1.25;
+
+/// Half as many calls at once take half as long where they queue, and as long where they do not: this is in the middle.
+const FASTER: f64 = 0.75;
+
+/// A mean that is so near to the most that one call counts for is one of calls that took longer.
+const ALL_LONGEST: f64 = 0.75;
 
 /// A baseline that fell to this share of what it was may not have arrived.
 const STILL_FALLING: f64 = 0.8;

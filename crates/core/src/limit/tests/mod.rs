@@ -7,6 +7,7 @@ use crate::Ratio;
 
 mod config;
 mod model;
+mod probes;
 mod samples;
 mod services;
 mod slow;
