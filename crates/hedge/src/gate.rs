@@ -144,6 +144,7 @@ impl HedgeGate {
             return Err(Withheld::Deadline);
         }
         if !is_tail {
+            self.spend_unsent(now);
             return Err(Withheld::TooManyLate);
         }
         let own = match &self.budget {
@@ -170,6 +171,17 @@ impl HedgeGate {
             let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
             tail.late(now, self.meter.offered())
         })
+    }
+
+    /// What is not sent in an overload is gone: saved up, it would come all at once when the overload is over, and might bring it back.
+    ///
+    /// Only from the layer's own budget: others can make good use of one that they share.
+    fn spend_unsent(&self, now: Moment) {
+        if let Draws::Own = self.budget
+            && let Some(unsent) = self.meter.withdraw(now)
+        {
+            unsent.spend();
+        }
     }
 
     pub(crate) fn hedged(&self, attempt: u32, early: bool) {

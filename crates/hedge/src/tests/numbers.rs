@@ -219,3 +219,73 @@ async fn percentile_stays_where_it_is_though_all_slow_calls_are_cut() {
     let snapshot = layer.handle().snapshot();
     assert!(snapshot.hedges <= snapshot.calls * 7 / 100, "{snapshot:?}");
 }
+
+/// A service of which so many calls in a hundred take twice the delay, and the others no time.
+#[derive(Clone, Default)]
+struct Late {
+    percent: Arc<AtomicU64>,
+    calls: Arc<AtomicU64>,
+}
+
+impl Late {
+    fn service(
+        &self,
+    ) -> impl Service<(), Response = (), Error = BoxError, Future: Send> + Clone + Send + 'static
+    {
+        let Self { percent, calls } = self.clone();
+        tower::service_fn(move |()| {
+            let call = calls.fetch_add(1, Ordering::SeqCst);
+            // Spread evenly.
+            let late = call * 7 % 100 < percent.load(Ordering::SeqCst);
+            async move {
+                if late {
+                    sleep(2 * DELAY).await;
+                }
+                Ok(())
+            }
+        })
+    }
+}
+
+/// How many hedges there are in each second after one in which all calls were late, where 15 in a hundred are.
+async fn after_overload(layer: HedgeLayer<seaworthy_kit::Plain, seaworthy_kit::Plain>) -> Vec<u64> {
+    let (late, handle) = (Late::default(), layer.handle());
+    let service = layer.layer(late.service());
+    late.percent.store(100, Ordering::SeqCst);
+    latencies(service.clone(), 3_000).await;
+    late.percent.store(15, Ordering::SeqCst);
+    let mut seconds = Vec::new();
+    for _ in 0..20 {
+        let before = handle.snapshot().hedges;
+        latencies(service.clone(), 200).await;
+        seconds.push(handle.snapshot().hedges - before);
+    }
+    seconds
+}
+
+#[tokio::test(start_paused = true)]
+async fn hedges_come_back_one_by_one_after_an_overload() {
+    let layer = HedgeLayer::plain("stock").delay(DELAY).build().unwrap();
+    let seconds = after_overload(layer).await;
+    assert_eq!(seconds[..4], [0; 4], "slow is the rule still: {seconds:?}");
+    // 5 % of 200 calls, and what is owed for those under way.
+    assert!(seconds.iter().all(|hedges| *hedges <= 12), "{seconds:?}");
+    assert!(
+        seconds[12..].iter().all(|hedges| *hedges >= 8),
+        "{seconds:?}"
+    );
+}
+
+/// What an overload of one dependency does not send is not taken from the retries.
+#[tokio::test(start_paused = true)]
+async fn shared_budget_is_not_spent_on_what_is_not_sent() {
+    let shared = crate::Budget::try_new(crate::BudgetConfig::default().floor(0)).unwrap();
+    let layer = HedgeLayer::plain("stock")
+        .delay(DELAY)
+        .budget(shared.clone());
+    let late = Late::default();
+    late.percent.store(100, Ordering::SeqCst);
+    latencies(layer.build().unwrap().layer(late.service()), 2_000).await;
+    let left = shared.remaining_ratio(seaworthy_kit::clock::now());
+    assert!(left > 0.9, "{left}");
+}
