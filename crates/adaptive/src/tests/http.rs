@@ -1,12 +1,16 @@
 //! Over HTTP: what answers say, and that a call is measured to the end of its body.
 
+use ::http::HeaderMap;
+use ::http::response::Parts;
 use bytes::Bytes;
 use seaworthy_http::testing::{Answers, BodyRemote};
+use seaworthy_http::{Http, LoadClassifier};
+use seaworthy_kit::{Classify, Verdict};
 use tower::{Layer, ServiceExt};
 
 use super::*;
 
-type Layered = AdaptiveLayer<seaworthy_http::Http<seaworthy_http::LoadClassifier>>;
+type Layered<C = LoadClassifier> = AdaptiveLayer<Http<C>>;
 
 fn layer() -> Layered {
     AdaptiveLayer::http("server")
@@ -17,7 +21,10 @@ fn layer() -> Layered {
 }
 
 /// Twenty requests at once, answered so after 20 ms.
-async fn round(layer: &Layered, status: u16) {
+async fn round<C>(layer: &Layered<C>, status: u16)
+where
+    C: Classify<Parts, HeaderMap> + Clone + Send + Sync + Unpin + 'static,
+{
     let mut calls = Vec::new();
     for _ in 0..20.min(layer.handle().snapshot().available) {
         let inner = tower::service_fn(move |_: ::http::Request<()>| async move {
@@ -55,6 +62,34 @@ async fn mistakes_and_quotas_of_the_caller_and_bugs_say_nothing_and_busy_answers
         }
         assert_eq!(layer.handle().snapshot().cause, expected, "{status}");
         assert_eq!(layer.handle().snapshot().running, 0);
+    }
+}
+
+/// Such as a handler whose 503 says that a part of it is shut, and one that says with 529 that it has too much to do.
+#[tokio::test(start_paused = true)]
+async fn user_says_which_answers_are_overload() {
+    let classify = |result: Result<&Parts, &BoxError>| match result {
+        Ok(head) if head.status == 503 => Verdict::IGNORED,
+        Ok(head) if head.status == 529 => Verdict::FAILURE.overloaded(),
+        other => LoadClassifier::new().classify(other),
+    };
+    for (status, expected) in [
+        (200, Cause::Fast),
+        (404, Cause::Initial),
+        (503, Cause::Initial),
+        (504, Cause::Dropped),
+        (529, Cause::Dropped),
+    ] {
+        let layer = AdaptiveLayer::http("server")
+            .initial(20)
+            .window(10 * MILLI, 10)
+            .traffic(Http::classify(classify))
+            .build()
+            .unwrap();
+        for _ in 0..4 {
+            round(&layer, status).await;
+        }
+        assert_eq!(layer.handle().snapshot().cause, expected, "{status}");
     }
 }
 
