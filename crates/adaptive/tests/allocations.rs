@@ -35,6 +35,16 @@ fn admitted_call_allocates_nothing_with_or_without_a_queue() {
     assert_eq!(allocations(sheds.layer(answers)), 0);
     let queues = builder().queue(10).build().expect("valid options");
     assert_eq!(allocations(queues.layer(answers)), 0);
+    // Nor what is kept of a tenant: a few of them that come and go have room where others had.
+    let names = std::cell::Cell::new(0_u64);
+    let whose = |(): &()| {
+        names.set(names.get() + 1);
+        tenant(&(names.get() % 5))
+    };
+    let fair = builder().fair_by(whose).build().expect("valid options");
+    assert_eq!(allocations(fair.layer(answers)), 0);
+    let fair = builder().queue(10).fair_by(whose).build();
+    assert_eq!(allocations(fair.expect("valid options").layer(answers)), 0);
 }
 
 #[test]

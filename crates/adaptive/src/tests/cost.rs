@@ -63,15 +63,12 @@ fn failed_call_reads_the_clock_once() {
     assert_eq!(clock::reads() - before, 1);
 }
 
-/// Somebody looks at the limit, for as long as they like: calls begin, end and do not wait.
-#[test]
-fn calls_do_not_wait_for_the_lock_of_the_limit_nor_of_the_queue() {
-    let layer = limit(20).queue(9).build().unwrap();
-    let gate: Share<AdaptiveGate> = layer.handle().into();
-    let (limit, line) = (
-        gate.limit(),
-        seaworthy_kit::line::Lined::line(&*gate).lock(),
-    );
+/// Makes a hundred calls in another thread, and comes back when they are over.
+fn a_hundred_calls<L>(layer: &L)
+where
+    L: Layer<BoxCloneService<(), u32, BoxError>>,
+    L::Service: Service<(), Response = u32, Error = BoxError> + Send + 'static,
+{
     let (done, is_done) = mpsc::channel();
     let mut service = layer.layer(inner());
     std::thread::spawn(move || {
@@ -81,10 +78,54 @@ fn calls_do_not_wait_for_the_lock_of_the_limit_nor_of_the_queue() {
         let _ = done.send(());
     });
     is_done.recv().expect("no call waited for ever");
+}
+
+/// Somebody looks at the limit, for as long as they like: calls begin, end and do not wait.
+#[test]
+fn calls_do_not_wait_for_the_lock_of_the_limit_nor_of_the_queue() {
+    let layer = limit(20).queue(9).build().unwrap();
+    let gate: Share<AdaptiveGate> = layer.handle().into();
+    let (limit, line) = (
+        gate.limit(),
+        seaworthy_kit::line::Lined::line(&*gate).lock(),
+    );
+    a_hundred_calls(&layer);
     drop((limit, line));
 }
 
 #[test]
 fn two_clocks_apart_is_all_that_is_kept_of_a_call() {
     assert!(size_of::<Admission>() <= 40, "{}", size_of::<Admission>());
+}
+
+fn somebody((): &()) -> Tenant {
+    tenant("somebody")
+}
+
+/// The lock of the queue is all that a share costs: nobody waits, so that there is nothing to look at the clock for.
+#[test]
+fn call_with_a_fair_share_reads_the_clock_as_often_as_one_without() {
+    let steady = || AdaptiveLayer::plain("pool").window(Duration::from_secs(3600), 10_000);
+    let sheds = steady().fair_by(somebody).build().unwrap();
+    let queues = steady().queue(10).fair_by(somebody).build().unwrap();
+    reads(&sheds);
+    reads(&queues);
+    for _ in 0..100 {
+        assert_eq!((reads(&sheds), reads(&queues)), (2, 2));
+    }
+}
+
+#[test]
+fn calls_with_a_fair_share_do_not_wait_for_the_lock_of_the_limit() {
+    let layer = limit(20).queue(9).fair_by(somebody).build().unwrap();
+    let gate: Share<FairGate> = layer.handle().into();
+    let limit = gate.adaptive().limit();
+    a_hundred_calls(&layer);
+    drop(limit);
+}
+
+#[test]
+fn party_is_all_that_is_kept_of_a_call_besides() {
+    let besides = size_of::<FairAdmission>() - size_of::<Admission>();
+    assert!(besides <= 24, "{besides}");
 }

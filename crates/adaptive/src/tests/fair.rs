@@ -11,6 +11,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use super::*;
 
 mod keyed;
+mod stress;
 
 /// Whose request it is.
 type Name = u32;

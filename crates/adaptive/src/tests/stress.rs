@@ -10,7 +10,7 @@ use super::*;
 const MOST: usize = 6;
 
 /// Polls the future so many times, as often as it is woken and once more for each turn of the executor; then drops it.
-async fn at_most<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+pub(super) async fn at_most<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     let mut future = Box::pin(future);
     let mut left = polls;
     poll_fn(|cx| {
