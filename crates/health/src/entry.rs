@@ -151,7 +151,7 @@ impl Entry {
             (is_over.then_some(timeout), turn)
         };
         if let Some(took) = result {
-            self.tell("timeout", took, turn);
+            self.tell("timeout", took, turn.as_ref());
         }
     }
 
@@ -181,7 +181,7 @@ impl Entry {
         };
         // Else its time was over, which has been told.
         if let Some(result) = told {
-            self.tell(result, took, turn);
+            self.tell(result, took, turn.as_ref());
         }
     }
 
@@ -207,19 +207,18 @@ impl Entry {
     }
 
     /// Tells those who wait, and everybody else.
-    fn tell(&self, result: &'static str, took: Duration, turn: Option<Turn>) {
-        let is_another = turn.is_some();
+    fn tell(&self, result: &'static str, took: Duration, turn: Option<&Turn>) {
         self.tell_turn(turn);
         self.telemetry.report(&Event::Checked { result, took });
         self.settled.send_replace(());
-        if is_another {
+        if turn.is_some() {
             self.changed.send_modify(|version| *version += 1);
         }
     }
 
-    fn tell_turn(&self, turn: Option<Turn>) {
-        if let Some(Turn { from, to }) = turn {
-            let [from, to] = [from, to].map(|it| it.map_or("unknown", Status::name));
+    fn tell_turn(&self, turn: Option<&Turn>) {
+        if let Some(turn) = turn {
+            let [from, to] = [turn.from, turn.to].map(|it| it.map_or("unknown", Status::name));
             self.telemetry.report(&Event::HealthChanged { from, to });
         }
     }
@@ -227,7 +226,7 @@ impl Entry {
     /// Tells of a result that has become too old, which no run does.
     pub(crate) fn notice_age(&self) {
         let turn = self.turn(&mut self.state());
-        self.tell_turn(turn);
+        self.tell_turn(turn.as_ref());
     }
 
     /// Its name, impact and what it shows now.
