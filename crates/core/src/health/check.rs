@@ -220,11 +220,19 @@ impl Check {
     }
 
     /// A new result is wanted, however young the last one is.
+    ///
+    /// Of a run that hangs there is none; it makes a check fail that has been in error for too long by now.
     pub fn renew(&mut self, now: Moment) -> Ask {
         self.take_time(now);
         let ask = match self.run {
-            // It hangs, which is known.
-            Some(Running { overdue: true, .. }) => Ask::Fresh,
+            // It hangs, which is known; not for how long.
+            Some(Running { overdue: true, .. }) => {
+                let seen = Seen::Silence;
+                if self.status != Some(Status::Fail) && self.is_too_long_in_error(seen, now) {
+                    self.judge(seen, now);
+                }
+                Ask::Fresh
+            }
             Some(Running { until, .. }) => Ask::Wait {
                 number: self.number,
                 until,

@@ -192,6 +192,28 @@ fn longest_time_in_error_makes_a_check_fail_before_its_row_is_long_enough() {
     }
 }
 
+/// Whoever asks is told, since the run itself says nothing any more.
+#[test]
+fn run_that_hangs_for_longer_than_its_check_may_be_in_error_fails() {
+    let mut check = check(|config| config.max_time_in_error = Some(Duration::from_secs(10)));
+    let Ask::Run(hangs) = check.ask(at(0)) else {
+        panic!("the first runs it");
+    };
+    check.on_timeout(hangs.number(), at(3_000));
+    assert_eq!(check.ask(at(12_999)), Ask::Fresh);
+    assert_eq!(check.shown(at(12_999)).status, Some(Warn));
+    assert_eq!(check.ask(at(13_000)), Ask::Fresh);
+    assert_eq!(check.shown(at(13_000)).status, Some(Fail));
+    assert_eq!(check.ask(at(60_000)), Ask::Fresh);
+    assert_eq!(
+        check.shown(at(60_000)).age,
+        Some(Duration::from_secs(47)),
+        "once"
+    );
+    assert_eq!(check.on_end(hangs, Seen::Said(Pass), at(60_000)), None);
+    assert_eq!(run(&mut check, Seen::Said(Pass)), Some(Pass));
+}
+
 #[test]
 fn abandoned_run_gives_its_place_back() {
     let mut check = check(|_| {});

@@ -28,16 +28,20 @@ struct Model {
 }
 
 impl Model {
+    /// Since when nothing good was seen.
+    fn in_error(&self) -> Option<u64> {
+        let is_bad = |seen: &&Seen| matches!(seen, Seen::Said(Fail) | Seen::Silence);
+        let bad = self.history.iter().rev().take_while(is_bad).count();
+        self.times.get(self.times.len() - bad).copied()
+    }
+
     fn see(&mut self, seen: Seen, now: u64, config: &CheckConfig) {
         self.history.push(seen);
         self.times.push(now);
         self.ended = now;
-        let is_bad = |seen: &&Seen| matches!(seen, Seen::Said(Fail) | Seen::Silence);
-        let bad = self.history.iter().rev().take_while(is_bad).count();
-        let since = self.times[self.times.len() - bad.max(1)];
-        let lasted = now.saturating_sub(since);
+        let lasted = self.in_error().map(|since| now.saturating_sub(since));
         let longest = config.max_time_in_error.map(|it| it.as_millis() as u64);
-        let too_long = longest.is_some_and(|longest| bad > 0 && lasted >= longest);
+        let too_long = lasted.zip(longest).is_some_and(|(it, most)| it >= most);
         self.too_long.push(too_long);
     }
 
@@ -127,7 +131,16 @@ proptest! {
                         _ => check.renew(at(now)),
                     };
                     match (fresh, model.run) {
-                        (true, _) | (false, Some((_, true))) => prop_assert_eq!(asked, Ask::Fresh),
+                        (true, _) => prop_assert_eq!(asked, Ask::Fresh),
+                        (false, Some((_, true))) => {
+                            prop_assert_eq!(asked, Ask::Fresh);
+                            let longest = config.max_time_in_error.map(|it| it.as_millis() as u64);
+                            let lasted = model.in_error().map(|since| now.saturating_sub(since));
+                            let too_long = lasted.zip(longest).is_some_and(|(it, most)| it >= most);
+                            if too_long && model.status(&config) != Some(Fail) {
+                                model.see(Seen::Silence, now, &config);
+                            }
+                        }
                         (false, Some((until, false))) => {
                             let is_wait = matches!(asked, Ask::Wait { until: it, .. } if it == at(until));
                             prop_assert!(is_wait);
