@@ -6,8 +6,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use seaworthy_degrade::{
-    Dimmer, DimmerLayer, ErrorBudget, ErrorBudgetLayer, FallbackLayer, LastGood, Level, LevelLayer,
-    Levels, feature, gather, together,
+    Dimmer, DimmerLayer, ErrorBudget, ErrorBudgetLayer, FallbackLayer, LastGood, LastGoodLayer,
+    Level, LevelLayer, Levels, feature, gather, together,
 };
 use tower::{Layer, Service, service_fn};
 
@@ -39,6 +39,10 @@ fn whole_answer_allocates_nothing() {
                 .fallback_with(|_| 0)
                 .run(up(3)),
             feature("popular").fallback(0).or_last(&last).run(up(4)),
+            feature("replicated")
+                .fallback(0)
+                .or_ask(limit, |_| up(6))
+                .run(up(5)),
         )))
     };
     assert_eq!(allocations(page), 0);
@@ -61,6 +65,9 @@ fn good_call_through_each_layer_allocates_nothing() {
     let inner = || service_fn(|_: u32| up(7));
     let fallback = FallbackLayer::plain("x").value(0_u32).build();
     assert_eq!(through(fallback.layer(inner())), 0);
+    // While what it keeps is young.
+    let last = LastGoodLayer::plain("x", |item: &u32| Some(*item));
+    assert_eq!(through(last.build().unwrap().layer(inner())), 0);
     let levels = Levels::builder("x").build().unwrap();
     let level = LevelLayer::plain("x", &levels, Level::Reduced);
     assert_eq!(through(level.layer(inner())), 0);

@@ -53,6 +53,24 @@ async fn future_that_takes_too_long_is_dropped_and_what_was_said_before_is_given
     assert_eq!(Rc::strong_count(&held), 1, "it still lives");
 }
 
+#[tokio::test(start_paused = true)]
+async fn one_future_is_asked_after_another_and_never_both() {
+    let began = clock::now();
+    let held = Rc::new(());
+    let kept = held.clone();
+    let first = move |_| async move {
+        let _held = kept;
+        pending::<Result<u32, io::Error>>().await
+    };
+    let second = move |_| async move {
+        assert_eq!(Rc::strong_count(&held), 1, "the first one still lives");
+        slow(10 * MS).await
+    };
+    let feature = feature("x").or_ask(SECOND, second).or_ask(50 * MS, first);
+    assert_eq!(feature.run(down()).await.unwrap(), 1);
+    assert_eq!(clock::now().since(began), 60 * MS);
+}
+
 #[tokio::test]
 async fn future_that_fails_or_panics_leaves_what_was_said_before() {
     let fails = |_| down();
