@@ -78,19 +78,24 @@ pub(crate) async fn page(upstreams: Addresses, guard: FrontLayer) -> Router {
     product_page::app(upstreams)
         .await
         .route_layer(guard)
-        .route_layer(middleware::from_fn(check_id))
+        .route_layer(middleware::from_fn(by_id))
 }
 
-/// What cannot be a product is none, and no upstream is asked for it.
-async fn check_id(request: Request, next: Next) -> Result<Response<Body>, Problem> {
+/// What cannot be a product is none, and no upstream is asked for it. A page that comes to nothing
+/// stands in the log.
+async fn by_id(request: Request, next: Next) -> Result<Response<Body>, Problem> {
     let id = request.uri().path().rsplit('/').next().unwrap_or_default();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if id.len() <= MAX_ID && id.bytes().all(is_plain) {
-        Ok(next.run(request).await)
-    } else {
+    if id.len() > MAX_ID || !id.bytes().all(is_plain) {
         let detail = "there is no such product: ids have letters, digits, - and _";
-        Err(Problem::new(StatusCode::NOT_FOUND, detail))
+        return Err(Problem::new(StatusCode::NOT_FOUND, detail));
     }
+    let id = id.to_owned();
+    let response = next.run(request).await;
+    if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::warn!(id, "no page without its product, which did not come");
+    }
+    Ok(response)
 }
 
 /// What an upstream says when it is well.

@@ -59,6 +59,11 @@ fn second_signal_ends_the_grace_and_not_the_page_that_runs() {
     );
     assert!(draining.starts_with("Draining: "), "{said}");
     assert_eq!(drained, "Drained.");
+    let mut logged = String::new();
+    let mut stderr = running.child.stderr.take().unwrap();
+    stderr.read_to_string(&mut logged).unwrap();
+    let told = logged.matches("no page without its product").count();
+    assert_eq!(told, 1, "{logged}");
     assert_eq!(running.wait().code(), Some(0));
 }
 
