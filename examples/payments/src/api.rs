@@ -10,6 +10,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::{get, post},
 };
+use seaworthy::health::Health;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
@@ -31,6 +32,7 @@ struct Api {
     /// What the page has buttons for.
     breakable: Vec<Breakable>,
     insiders: Insiders,
+    health: Health,
 }
 
 /// The whole API, with the product page, which has a guard of its own. Else only making payments is
@@ -40,6 +42,7 @@ pub(crate) fn router(
     telemetry: Telemetry,
     breakable: Vec<Breakable>,
     insiders: Insiders,
+    health: &Health,
     products: Router,
 ) -> Router {
     let guard = cashier.upstreams.stack().payment_layer.clone();
@@ -55,6 +58,7 @@ pub(crate) fn router(
             telemetry,
             breakable,
             insiders,
+            health: health.clone(),
         })
         .merge(products)
         .fallback(no_such_path)
@@ -99,6 +103,8 @@ async fn metrics(
         let detail = "the metrics are for callers on this machine";
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
+    // The checks as they are now, also where nobody else asks; they wait for nobody.
+    api.health.report().await;
     let waiting = u32::try_from(api.cashier.queue.len()).unwrap_or(u32::MAX);
     metrics::gauge!("payments_queue_depth").set(waiting);
     Ok((

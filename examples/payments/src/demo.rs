@@ -167,7 +167,7 @@ impl Demo {
             trusted_proxies: flags.trust_forwarded,
         };
         let products = products::page(shelves, stack.page_layer).await;
-        let router = api::router(cashier, telemetry, breakable, insiders, products);
+        let router = api::router(cashier, telemetry, breakable, insiders, health, products);
         let router = probes::in_front(router, health, insiders).map_err(StartError::other)?;
         front.spawn(http.serve(router, begun(draining.clone())));
         front.spawn(grpc.serve_grpc(grpc_server, begun(draining)));

@@ -239,10 +239,10 @@ impl Test {
             telemetry,
             Vec::new(),
             insiders,
+            &self.health,
             Router::new(),
         );
-        let Self { health, .. } = self;
-        probes::in_front(router, health, insiders).unwrap()
+        probes::in_front(router, &self.health, insiders).unwrap()
     }
 
     /// A client of the gRPC API, as the server has it.

@@ -34,6 +34,11 @@ async fn each_probe_answers_over_http() {
         let answer = test.call(Method::GET, path, "").await;
         answer.assert_problem(404, path);
     }
+}
+
+#[tokio::test]
+async fn metrics_show_the_checks_though_nobody_has_asked() {
+    let test = Test::start(None).await;
     let metrics = test.call(Method::GET, "/metrics", "").await.body;
     for series in [
         r#"seaworthy_health_status{layer="health",name="payments",key="gateway:circuit_breaker"}"#,
