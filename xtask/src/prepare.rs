@@ -323,6 +323,12 @@ mod tests {
         );
     }
 
+    /// Only root has it on the path, as a rule.
+    #[test]
+    fn servers_are_looked_for_in_sbin() {
+        assert!(search_path().split(':').any(|folder| folder == "/usr/sbin"));
+    }
+
     #[test]
     fn crates_need_neither_rustup_nor_root() {
         assert!(

@@ -8,7 +8,7 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::server::{Kind, Server};
-use crate::template::on_path;
+use crate::template::{installed, on_path};
 
 /// A running HAProxy; dropping it kills it and removes its folder.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Haproxy {
     /// ```
     #[must_use]
     pub fn start(configuration: impl Fn(SocketAddr) -> String + Send + Sync + 'static) -> Self {
-        let program = on_path("haproxy").expect("haproxy is installed");
+        let program = installed(on_path("haproxy"), "haproxy");
         let folder = tempfile::Builder::new()
             .prefix("seaworthy-haproxy-")
             .tempdir()

@@ -7,7 +7,7 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::server::{Kind, Server};
-use crate::template::on_path;
+use crate::template::{installed, on_path};
 
 /// A running Redis or Valkey; dropping it kills it and removes its folder.
 #[derive(Debug)]
@@ -70,7 +70,6 @@ impl Deref for Redis {
 }
 
 fn program() -> PathBuf {
-    on_path("redis-server")
-        .or_else(|| on_path("valkey-server"))
-        .expect("redis-server or valkey-server is installed")
+    let found = on_path("redis-server").or_else(|| on_path("valkey-server"));
+    installed(found, "redis-server")
 }

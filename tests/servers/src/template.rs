@@ -24,7 +24,7 @@ pub(crate) struct Template {
 impl Template {
     /// The template of this machine, user and version.
     pub(crate) fn get() -> Self {
-        let programs = programs().expect("PostgreSQL is installed");
+        let programs = installed(programs(), "postgresql");
         let version = Command::new(programs.join("postgres"))
             .arg("--version")
             .output()
@@ -131,6 +131,13 @@ fn folder() -> TempDir {
     folder
 }
 
+/// What was found of a package; where it was not, the test fails and says what to do.
+pub(crate) fn installed<T>(found: Option<T>, package: &str) -> T {
+    found.unwrap_or_else(|| {
+        panic!("{package} is missing: as root `apt-get install {package}`, or let `cargo xtask test` do it")
+    })
+}
+
 /// The first program of that name on the search path, or where Debian has servers, which is on root's path only.
 pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
@@ -155,4 +162,18 @@ fn programs() -> Option<PathBuf> {
         .filter(|(_, programs)| programs.join("initdb").is_file())
         .max()
         .map(|(_, programs)| programs)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+
+    use super::*;
+
+    #[test]
+    fn server_that_is_missing_is_named_with_what_to_do() {
+        let ended = catch_unwind(|| installed(on_path("no-such-server"), "no-such-package"));
+        let said = ended.unwrap_err().downcast::<String>().unwrap();
+        assert!(said.starts_with("no-such-package is missing: as root `apt-get install"));
+    }
 }
