@@ -282,3 +282,38 @@ fn wrong_option_of_an_optional_layer_is_named() {
     let none = stack.adaptive(|it| it.drop_rate(2.0));
     assert_eq!(wrong(none.build()), Some("drop_rate"));
 }
+
+/// As of a limit that each process has by itself.
+#[cfg(feature = "redis")]
+#[test]
+fn wait_for_a_shared_limit_as_long_as_the_call_is_refused() {
+    use seaworthy::rate_limit::SharedLimit;
+
+    let shared = || {
+        let server = redis::Client::open("redis://127.0.0.1:1/").unwrap();
+        let limit = SharedLimit::builder("payments", server);
+        limit.quota(Quota::per_second(1)).build().unwrap()
+    };
+    let stack = || {
+        let stack = server("payments").plain();
+        stack.deadline(|it| it.max(20 * SECOND))
+    };
+    let with = |wait| {
+        let stack = stack().rate_limit(|it| it.queue(5, wait).shared(shared()));
+        wrong(stack.build())
+    };
+    assert_eq!(with(20 * SECOND), Some("queue"));
+    assert_eq!(with(19 * SECOND), None);
+    assert_eq!(with(Duration::MAX), None);
+    let keyed = |wait| {
+        let stack = stack().rate_limit(|it| {
+            let it = it.queue(5, wait).shared(shared());
+            it.keyed(NonZeroUsize::MIN, |tenant: &u32| tenant.to_be_bytes())
+        });
+        wrong(stack.build())
+    };
+    assert_eq!(keyed(20 * SECOND), Some("queue"));
+    assert_eq!(keyed(19 * SECOND), None);
+    let none = stack().rate_limit(|it| it.shared(shared()));
+    assert_eq!(wrong(none.build()), None);
+}

@@ -98,10 +98,15 @@ impl<T> Handled for PaceLayer<T> {
 mod shared {
     //! A limit that many processes share; its own metrics are those of its `SharedLimit`.
 
-    use seaworthy_kit::{InvalidConfig, Share};
-    use seaworthy_rate_limit::shared::{SharedBuilder, SharedGate, SharedRateLimitLayer};
+    use std::hash::Hash;
 
-    use super::{Part, Plan};
+    use seaworthy_kit::keyed::{Keyed, KeyedHandle};
+    use seaworthy_kit::{InvalidConfig, Share};
+    use seaworthy_rate_limit::shared::{
+        SharedBuilder, SharedGate, SharedKeyedBuilder, SharedRateLimitHandle, SharedRateLimitLayer,
+    };
+
+    use super::{Handled, Part, Plan, Times};
 
     impl<T, M> Plan for SharedBuilder<T, M> {
         type Layer = SharedRateLimitLayer<T, Share<SharedGate>, M>;
@@ -111,7 +116,38 @@ mod shared {
         }
     }
 
+    impl<T, M, K, F> Plan for SharedKeyedBuilder<T, M, K, F>
+    where
+        K: AsRef<[u8]> + Hash + Eq + Clone + Send + Sync + 'static,
+    {
+        type Layer = SharedRateLimitLayer<T, Keyed<SharedGate, K, F>, M>;
+
+        fn build(self) -> Result<Self::Layer, InvalidConfig> {
+            Self::build(self)
+        }
+    }
+
     impl<T, C, M> Part for SharedRateLimitLayer<T, C, M> {
         fn publish(&self) {}
+
+        fn times(&self, times: &mut Times) {
+            times.rate_queue = self.max_wait();
+        }
+    }
+
+    impl<T, M> Handled for SharedRateLimitLayer<T, Share<SharedGate>, M> {
+        type Handle = SharedRateLimitHandle;
+
+        fn handle(&self) -> SharedRateLimitHandle {
+            Self::handle(self)
+        }
+    }
+
+    impl<T, K, F, M> Handled for SharedRateLimitLayer<T, Keyed<SharedGate, K, F>, M> {
+        type Handle = KeyedHandle<SharedGate, K>;
+
+        fn handle(&self) -> KeyedHandle<SharedGate, K> {
+            Self::handle(self)
+        }
     }
 }
