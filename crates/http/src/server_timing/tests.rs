@@ -91,6 +91,69 @@ fn handler_alone_tells_the_caller_nothing() {
     assert!(told(&assert_ready!(call.poll()).unwrap()).is_empty());
 }
 
+/// As routes in routes.
+#[test]
+fn outermost_of_several_handlers_counts() {
+    let time = ManualClock::new();
+    let layer = || ServerTimingLayer::handler().clock(time.clock());
+    let clock = time.clone();
+    let inner = tower::service_fn(move |_: Request<()>| {
+        clock.advance(2 * MILLI);
+        std::future::ready(Ok::<_, Infallible>(Response::new(())))
+    });
+    let inner = layer().layer(inner);
+    let clock = time.clone();
+    let route = tower::service_fn(move |request| {
+        clock.advance(3 * MILLI);
+        inner.clone().call(request)
+    });
+    let outermost = ServerTimingLayer::new().clock(time.clock());
+    let mut server = outermost.layer(layer().layer(route));
+    let mut call = task::spawn(server.call(Request::new(())));
+    let answer = assert_ready!(call.poll()).unwrap();
+    assert_eq!(told(&answer), ["queue;dur=0.000, handler;dur=5.000"]);
+}
+
+/// A future that nobody polls waits, too.
+#[test]
+fn time_counts_from_the_call_and_to_the_head() {
+    let time = ManualClock::new();
+    let (inner, remote) = Inner::<Request<()>, Response<()>>::new();
+    let mut server = ServerTimingLayer::new().clock(time.clock()).layer(inner);
+    assert!(task::spawn(()).enter(|cx, _| server.poll_ready(cx).is_ready()));
+    time.advance(MILLI);
+    let mut call = task::spawn(server.call(Request::new(())));
+    time.advance(4 * MILLI);
+    assert_pending!(call.poll());
+    time.advance(4 * MILLI);
+    remote.next_call().unwrap().answer(Response::new(()));
+    let answer = assert_ready!(call.poll()).unwrap();
+    assert_eq!(told(&answer), ["queue;dur=8.000"]);
+}
+
+#[test]
+fn response_with_as_many_fields_as_there_can_be_is_passed_on() {
+    let mut answer = Response::new(());
+    for number in 0.. {
+        let name = HeaderName::try_from(format!("x-{number}")).unwrap();
+        let value = HeaderValue::from_static("");
+        if answer.headers_mut().try_append(name, value).is_err() {
+            break;
+        }
+    }
+    let fields = answer.headers().len();
+    let answer = response(MILLI, MILLI, answer);
+    assert_eq!(answer.headers().len(), fields);
+    assert!(told(&answer).is_empty());
+}
+
+/// Of two clocks that do not agree, or one that is set back.
+#[test]
+fn handler_that_took_longer_than_all_leaves_no_queue() {
+    let value = field(MILLI, Some(Handled(2 * MILLI)));
+    assert_eq!(value, "queue;dur=0.000, handler;dur=2.000");
+}
+
 mod outermost {
     use super::*;
 
