@@ -211,12 +211,13 @@ fn hedge_of_what_may_stand_in_a_queue_is_refused() {
     assert_eq!(slot(SECOND, SECOND), Some("delay"));
     assert_eq!(slot(SECOND / 2, SECOND), None);
     assert_eq!(slot(Duration::ZERO, Duration::ZERO), None);
-    let turn = |wait| {
+    let turn = |wait, delay| {
         let stack = client("gateway").plain().pace(|it| it.wait(5, wait));
-        wrong(stack.hedge(|it| it.delay(SECOND)).build())
+        wrong(stack.hedge(|it| it.delay(delay)).build())
     };
-    assert_eq!(turn(SECOND), Some("delay"));
-    assert_eq!(turn(SECOND / 2), None);
+    assert_eq!(turn(SECOND, SECOND), Some("delay"));
+    assert_eq!(turn(SECOND / 2, SECOND), None);
+    assert_eq!(turn(Duration::ZERO, Duration::ZERO), None);
     // A percentile is above what calls wait by itself.
     let live = client("gateway").plain().hedge(|it| it);
     assert_eq!(wrong(live.bulkhead(|it| it.queue(5, SECOND)).build()), None);
