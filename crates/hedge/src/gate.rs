@@ -175,9 +175,10 @@ impl HedgeGate {
 
     /// What is not sent in an overload is gone: saved up, it would come all at once when the overload is over, and might bring it back.
     ///
-    /// Only from the layer's own budget: others can make good use of one that they share.
+    /// Only where the delay is fixed: a percentile has learnt what calls took, and comes back slowly by itself; without hedges for a while it would learn what they are to prevent.
+    /// And only from the layer's own budget: others can make good use of one that they share.
     fn spend_unsent(&self, now: Moment) {
-        if let Draws::Own = self.budget
+        if let (Pace::Fixed(_), Draws::Own) = (&self.pace, &self.budget)
             && let Some(unsent) = self.meter.withdraw(now)
         {
             unsent.spend();

@@ -95,7 +95,7 @@
 //! *How many.* One for each call, and 5 % of all calls, by a [`Budget`] of the layer; [`retry_budget`](Builder::retry_budget) is that of the retry layer outside, which hedges draw on as well.
 //! None while more than a fifth of the calls are slow: then slow is no tail, and a hedge would be load and no help.
 //! So hedges stop by themselves where the dependency has too much to do, and come back when the slow calls are forgotten: after at most 10 s, and where the delay is a percentile, when that has forgotten what they took, which is its window.
-//! They come back one by one: those that were not sent in the overload have used up the budget, unless it is [shared](Builder::budget).
+//! They come back one by one also after a fixed delay: those that were not sent in the overload have used up the budget, unless it is [shared](Builder::budget).
 //!
 //! *Who wins.* The first that succeeds, not the first that is over: a hedge that is refused at once must not beat an answer that is on its way.
 //! A response that is a failure (HTTP: 5xx, and what is worth another try) waits for the others.
