@@ -200,10 +200,11 @@ impl Entry {
     /// What is told of a reading: judged by the thresholds, and with nothing that nobody is to see.
     fn told(&self, reading: Reading) -> Reading {
         let reading = reading.judged(&self.check.thresholds);
-        match &self.redaction {
+        let reading = match &self.redaction {
             Some(redaction) => redaction.apply(&self.check.name, reading),
             None => reading,
-        }
+        };
+        reading.shortened()
     }
 
     /// Tells those who wait, and everybody else.

@@ -26,7 +26,7 @@ pub struct Reading {
 /// | `f64` | a figure, judged by the check's thresholds |
 /// | [`Status`] | that |
 /// | [`Reading`] | that |
-/// | `Result` of one of them | an error is a fail, and its text and causes the `error` that is told |
+/// | `Result` of one of them | an error is a fail, and its text and causes the `error` that is told, a thousand characters of it |
 pub trait IntoReading {
     /// The reading.
     fn into_reading(self) -> Reading;
@@ -35,6 +35,9 @@ pub trait IntoReading {
 /// What makes of the name of a check and the text of its error the text that is told.
 #[derive(Clone)]
 pub(crate) struct Redaction(Arc<dyn Fn(&str, &str) -> String + Send + Sync>);
+
+/// So many characters of an error are told.
+const MAX_ERROR: usize = 1_000;
 
 /// Where a figure warns, and where it fails.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
@@ -88,6 +91,15 @@ impl Reading {
     /// Where this figure means trouble, for the reader; a threshold of the check goes before it.
     pub const fn threshold(mut self, threshold: f64) -> Self {
         self.threshold = Some(threshold);
+        self
+    }
+
+    /// With no more of its error than a person reads: it is kept, and copied for each report.
+    pub(crate) fn shortened(mut self) -> Self {
+        let error = self.error.as_deref().unwrap_or_default();
+        if let Some((end, _)) = error.char_indices().nth(MAX_ERROR) {
+            self.error = Some(Cow::Owned(format!("{}…", &error[..end])));
+        }
         self
     }
 
@@ -265,6 +277,17 @@ mod tests {
         };
         assert_eq!(told("no connection"), "no connection: refused");
         assert_eq!(told("no connection: refused"), "no connection: refused");
+    }
+
+    #[test]
+    fn error_that_nobody_reads_is_shortened() {
+        let told = |length| {
+            let read = Reading::fail("é".repeat(length)).shortened();
+            read.error.unwrap().into_owned()
+        };
+        assert_eq!(told(1_000), "é".repeat(1_000));
+        assert_eq!(told(1_001), "é".repeat(1_000) + "…");
+        assert_eq!(Reading::pass().shortened(), Reading::pass());
     }
 
     #[test]

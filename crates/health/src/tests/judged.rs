@@ -74,9 +74,14 @@ async fn errors_are_told_as_they_were_redacted() {
         .check(said("warns", Reading::warn("at db.internal").value(3.0)))
         .check(said("panics", Reading::fail("hunter2")))
         .check(said("passes", Reading::pass()))
+        .check(said("long", Reading::fail("x".repeat(5_000))))
         .redact(|check, error| match check {
             "fails" => error.replace("hunter2", "***"),
             "warns" => check.to_owned(),
+            "long" => {
+                assert_eq!(error.len(), 5_000, "it sees all of it");
+                error.to_owned()
+            }
             "panics" => std::panic::resume_unwind(Box::new(())),
             _ => unreachable!("there is nothing to redact"),
         })
@@ -85,7 +90,8 @@ async fn errors_are_told_as_they_were_redacted() {
     let report = health.report().await;
     let told: Vec<_> = report.checks.iter().map(|it| it.error.as_deref()).collect();
     let redacted = [Some("password=***"), Some("warns"), Some("redacted"), None];
-    assert_eq!(told, redacted);
+    assert_eq!(told[..4], redacted);
+    assert_eq!(told[4].map(|it| it.chars().count()), Some(1_001));
     assert_eq!(report.checks[1].value, Some(3.0));
 }
 
