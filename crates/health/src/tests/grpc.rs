@@ -135,6 +135,12 @@ async fn list_asks_each_check_once() {
     let all = ["", "one", "two"].map(|name| (name, Serving));
     assert_eq!(bytes, crate::grpc::message::list_response(all));
     assert_eq!(runs.load(Ordering::SeqCst), 1);
+    health.begin_drain();
+    let response = ask(&layer, "List", Bytes::from_static(&[0; 5])).await;
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let none = ["", "one", "two"].map(|name| (name, NotServing));
+    assert_eq!(bytes, crate::grpc::message::list_response(none));
+    assert_eq!(runs.load(Ordering::SeqCst), 1, "nobody is asked any more");
 }
 
 /// "If Content-Type does not begin with "application/grpc", gRPC servers SHOULD respond with HTTP status of 415": and what browsers send has another frame.
