@@ -240,6 +240,16 @@ impl<T, N> Builder<T, (), N> {
     }
 }
 
+impl<T, S, K, N> Builder<T, Other<S, K>, N> {
+    /// How long the other service may take, with the wait until it is ready, from the first wait on; then the caller gets what the inner service had said. Default: as long as it likes.
+    ///
+    /// A fallback that hangs is worse than none.
+    pub const fn timeout(mut self, limit: Duration) -> Self {
+        self.give.set_limit(limit);
+        self
+    }
+}
+
 impl<T, G, N> Builder<T, G, N> {
     /// Which errors are replaced; mistakes of the caller's are not, whatever it says. Default: all but `rate_limited`.
     pub fn errors(mut self, errors: impl Fn(&BoxError) -> bool + Send + Sync + 'static) -> Self {

@@ -19,7 +19,7 @@ pub use run::Running;
 mod substitute;
 pub use substitute::{Function, LastGood, LastOr, Nothing, OrLast, Substitute, Value};
 
-mod timer;
+pub(crate) mod timer;
 
 /// A feature of an answer, by a name that callers are told: `recommendations`, `reviews`.
 ///

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use seaworthy_kit::BoxError;
@@ -11,6 +12,7 @@ use tower_service::Service;
 
 use super::Word;
 use crate::Cause;
+use crate::feature::timer::Timer;
 
 /// What is given in place of an answer to a request.
 pub trait Give<Req>: Word {
@@ -46,6 +48,7 @@ pub struct FromRequest<K, A> {
 pub struct Other<S, K> {
     service: S,
     keep: K,
+    limit: Option<Duration>,
 }
 
 // ===== impl Given =====
@@ -114,7 +117,15 @@ impl<K, A> fmt::Debug for FromRequest<K, A> {
 
 impl<S, K> Other<S, K> {
     pub(super) const fn new(service: S, keep: K) -> Self {
-        Self { service, keep }
+        Self {
+            service,
+            keep,
+            limit: None,
+        }
+    }
+
+    pub(super) const fn set_limit(&mut self, limit: Duration) {
+        self.limit = Some(limit);
     }
 }
 
@@ -140,6 +151,8 @@ where
         Asked {
             call: Some((self.service.clone(), kept)),
             future: None,
+            timer: Timer::new(),
+            limit: self.limit,
         }
     }
 }
@@ -151,12 +164,15 @@ impl<S, K> fmt::Debug for Other<S, K> {
 }
 
 pin_project! {
-    /// Waits until the other service is ready, and asks it.
+    /// Waits until the other service is ready, and asks it; for its time.
     #[must_use = "futures do nothing unless polled"]
     pub struct Asked<S: Service<Req>, Req> {
         call: Option<(S, Req)>,
         #[pin]
         future: Option<S::Future>,
+        #[pin]
+        timer: Timer,
+        limit: Option<Duration>,
     }
 }
 
@@ -167,7 +183,26 @@ where
 {
     type Output = Result<S::Response, BoxError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Poll::Ready(result) = self.as_mut().poll_answer(cx) {
+            return Poll::Ready(result);
+        }
+        let this = self.project();
+        let limit = *this.limit;
+        ready!(this.timer.poll(cx, || limit));
+        Poll::Ready(Err("what is given took too long".into()))
+    }
+}
+
+impl<S, Req> Asked<S, Req>
+where
+    S: Service<Req>,
+    S::Error: Into<BoxError>,
+{
+    fn poll_answer(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<S::Response, BoxError>> {
         let mut this = self.project();
         if let Some((service, _)) = this.call.as_mut() {
             if let Err(error) = ready!(service.poll_ready(cx)) {

@@ -12,7 +12,7 @@ use tokio::time::{Sleep, sleep_until};
 
 pin_project! {
     /// Armed on the first `Pending`: what is there at once has no timer.
-    pub(super) struct Timer {
+    pub(crate) struct Timer {
         #[pin]
         sleep: Option<Unconstrained<Sleep>>,
         is_armed: bool,
@@ -20,7 +20,7 @@ pin_project! {
 }
 
 impl Timer {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             sleep: None,
             is_armed: false,
@@ -28,7 +28,7 @@ impl Timer {
     }
 
     /// Ready once the time is up; the limit is asked for when the first wait begins, and `None` is for ever.
-    pub(super) fn poll(
+    pub(crate) fn poll(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         limit: impl FnOnce() -> Option<Duration>,
@@ -49,7 +49,7 @@ impl Timer {
     }
 
     /// Nobody waits any more.
-    pub(super) fn disarm(self: Pin<&mut Self>) {
+    pub(crate) fn disarm(self: Pin<&mut Self>) {
         self.project().sleep.set(None);
     }
 }

@@ -163,6 +163,34 @@ async fn other_service_is_waited_for_until_it_is_ready() {
     assert_eq!(call.await.unwrap(), 4);
 }
 
+#[tokio::test(start_paused = true)]
+async fn other_service_has_its_time_and_no_more() {
+    let began = clock::now();
+    let build = |other| {
+        let layer = FallbackLayer::plain("stock").service(other, |request: &u32| Some(*request));
+        layer.timeout(100 * MS).build()
+    };
+    // It never becomes ready.
+    let (other, mut remote) = tower_test::mock::pair::<u32, u32>();
+    remote.allow(0);
+    let (answer, less) = gather(build(other).layer(ends(|| Err("down".into()))).oneshot(3)).await;
+    assert_eq!(answer.unwrap_err().to_string(), "down");
+    assert!(less.is_none(), "nothing was given");
+    assert_eq!(clock::now().since(began), 100 * MS);
+    // It never answers.
+    let (other, remote) = tower_test::mock::pair::<u32, u32>();
+    let answer = build(other).layer(ends(|| Err("down".into()))).oneshot(3);
+    assert_eq!(answer.await.unwrap_err().to_string(), "down");
+    assert_eq!(clock::now().since(began), 200 * MS);
+    drop(remote);
+    // It is in time.
+    let other = service_fn(|_: u32| slow(99 * MS));
+    let layer = FallbackLayer::plain("stock").service(other, |request: &u32| Some(*request));
+    let layer = layer.timeout(100 * MS).build();
+    let answer = layer.layer(ends(|| Err("down".into()))).oneshot(3);
+    assert_eq!(answer.await.unwrap(), 1);
+}
+
 #[tokio::test]
 async fn broken_readiness_is_answered_in_place_of() {
     let (inner, mut remote) = tower_test::mock::pair::<u32, u32>();
