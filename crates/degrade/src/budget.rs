@@ -70,7 +70,7 @@ struct Books {
 impl ErrorBudget {
     /// A budget of that name: that share of the calls is to end well, 0.999 say.
     ///
-    /// Below 0.94 the first of the default [rules](Builder::rules) can never fire, which is an error when it is built: give others.
+    /// At 0.93 and below the first of the default [rules](Builder::rules) can never fire, which is an error when it is built: give others.
     pub fn builder(name: impl Into<String>, objective: f64) -> Builder {
         Builder {
             name: name.into(),
