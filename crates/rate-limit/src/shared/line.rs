@@ -57,6 +57,7 @@ pub(super) struct Arrival {
 }
 
 /// A place in the line, which gives itself up when it is dropped.
+#[derive(Debug)]
 pub(super) struct Place {
     line: Arc<Line>,
     number: u64,

@@ -79,6 +79,10 @@ fn kind(error: &BoxError) -> RejectionKind {
 /// Lets that time pass, here and at the server.
 async fn pass(test: &Test, time: Duration) {
     test.pass_time(time);
+    pass_here(time).await;
+}
+
+async fn pass_here(time: Duration) {
     pause();
     advance(time).await;
     resume();
@@ -317,17 +321,24 @@ async fn answer_that_nobody_waits_for_goes_to_those_who_wait() {
 #[tokio::test]
 async fn answer_for_one_who_has_left_is_for_the_next() {
     let test = Test::new();
-    let limit = test.limit().quota(FEW).build().unwrap();
-    let layer = queued(limit.clone());
-    limit.check("", 1).await.unwrap();
+    let (proxy, limit) = test.behind();
+    let limit = limit.quota(Quota::per_hour(10)).build().unwrap();
+    limit.check("", 10).await.unwrap();
+    let layer = queued(limit);
     let mut waiting = calls(&layer, &Log::default(), 0..2).await;
+    test.pass_time(HOUR / 10);
     test.server.pause();
-    tokio::time::sleep(2 * UNIT).await;
+    let _ = proxy.take_turns();
+    pass_here(HOUR / 10).await;
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
     let first = waiting.remove(0);
     first.abort();
     assert!(first.await.is_err_and(|error| error.is_cancelled()));
     test.server.resume();
     waiting.remove(0).await.unwrap().unwrap();
+    assert_eq!(proxy.take_turns(), 1);
 }
 
 #[tokio::test]

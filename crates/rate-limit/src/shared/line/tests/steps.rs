@@ -30,7 +30,7 @@ fn join_as(
 
 fn join(line: &Arc<Line>, number: u64, cost: u64, wait: Duration) -> Place {
     let joined = join_as(line, number, cost, line.now() + wait, None);
-    joined.ok().expect("there is room")
+    joined.expect("there is room")
 }
 
 /// By what the server has said of the quotas, and what those ahead cost.
