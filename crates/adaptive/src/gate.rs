@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
-use seaworthy_core::limit::{Change, Limit, Samples};
+use seaworthy_core::limit::{Change, LONGEST, Limit, Samples};
 use seaworthy_core::slots::{Full, Party, Slot};
 use seaworthy_core::{Deadline, Outcome};
 use seaworthy_kit::gate::Entry;
@@ -28,6 +28,8 @@ pub struct AdaptiveGate {
     wanted: AtomicUsize,
     /// What calls took in the last window, in nanoseconds: by then, those that run now have ended.
     recent: AtomicU64,
+    /// The baseline likewise; zero where there is none.
+    baseline: AtomicU64,
     pub(crate) options: Options,
     pub(crate) telemetry: Telemetry,
 }
@@ -41,6 +43,14 @@ pub struct Admission {
     in_flight: usize,
     /// Until when its caller waits.
     deadline: Option<Deadline>,
+}
+
+impl Admission {
+    /// How much time its caller gave it.
+    fn given(&self) -> Option<Duration> {
+        let deadline = self.deadline?;
+        Some(deadline.moment().since(self.began))
+    }
 }
 
 impl AdaptiveGate {
@@ -64,6 +74,7 @@ impl AdaptiveGate {
             wanted: AtomicUsize::new(limit.get()),
             limit: Mutex::new(limit),
             recent: AtomicU64::new(0),
+            baseline: AtomicU64::new(0),
             options,
             telemetry,
         };
@@ -148,7 +159,11 @@ impl AdaptiveGate {
             if self.is_hopeless(admission) {
                 return None;
             }
-            let over = self.samples.on_drop(began, now, in_flight);
+            let over = if self.is_cut(admission, now) {
+                self.samples.on_cut(began, now, in_flight)
+            } else {
+                self.samples.on_drop(began, now, in_flight)
+            };
             over.then_some(now)
         };
         if verdict.is_overload() {
@@ -180,8 +195,14 @@ impl AdaptiveGate {
     /// Whether its caller gave it less time than calls take: that it was not over in time says nothing of the service.
     fn is_hopeless(&self, admission: &Admission) -> bool {
         let recent = Duration::from_nanos(self.recent.load(Ordering::Relaxed));
-        let given = |deadline: Deadline| deadline.moment().since(admission.began);
-        admission.deadline.is_some_and(|it| given(it) < recent)
+        admission.given().is_some_and(|given| given < recent)
+    }
+
+    /// Whether its caller's time was over, and had been so short that chance makes calls take as long.
+    fn is_cut(&self, admission: &Admission, now: Moment) -> bool {
+        let baseline = Duration::from_nanos(self.baseline.load(Ordering::Relaxed));
+        let (given, short) = (admission.given(), baseline.saturating_mul(LONGEST));
+        given.is_some_and(|given| given < short && now.since(admission.began) >= given)
     }
 
     #[cold]
@@ -196,9 +217,10 @@ impl AdaptiveGate {
         let (baseline, recent) = (limit.baseline(), limit.recent());
         self.wanted.store(limit.get(), Ordering::Release);
         drop(limit);
-        let recent = recent.unwrap_or_default().as_nanos();
-        let recent = u64::try_from(recent).unwrap_or(u64::MAX);
-        self.recent.store(recent, Ordering::Relaxed);
+        for (place, time) in [(&self.recent, recent), (&self.baseline, baseline)] {
+            let nanos = time.unwrap_or_default().as_nanos();
+            place.store(u64::try_from(nanos).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
         if let Some(baseline) = baseline
             && self.line.gauges() == Gauges::Own
         {

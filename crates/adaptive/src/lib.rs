@@ -71,6 +71,7 @@
 //!   One that took far longer than the others, as where the caller reads slowly, counts for eight baselines: a few of them do not bring the limit down.
 //! - A call that timed out further in, was turned away further in because of the load, or was given up by its caller at its deadline or later, was dropped: with too many of them the limit falls.
 //!   Not one that its caller had given less time than calls took in the last window: that it was not over in time says nothing, and callers cannot shed each other's calls by short deadlines.
+//!   One that its caller had given less than eight baselines counts only where more calls of a window missed such a deadline than succeeded: chance makes some calls take as long, overload most. Without a baseline, under AIMD, each counts.
 //! - Errors come fast and say nothing of how long the work takes: they count for nothing. Nor do the caller's own mistakes, a quota further in (429 and RESOURCE_EXHAUSTED), or a caller that left in time.
 //!
 //! A call of a class may run only while less than the [share](Builder::share) of its class is used: what nobody waits for gives way first.

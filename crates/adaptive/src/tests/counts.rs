@@ -105,6 +105,38 @@ async fn call_that_was_given_less_time_than_calls_take_says_nothing_however_it_e
     }
 }
 
+/// What becomes of a limit where calls take 50 ms, and one in nineteen has so much time and ends so after such a time.
+async fn one_of_many(given: Duration, after: Duration, end: fn(Call)) -> Cause {
+    let handle = limit(20).build().unwrap().handle();
+    for _ in 0..3 {
+        round(&handle, 20, 50 * MILLI, || Ok(())).await;
+    }
+    for _ in 0..3 {
+        let soon = deadline::Deadline::after(seaworthy_kit::clock::now(), given);
+        let odd = deadline::sync_scope(soon, || Call::start(&handle));
+        advance(after - 50 * MILLI).await;
+        round(&handle, 18, 50 * MILLI, || Ok(())).await;
+        end(odd);
+    }
+    round(&handle, 18, 50 * MILLI, || Ok(())).await;
+    handle.snapshot().cause
+}
+
+#[tokio::test(start_paused = true)]
+async fn deadline_of_less_than_eight_baselines_that_a_few_miss_says_nothing() {
+    let times_out = |call: Call| call.end_with(overload(RejectionKind::TimedOut));
+    for end in [drop as fn(Call), times_out] {
+        let short = one_of_many(399 * MILLI, 399 * MILLI, end).await;
+        assert_eq!(short, Cause::Fast);
+        let long = one_of_many(400 * MILLI, 400 * MILLI, end).await;
+        assert_eq!(long, Cause::Dropped);
+    }
+    // Turned away further in, while there was time.
+    let shed = |call: Call| call.end_with(overload(RejectionKind::Shed));
+    let in_time = one_of_many(300 * MILLI, 299 * MILLI, shed).await;
+    assert_eq!(in_time, Cause::Dropped);
+}
+
 #[tokio::test(start_paused = true)]
 async fn caller_without_a_deadline_that_left_says_nothing() {
     let handle = limit(20).build().unwrap().handle();

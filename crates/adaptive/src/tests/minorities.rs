@@ -80,6 +80,59 @@ async fn callers_without_a_chance_do_not_keep_the_limit_low() {
     }
 }
 
+/// Whether a call that was given so much was served in time; it takes 50 ms on average, by chance half or up to three times as long.
+async fn with_time(handle: AdaptiveHandle, given: Duration, seed: u64) -> bool {
+    let random = fastrand::Rng::with_seed(seed).f64();
+    // From 25 ms on, with a tail as of an exponential.
+    let took = (25.0 * (1.0 - (1.0 - random).ln())).min(150.0);
+    let soon = deadline::Deadline::after(seaworthy_kit::clock::now(), given);
+    let call = handle.call(|| takes(MILLI.mul_f64(took)));
+    let call = deadline::scope(soon, tokio::time::timeout(given, call));
+    call.await.is_ok_and(|answer| answer.is_ok())
+}
+
+/// How many of so many such calls, a thousand in a second, were served in time.
+async fn served_in_time(handle: &AdaptiveHandle, calls: u64, given: Duration) -> usize {
+    let mut all = JoinSet::new();
+    for seed in 0..calls {
+        all.spawn(with_time(handle.clone(), given, seed));
+        sleep(MILLI).await;
+    }
+    let served = all.join_all().await;
+    served.into_iter().filter(|served| *served).count()
+}
+
+/// One call in eight takes longer than its caller can wait, whatever the limit.
+#[tokio::test(start_paused = true)]
+async fn callers_with_little_more_time_than_calls_take_do_not_bring_the_limit_down() {
+    for law in &laws()[1..] {
+        let handle = grown(*law).await;
+        let served = served_in_time(&handle, 20_000, 76 * MILLI).await;
+        assert!(served > 16_500, "{}: {served} of 20,000", law.as_str());
+        assert!(handle.snapshot().limit >= 50, "{}", law.as_str());
+    }
+}
+
+/// Where most miss their deadlines there is too much to do, however short they are.
+#[tokio::test(start_paused = true)]
+async fn short_deadlines_that_most_calls_miss_bring_the_limit_down() {
+    for law in &laws()[1..] {
+        let handle = grown(*law).await;
+        let before = handle.snapshot().limit;
+        for _ in 0..3_000 {
+            let soon = deadline::Deadline::after(seaworthy_kit::clock::now(), 60 * MILLI);
+            let handle = handle.clone();
+            let call = async move { handle.call(|| takes(100 * MILLI)).await };
+            let call = deadline::scope(soon, tokio::time::timeout(60 * MILLI, call));
+            drop(tokio::spawn(call));
+            sleep(MILLI).await;
+        }
+        let after = handle.snapshot();
+        assert_eq!(after.cause, Cause::Dropped, "{}", law.as_str());
+        assert!(after.limit <= before - 10, "{before}, {after:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn callers_that_read_slowly_do_not_shed_the_others() {
     // Not the first: to it, a call of more than 5 s is dropped.

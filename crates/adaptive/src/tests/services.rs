@@ -130,6 +130,30 @@ async fn limit_falls_with_the_capacity_and_recovers_with_it() {
     }
 }
 
+/// Callers that wait for no more than three times what a call takes, four times as many as can be served.
+#[tokio::test(start_paused = true)]
+async fn overload_by_callers_with_little_time_keeps_its_goodput() {
+    for law in laws() {
+        let (handle, service) = (handle(law), Service::new(20));
+        drive(&handle, &service, 100, 5).await;
+        let mut served = 0;
+        let mut calls = tokio::task::JoinSet::new();
+        for n in 0..16_000 {
+            let (handle, service) = (handle.clone(), service.clone());
+            let soon = deadline::Deadline::after(seaworthy_kit::clock::now(), 300 * MILLI);
+            let call = async move { handle.call(|| async move { service.call().await }).await };
+            let call = deadline::scope(soon, tokio::time::timeout(300 * MILLI, call));
+            calls.spawn(async move { (n, call.await.is_ok_and(|answer| answer.is_ok())) });
+            sleep(MILLI * 5 / 4).await;
+        }
+        while let Some(ended) = calls.join_next().await {
+            // The last ten seconds, in which 2,000 can be.
+            served += usize::from(matches!(ended, Ok((8_000.., true))));
+        }
+        assert!(served >= 1_700, "{}: {served}", law.as_str());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn limit_does_not_grow_while_the_service_is_hardly_used() {
     for law in laws() {

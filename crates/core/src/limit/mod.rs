@@ -25,6 +25,8 @@
 //! - They grow only while they are used: with `2·I < L` the window says nothing about what a higher limit would do.
 //! - A window of which more than a share of the calls were dropped makes the limit fall, whatever the others took.
 //!   Below that share it does not: a service that always loses one call in a thousand would end at the lowest limit.
+//! - A call that was cut at a deadline of less than [`LONGEST`] baselines is none of these drops: chance makes some calls take as long.
+//!   Only where more of a window were cut than succeeded is it overload.
 //! - A call that takes far longer than the others, such as one whose caller reads slowly, counts as [`LONGEST`] baselines: a few of them say nothing about the rest.
 //! - The baseline is learnt where no queue of our own can be in it: in windows of which less than half of the limit was used, or else, every now and then, in a probe: one window at half the limit.
 //!   A probe comes no sooner than after a hundred times what it takes: it costs less than one call in a hundred, also where calls take minutes.
@@ -90,6 +92,8 @@ pub struct Window {
     pub calls: u32,
     /// How many timed out, or were turned away further in because there was too much.
     pub drops: u32,
+    /// How many missed a deadline that leaves little more than what calls take: see [`LONGEST`].
+    pub cut: u32,
     /// What the measured calls took, on average.
     pub mean: Duration,
     /// The most calls that ran when one of these began, itself included.
@@ -193,7 +197,7 @@ impl Limit {
         }
         let (window, slowest) = (samples.take(), samples.take_slowest());
         // Too few to tell what calls take; not too few to tell that they are dropped.
-        let change = if samples.are_enough(&window) || window.drops > 0 {
+        let change = if samples.are_enough(&window) || window.drops > 0 || window.cut > 0 {
             self.on_window(window, now, draw)
         } else {
             let before = self.get();
@@ -278,7 +282,8 @@ impl Limit {
 
     fn decide(&mut self, window: Window, now: Moment, draw: impl FnOnce() -> u64) -> Cause {
         let calls = u64::from(window.calls) + u64::from(window.drops);
-        let dropped = self.config.drop_rate.reached(window.drops.into(), calls);
+        let dropped =
+            self.config.drop_rate.reached(window.drops.into(), calls) || window.cut > window.calls;
         let mean = nanos(window.mean) as f64;
         let known = window.calls > 0 && mean > 0.0;
         if let Some(probe) = self.probe {
@@ -365,6 +370,7 @@ pub const FLOOR_WINDOWS: u32 = 5;
 /// A call that took longer than so many baselines counts as one that took so long; [`Gradient2`] with a high tolerance has a higher bound.
 ///
 /// No law falls faster for what is slower still.
+/// A caller that waits for less has no reason to call it overload where it has waited in vain: chance does that, too.
 pub const LONGEST: u32 = 8;
 
 /// A window is at most so many times as long as configured: calls that take longer need not end twice in it.

@@ -6,7 +6,7 @@ use super::{LimitConfig, RACE, Window};
 use crate::Moment;
 use crate::moment::nanos;
 use crate::sync::atomic::Ordering::Relaxed;
-use crate::sync::atomic::{AtomicU32, AtomicU64};
+use crate::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 
 /// The samples of the present window.
 ///
@@ -22,7 +22,9 @@ pub struct Samples {
     /// How many were dropped.
     drops: AtomicU32,
     /// How many calls the window needs.
-    needed: AtomicU32,
+    needed: AtomicU16,
+    /// How many were cut.
+    cut: AtomicU16,
     /// As what a call counts that took longer, and what the slowest of those took, in the same units.
     longest: AtomicU32,
     slowest: AtomicU32,
@@ -63,7 +65,8 @@ impl Samples {
             taken: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             drops: AtomicU32::new(0),
-            needed: AtomicU32::new(config.min_samples),
+            needed: AtomicU16::new(needed(config.min_samples)),
+            cut: AtomicU16::new(0),
             longest: AtomicU32::new(u32::MAX),
             slowest: AtomicU32::new(0),
             from: AtomicU64::new(0),
@@ -102,6 +105,16 @@ impl Samples {
         self.is_over(now)
     }
 
+    /// A call was cut that began then, as one of so many: it missed a deadline that leaves little more than what calls take; says whether a window seems to be over.
+    pub fn on_cut(&self, began: Moment, now: Moment, in_flight: usize) -> bool {
+        // Beyond so many, more of them say nothing more; with room for all threads that have looked already.
+        if self.cut.load(Relaxed) < MANY && self.counts(began, now) {
+            self.cut.fetch_add(1, Relaxed);
+            self.note_in_flight(in_flight);
+        }
+        self.is_over(now)
+    }
+
     /// Whether the window is over: it lasted long enough and has enough calls, or is too old.
     #[must_use]
     pub fn is_over(&self, now: Moment) -> bool {
@@ -114,7 +127,8 @@ impl Samples {
         if now < self.due.load(Relaxed) {
             return is_set_back(now, self.opened.load(Relaxed)) || taken >= FULL / 2;
         }
-        let calls = (taken >> CALL_SHIFT) + u64::from(self.drops.load(Relaxed));
+        let lost = u64::from(self.drops.load(Relaxed)) + u64::from(self.cut.load(Relaxed));
+        let calls = (taken >> CALL_SHIFT) + lost;
         calls >= self.needed.load(Relaxed).into() || now >= self.stale.load(Relaxed)
     }
 
@@ -148,6 +162,7 @@ impl Samples {
         Window {
             calls: u32::try_from(calls).unwrap_or(u32::MAX),
             drops: self.drops.swap(0, Relaxed),
+            cut: self.cut.swap(0, Relaxed).into(),
             mean: Duration::from_nanos(mean),
             in_flight: usize::try_from(self.in_flight.swap(0, Relaxed)).unwrap_or(usize::MAX),
         }
@@ -161,7 +176,8 @@ impl Samples {
 
     /// Whether a window that was taken has as many calls as it needed.
     pub(super) fn are_enough(&self, window: &Window) -> bool {
-        window.calls.saturating_add(window.drops) >= self.needed.load(Relaxed)
+        let calls = window.calls.saturating_add(window.drops);
+        calls.saturating_add(window.cut) >= self.needed.load(Relaxed).into()
     }
 
     /// Opens the next window; for the owner of the limit only.
@@ -173,7 +189,7 @@ impl Samples {
             longest,
             only_new,
         } = terms;
-        self.needed.store(calls, Relaxed);
+        self.needed.store(needed(calls), Relaxed);
         self.longest.store(units(nanos(longest)), Relaxed);
         let from = if only_new { now.as_nanos() } else { 0 };
         self.from.store(from, Relaxed);
@@ -187,6 +203,11 @@ impl Samples {
 /// A time as it is counted, never nothing; longer ones than 18 minutes count as that: as many as the number has room for cannot overflow the sum.
 fn units(nanos: u64) -> u32 {
     u32::try_from(nanos >> UNIT_BITS).map_or(u32::MAX, |units| units.max(1))
+}
+
+/// No window needs more: see [`LimitConfig`].
+fn needed(calls: u32) -> u16 {
+    u16::try_from(calls).unwrap_or(u16::MAX)
 }
 
 /// Whether the clock was set back since: two threads that have both read it may be apart, too, but not by so much.
@@ -204,6 +225,9 @@ const UNIT_BITS: u32 = 8;
 
 /// Beyond so many calls no more are counted, with room for all threads that have looked already; half of it ends a window early.
 const FULL: u64 = 0xF000 << CALL_SHIFT;
+
+/// More calls than a window can count were cut.
+const MANY: u16 = 0xF000;
 
 /// A window that after ten times its length, or what a call takes, and ten seconds, has too few calls is of a service that has nothing to do.
 const STALE: u32 = 10;

@@ -6,7 +6,7 @@ use core::sync::atomic;
 use std::cell::Cell;
 use std::thread_local;
 
-pub(crate) use atomic::{AtomicU32, AtomicUsize, Ordering, fence};
+pub(crate) use atomic::{AtomicU16, AtomicU32, AtomicUsize, Ordering, fence};
 
 thread_local! {
     static LOADS: Cell<u64> = const { Cell::new(0) };

@@ -44,8 +44,23 @@ macro_rules! explored {
     };
 }
 
+explored!(AtomicU16, u16);
 explored!(AtomicU32, u32);
 explored!(AtomicU64, u64);
+
+impl AtomicU16 {
+    pub(crate) fn store(&self, value: u16, order: Ordering) {
+        self.value.store(value, order);
+    }
+
+    pub(crate) fn fetch_add(&self, value: u16, order: Ordering) -> u16 {
+        self.value.fetch_add(value, order)
+    }
+
+    pub(crate) fn swap(&self, value: u16, order: Ordering) -> u16 {
+        self.value.swap(value, order)
+    }
+}
 
 impl AtomicU32 {
     pub(crate) fn store(&self, value: u32, order: Ordering) {

@@ -44,6 +44,7 @@ fn calls(millis: u64, in_flight: usize) -> Window {
     Window {
         calls: 100,
         drops: 0,
+        cut: 0,
         mean: Duration::from_millis(millis),
         in_flight,
     }
@@ -125,6 +126,21 @@ fn drops_below_the_share_that_is_tolerated_change_nothing() {
         assert!(limit.as_f64() > 20.0, "5 of 105: {algorithm:?}");
         limit.on_window(drops(6, 20), at(2), || 0);
         assert_eq!(limit.cause(), Cause::Dropped, "6 of 106: {algorithm:?}");
+    }
+}
+
+#[test]
+fn calls_that_were_cut_make_the_limit_fall_where_they_are_most_of_them() {
+    for algorithm in all() {
+        let cut = |cut| Window {
+            cut,
+            ..calls(10, 20)
+        };
+        let mut limit = limit(algorithm, 20);
+        limit.on_window(cut(100), at(1), || 0);
+        assert!(limit.as_f64() > 20.0, "half of them: {algorithm:?}");
+        limit.on_window(cut(101), at(2), || 0);
+        assert_eq!(limit.cause(), Cause::Dropped);
     }
 }
 

@@ -51,6 +51,7 @@ fn windows() -> impl Strategy<Value = Vec<Window>> {
     let window = window.prop_map(|(calls, drops, millis, in_flight)| Window {
         calls,
         drops: if drops == 4 { calls / 50 + 1 } else { 0 },
+        cut: 0,
         mean: Duration::from_millis(millis),
         in_flight,
     });

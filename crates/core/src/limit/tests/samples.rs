@@ -54,6 +54,45 @@ fn drops_count_towards_the_calls_of_a_window() {
 }
 
 #[test]
+fn calls_that_were_cut_count_towards_the_calls_of_a_window_and_are_no_drops() {
+    let samples = open();
+    for _ in 0..5 {
+        call(&samples, 5, 2 * SECOND, 1);
+    }
+    for _ in 0..4 {
+        assert!(!samples.on_cut(at(SECOND), at(2 * SECOND), 1));
+    }
+    assert!(samples.on_cut(at(SECOND), at(2 * SECOND), 7));
+    let window = samples.take();
+    assert!(samples.are_enough(&window));
+    assert_eq!((window.calls, window.drops, window.cut), (5, 0, 5));
+    assert_eq!((window.in_flight, samples.take().cut), (7, 0));
+    // In a probe, only calls that began in it.
+    samples.open(at(3 * SECOND), terms(true));
+    samples.on_cut(at(SECOND), at(3 * SECOND), 1);
+    assert_eq!(samples.take().cut, 0);
+}
+
+#[test]
+fn more_calls_cut_than_there_is_room_for_are_many() {
+    let samples = open();
+    for _ in 0..200_000 {
+        samples.on_cut(at(SECOND), at(SECOND), 1);
+    }
+    assert_eq!(samples.take().cut, 0xF000);
+}
+
+#[test]
+fn window_in_which_all_were_cut_is_looked_at_though_it_has_too_few() {
+    for algorithm in all() {
+        let (mut limit, samples) = (limit(algorithm, 20), open());
+        samples.on_cut(at(SECOND), at(2 * SECOND), 20);
+        limit.close(&samples, at(60 * SECOND), || 0);
+        assert_eq!(limit.cause(), Cause::Dropped, "{algorithm:?}");
+    }
+}
+
+#[test]
 fn mean_and_most_in_flight_are_those_of_the_window() {
     let samples = open();
     for (millis, in_flight) in [(1, 3), (2, 9), (6, 4)] {

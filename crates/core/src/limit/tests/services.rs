@@ -58,6 +58,7 @@ impl Run {
         let window = Window {
             calls: in_window as u32,
             drops: (running - served).max(0.0) as u32,
+            cut: 0,
             mean: Duration::from_nanos((mean * 1e6) as u64),
             in_flight: running as usize,
         };
