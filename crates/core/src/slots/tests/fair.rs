@@ -3,6 +3,7 @@
 use super::*;
 use crate::Criticality::{self, Critical, CriticalPlus, Sheddable};
 
+mod decisions;
 mod model;
 
 const MILLI: u64 = 1_000_000;
