@@ -132,7 +132,9 @@ impl PaceGate {
                 let looks = waiter.looks();
                 waiter.turn = None;
                 self.assign(tempo, waiter, now);
-                (waiter.looks() < looks).then(|| waiter.waker.clone())
+                // Taken, not cloned under the lock, since a waker is foreign code; who is woken leaves a new one.
+                (waiter.looks() < looks)
+                    .then(|| std::mem::replace(&mut waiter.waker, Waker::noop().clone()))
             });
             woken.collect::<Vec<_>>()
         };

@@ -286,6 +286,13 @@ impl Leases {
         self.shard(key).get_mut(&key.number())?.empty(key)
     }
 
+    /// The server is to be asked again, whatever it has said: something went back to it.
+    pub(super) fn forget_refusal(&self, key: Key) {
+        if let Some(hand) = self.shard(key).get_mut(&key.number()) {
+            hand.refused = None;
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.shards.iter().all(|shard| lock(shard).is_empty())
     }

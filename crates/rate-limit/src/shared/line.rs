@@ -171,11 +171,11 @@ impl Line {
     }
 
     /// Something was given back: the first has it, where the server need not be asked, and else whoever asks for all looks at once.
-    pub(super) fn more(&self) {
+    pub(super) fn more(self: &Arc<Self>) {
         let first = self.change(|state, _| {
             state.returns += 1;
             state.has_more = true;
-            state.waiting.first_key_value().map(|(_, it)| it.cost)
+            state.first_cost()
         });
         if let Some(cost) = first
             // Without a runtime there is nobody to look for a server that is away.
@@ -191,8 +191,7 @@ impl Line {
     fn first_cost(&self) -> Option<u64> {
         self.change(|state, woken| {
             state.expire(self.now(), woken);
-            let first = state.waiting.first_key_value();
-            let cost = first.map(|(_, waiter)| waiter.cost);
+            let cost = state.first_cost();
             state.is_asked = cost.is_some();
             state.ready = None;
             cost
@@ -213,8 +212,12 @@ impl Line {
         let now = self.now();
         let ready = now + wait;
         let nap = self.change(|state, woken| {
-            state.ready = Some(ready);
             let (&number, first) = state.waiting.first_key_value()?;
+            if first.cost != cost {
+                // What was said concerns one who has left meanwhile.
+                return Some(Duration::ZERO);
+            }
+            state.ready = Some(ready);
             if ready <= first.until {
                 // A nap is for the sake of round trips, and nobody comes too late for one.
                 return Some(if now + nap <= first.until { nap } else { wait });
@@ -235,7 +238,7 @@ impl Line {
     }
 
     /// The answer for the first, or for whoever is it now, if that is what he asks.
-    fn answer(&self, cost: u64, decided: Result<Pass, Refused>) {
+    fn answer(self: &Arc<Self>, cost: u64, decided: Result<Pass, Refused>) {
         let left_over = self.change(|state, woken| match state.waiting.first_key_value() {
             Some((&number, first)) if first.cost == cost => {
                 state.decide(number, decided, woken);
@@ -244,7 +247,15 @@ impl Line {
             _ => decided.ok(),
         });
         if let Some(paid) = left_over.and_then(Pass::into_paid) {
-            self.limit.return_paid(paid, None);
+            self.limit.return_paid(paid, Some(self));
+        }
+    }
+
+    /// What was given back may be there before the memory of a refusal ends.
+    fn heed_more(&self) {
+        let leases = self.limit.inner.leases.as_ref();
+        if let Some(leases) = leases.filter(|_| self.lock().has_more) {
+            leases.forget_refusal(self.account.key);
         }
     }
 
@@ -279,6 +290,7 @@ impl Line {
 async fn ask_for_all(mut asking: Asking) {
     let line = asking.line.clone();
     while let Some(cost) = line.first_cost() {
+        line.heed_more();
         let decided = match line.limit.decide_here(&line.account, cost) {
             Some(decided) => decided,
             None => match line.pause(cost) {
@@ -348,6 +360,9 @@ impl Drop for Place {
         let line = &self.line;
         let (was_first, _left, decided) = line.change(|state, _| {
             let was_first = state.first() == Some(self.number);
+            if was_first {
+                state.ready = None;
+            }
             let left = state.remove(self.number);
             (was_first, left, state.decided.remove(&self.number))
         });
@@ -373,7 +388,7 @@ impl Drop for Asking {
         self.line.change(|state, woken| {
             let all = std::mem::take(&mut state.waiting);
             woken.extend(all.into_values().filter_map(|waiter| waiter.waker));
-            (state.cost, state.is_asked) = (0, false);
+            (state.cost, state.is_asked, state.ready) = (0, false, None);
         });
     }
 }

@@ -333,3 +333,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn refusal_is_forgotten_for_what_goes_back() {
+    let leases = leases();
+    let _turn = leases.turn(&key(1), at(0)).unwrap();
+    let ask = leases.ask(&key(1), 3, at(0));
+    let refused = reply(Verdict::Refused(36_000_000_000));
+    leases.answered(&key(1), &ask, &refused, at(0));
+    assert!(leases.spend(&key(1), 3, at(1)).is_some(), "it is refused");
+    leases.forget_refusal(key(1).key);
+    assert!(leases.spend(&key(1), 3, at(1)).is_none(), "ask the server");
+}

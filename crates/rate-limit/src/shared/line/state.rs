@@ -45,6 +45,11 @@ impl State {
         self.waiting.first_key_value().map(|(&number, _)| number)
     }
 
+    pub(super) fn first_cost(&self) -> Option<u64> {
+        let first = self.waiting.first_key_value();
+        first.map(|(_, waiter)| waiter.cost)
+    }
+
     /// Keeps what was said last.
     pub(super) fn hear(&mut self, told: Option<Stand>) {
         let is_news = |told: &Stand| !matches!(&self.stand, Some(known) if known.told > told.told);

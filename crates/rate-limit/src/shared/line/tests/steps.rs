@@ -128,7 +128,7 @@ async fn nap_is_no_longer_than_the_first_can_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answer_for_another_cost_goes_back() {
+async fn answer_for_another_cost_goes_back_for_the_first() {
     let layer = unasked(5);
     let line = line(&layer);
     let take = |cost| {
@@ -137,14 +137,26 @@ async fn answer_for_another_cost_goes_back() {
     };
     let place = join(line, 1, 1, LONG);
     line.answer(5, take(5));
-    assert_eq!(line.waiting(), 1);
-    let all = take(5);
-    assert!(all.is_ok(), "it was not lost");
-    line.answer(1, all);
-    assert_eq!(line.waiting(), 0);
+    assert_eq!(line.waiting(), 0, "what went back was told of");
+    assert!(take(4).is_ok(), "nothing else was lost");
     drop(place);
-    assert!(take(5).is_ok(), "nor with the place");
+    assert!(take(1).is_ok(), "nor with the place");
     line.answer(1, Ok(Pass::new(By::Nobody, None, Quotas::new())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_to_one_who_has_left_refuses_no_other() {
+    let layer = unasked(5);
+    let line = line(&layer);
+    let dear = join(line, 1, 5, LONG);
+    let _cheap = join(line, 2, 1, 50 * MS);
+    line.lock().ready = Some(line.now() + LONG);
+    drop(dear);
+    assert_eq!(line.lock().ready, None, "that was the other's");
+    line.sleep(5, 100 * MS, 100 * MS).await;
+    assert_eq!((line.waiting(), line.lock().ready), (1, None));
+    line.sleep(1, 100 * MS, 100 * MS).await;
+    assert_eq!(line.waiting(), 0, "its own turn comes too late");
 }
 
 /// The answer may have been given before, and is seen after it.
