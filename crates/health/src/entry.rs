@@ -150,8 +150,9 @@ impl Entry {
             }
             (is_over.then_some(timeout), turn)
         };
-        if let Some(took) = result {
-            self.tell("timeout", took, turn.as_ref());
+        match result {
+            Some(took) => self.tell("timeout", took, turn.as_ref()),
+            None => self.tell_turn(turn.as_ref()),
         }
     }
 
@@ -179,9 +180,10 @@ impl Entry {
             }
             (turn, in_time.then_some(result))
         };
-        // Else its time was over, which has been told.
-        if let Some(result) = told {
-            self.tell(result, took, turn.as_ref());
+        match told {
+            Some(result) => self.tell(result, took, turn.as_ref()),
+            // Its time was over, which has been told; not what came of it since.
+            None => self.tell_turn(turn.as_ref()),
         }
     }
 
@@ -212,15 +214,13 @@ impl Entry {
         self.tell_turn(turn);
         self.telemetry.report(&Event::Checked { result, took });
         self.settled.send_replace(());
-        if turn.is_some() {
-            self.changed.send_modify(|version| *version += 1);
-        }
     }
 
     fn tell_turn(&self, turn: Option<&Turn>) {
         if let Some(turn) = turn {
             let [from, to] = [turn.from, turn.to].map(|it| it.map_or("unknown", Status::name));
             self.telemetry.report(&Event::HealthChanged { from, to });
+            self.changed.send_modify(|version| *version += 1);
         }
     }
 

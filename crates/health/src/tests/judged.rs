@@ -240,3 +240,18 @@ async fn run_that_changes_nothing_is_no_change() {
     health.report().await;
     assert!(changed.now_or_never().is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn result_that_becomes_too_old_is_a_change() {
+    let health = Health::builder("x")
+        .check(Check::new("a", || async {}).critical(false))
+        .refresh_every(SECOND)
+        .build()
+        .unwrap();
+    assert!(health.ready().await.ready);
+    let changed = health.changed();
+    // Nothing runs while this task does not yield.
+    advance(20 * SECOND).now_or_never();
+    health.registry().entries()[0].notice_age();
+    assert!(changed.now_or_never().is_some());
+}
