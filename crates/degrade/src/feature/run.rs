@@ -109,7 +109,7 @@ where
                 if !this.watch.is_less() {
                     feature.substitute.keep(&value);
                 }
-                this.future.set(None);
+                clear(this.future.as_mut(), is_critical);
                 this.timer.as_mut().disarm();
                 *this.feature = None;
                 return Poll::Ready(Ok(value));
@@ -143,7 +143,7 @@ where
                 Err(_) => None,
             },
         };
-        this.giving.set(None);
+        clear(this.giving.as_mut(), false);
         let bad = this.bad.take().expect("polled after it was ready");
         Poll::Ready(match given {
             None => Err(bad.error),
@@ -156,6 +156,15 @@ where
     }
 }
 
+/// Drops a future in its place; what an optional one panics with in that is not the page's either.
+fn clear<F>(mut future: Pin<&mut Option<F>>, is_critical: bool) {
+    if is_critical {
+        future.set(None);
+    } else {
+        let _ = catch_unwind(AssertUnwindSafe(|| future.set(None)));
+    }
+}
+
 impl<F, S, G> Projection<'_, F, S, G> {
     /// It ended badly: something is on its way in its place, unless it is critical.
     #[cold]
@@ -163,11 +172,11 @@ impl<F, S, G> Projection<'_, F, S, G> {
     where
         S: Substitute<T, Giving = G>,
     {
-        // Cancellation: what took too long is dropped here, not when somebody drops this.
-        self.future.set(None);
-        self.timer.as_mut().disarm();
         let feature = self.feature.take().expect("there until it is over");
         let is_critical = feature.is_critical::<T>();
+        // Cancellation: what took too long is dropped here, not when somebody drops this.
+        clear(self.future.as_mut(), is_critical);
+        self.timer.as_mut().disarm();
         *self.bad = Some(Bad {
             feature: feature.name,
             cause,

@@ -1,7 +1,9 @@
 //! Features: what each end of the future becomes, what is critical, time, and several at once.
 
 use std::cell::Cell;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use seaworthy_kit::deadline::{self, Deadline};
 use seaworthy_kit::telemetry::Event;
@@ -65,6 +67,37 @@ async fn critical_feature_gives_its_error_in_spite_of_a_fallback() {
 async fn panic_of_a_critical_feature_is_the_answers() {
     let buggy = async { panic!("a bug") as Result<u32, io::Error> };
     let _ = feature("x").run(buggy).await;
+}
+
+/// Answers at once or never, and panics when it is dropped.
+struct Careless {
+    answers: bool,
+}
+
+impl Future for Careless {
+    type Output = Result<u32, io::Error>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.answers {
+            true => Poll::Ready(Ok(7)),
+            false => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Careless {
+    fn drop(&mut self) {
+        panic!("a bug in drop");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn panic_in_the_drop_of_an_optional_feature_is_not_the_answers() {
+    for (answers, expected) in [(true, 7), (false, 9)] {
+        let limited = feature("x").timeout(100 * MS).fallback(9);
+        let (value, _) = gather(limited.run(Careless { answers })).await;
+        assert_eq!(value.unwrap(), expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]
