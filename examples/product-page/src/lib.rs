@@ -19,12 +19,10 @@ struct Shop {
 
 /// The page as an axum application; what is popular is kept for an hour.
 pub async fn app(upstreams: upstream::Addresses) -> Router {
-    let client = reqwest::Client::new();
-    let popular = LastGood::new(Duration::from_secs(3600));
     let shop = Shop {
-        client,
+        client: reqwest::Client::new(),
         upstreams,
-        popular,
+        popular: LastGood::new(Duration::from_secs(3600)),
     };
     shop.refresh().await;
     let again = shop.clone();
@@ -60,8 +58,11 @@ async fn page(
     uri: Uri,
     less: Degradations,
 ) -> Result<Json<Value>, Response> {
-    // Escaped as it came: it stays one segment, whatever somebody writes into it.
+    // Escaped as it came: it stays one segment, whatever somebody writes into it; `..` is the one above.
     let id = uri.path().rsplit('/').next().unwrap_or_default();
+    if matches!(&*id.to_lowercase().replace("%2e", "."), "." | "..") {
+        return Err(Problem::new(StatusCode::NOT_FOUND).into_response());
+    }
     let personal = format!("{id}?{}", uri.query().unwrap_or_default());
     let popular = shop.popular.get().unwrap_or_else(|| json!([]));
     let limited = |name, millis| feature(name).timeout(Duration::from_millis(millis));

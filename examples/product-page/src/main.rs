@@ -21,7 +21,6 @@ async fn main() -> anyhow::Result<()> {
         println!("{name}: curl -X PUT http://{address}/faults/hang, or error, slow, ok");
         upstreams.insert(name, address);
     }
-
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     println!("Listening: curl -i 'http://{address}/v1/products/7?user_id=1'");

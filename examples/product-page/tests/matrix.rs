@@ -288,6 +288,11 @@ async fn id_stays_one_segment_whatever_is_written_into_it() {
     let page = app(all_well().await).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    for id in ["..", ".", "%2e%2e", ".%2E"] {
+        let request = Request::get(format!("/v1/products/{id}")).body(Body::empty());
+        let response = page.clone().oneshot(request.unwrap()).await.unwrap();
+        assert_eq!(response.status(), 404, "{id} is a way up");
+    }
     tokio::spawn(async { axum::serve(listener, page).await });
     for id in ["a%2F..%2Ffaults%2Fhang", "7%3Fa=b", "7%23", "%C3%A4"] {
         let url = format!("http://{address}/v1/products/{id}?user_id=1%26b");
