@@ -88,6 +88,7 @@ pub fn was_never_sent(error: &BoxError) -> bool {
 }
 
 /// hyper calls canceled what it gives back, or drops, unsent: hyper-util's client and tonic's channel hand such errors on.
+/// It says the same of an upgrade that never came, of an answered request: who awaits one does so outside of the call.
 #[cfg(feature = "hyper")]
 fn was_held_back(error: &(dyn std::error::Error + 'static)) -> bool {
     seaworthy_kit::replay::has_cause(error, |error| {
