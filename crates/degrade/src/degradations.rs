@@ -101,6 +101,7 @@ pub const fn gather<F: Future>(future: F) -> Gather<F> {
 }
 
 /// The same of a future that is made by a call: what the call notes itself is a part of the answer.
+#[cfg(feature = "http")]
 pub(crate) fn gather_call<F: Future>(call: impl FnOnce() -> F) -> Gather<F> {
     let mut slot = Slot::Inside(None);
     let entered = Entered::new(&mut slot, true);
