@@ -29,7 +29,13 @@ macro_rules! explored {
                 self.loads.fetch_add(1, Ordering::Relaxed);
                 self.value.load(order)
             }
+        }
+    };
+}
 
+macro_rules! exchanged {
+    ($name:ident, $value:ty) => {
+        impl $name {
             pub(crate) fn compare_exchange_weak(
                 &self,
                 current: $value,
@@ -47,6 +53,8 @@ macro_rules! explored {
 explored!(AtomicU16, u16);
 explored!(AtomicU32, u32);
 explored!(AtomicU64, u64);
+exchanged!(AtomicU32, u32);
+exchanged!(AtomicU64, u64);
 
 impl AtomicU16 {
     pub(crate) fn store(&self, value: u16, order: Ordering) {
