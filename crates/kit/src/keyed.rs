@@ -15,9 +15,11 @@ use crate::deferred::{Deferred, Source};
 use crate::gate::Gate;
 use crate::share::{Held, Share};
 
+use self::making::Made;
 use self::sweep::Sweeper;
 
 mod handle;
+mod making;
 pub use handle::KeyedHandle;
 
 mod labels;
@@ -62,14 +64,10 @@ struct Shard<G, K> {
     gates: HashMap<K, Kept<G>>,
     /// The keys, oldest first; a key used since it was last looked at gets another round.
     order: VecDeque<K>,
+    making: Vec<Made<K>>,
+    next_id: u64,
     /// How many calls in a row have looked for room and found none.
     fruitless: usize,
-}
-
-/// Room for one key, given back if it is not used.
-struct Seat<'a> {
-    seats: &'a Seats,
-    is_used: bool,
 }
 
 struct Kept<G> {
@@ -202,6 +200,8 @@ impl<G: Gate, K: Hash + Eq + Clone> Map<G, K> {
             Mutex::new(Shard {
                 gates: HashMap::new(),
                 order: VecDeque::new(),
+                making: Vec::new(),
+                next_id: 0,
                 fruitless: 0,
             })
         };
@@ -238,7 +238,8 @@ impl<G: Gate, K: Hash + Eq + Clone> Map<G, K> {
         if let Some(share) = shard.get(&key) {
             return then(share);
         }
-        let Some(mut seat) = self.seat(index, &mut shard) else {
+        // Declared before the lock is taken again, and so dropped after it.
+        let Some(making) = self.begin(index, &mut shard, &key) else {
             return then(&self.overflow);
         };
         drop(shard);
@@ -249,23 +250,20 @@ impl<G: Gate, K: Hash + Eq + Clone> Map<G, K> {
         if let Some(share) = shard.get(&key) {
             return then(share);
         }
+        // The seat of the key, unless another's gate has taken it and was forgotten since.
+        if !shard.made(making.id).has_seat {
+            if !self.seat(index, &mut shard) {
+                return then(&self.overflow);
+            }
+            shard.made(making.id).has_seat = true;
+        }
         made.control().switch_as(&self.control);
         let result = then(&made);
         shard.order.push_back(key.clone());
         let share = made;
         shard.gates.insert(key, Kept { share, used: false });
-        seat.is_used = true;
+        shard.made(making.id).has_seat = false;
         result
-    }
-
-    /// Room for one more key, if need be that of a key that is forgotten.
-    fn seat(&self, index: usize, shard: &mut Shard<G, K>) -> Option<Seat<'_>> {
-        let found = self.seats.try_take(self.max_keys as u64) || self.forget_one(index, shard);
-        // Not `then_some`: a seat that was only thought of must not be given back.
-        found.then(|| Seat {
-            seats: &self.seats,
-            is_used: false,
-        })
     }
 
     /// Makes room by forgetting a key.
@@ -311,19 +309,9 @@ const MAX_SHARDS: usize = 16;
 /// Few keys are in one shard, where the one that was not used for longest is found exactly.
 const KEYS_PER_SHARD: usize = 64;
 
-/// A key whose gate could not be made, because that panicked, takes no room.
-impl Drop for Seat<'_> {
-    fn drop(&mut self) {
-        if !self.is_used {
-            self.seats.give_back();
-        }
-    }
-}
-
 // ===== impl Shard =====
 
 impl<G: Gate, K: Hash + Eq + Clone> Shard<G, K> {
-    /// The gate of a key that is known, which is used now.
     fn get(&mut self, key: &K) -> Option<&Share<G>> {
         let kept = self.gates.get_mut(key)?;
         kept.used = true;

@@ -101,3 +101,29 @@ fn function_that_makes_a_gate_may_ask_the_map() {
     assert!(made.same(&handle.get(&7).unwrap()));
     assert_eq!(handle.len(), 1, "and the other's room was given back");
 }
+
+#[test]
+fn all_who_make_the_same_gate_have_one_seat() {
+    let asked = Arc::new(OnceLock::<KeyedHandle<Limit, u32>>::new());
+    let handle = asked.clone();
+    let max_keys = NonZeroUsize::new(2).unwrap();
+    let is_first = AtomicBool::new(true);
+    let make = move |_: Option<&u32>| {
+        if let Some(handle) = handle.get()
+            && is_first.swap(false, Ordering::SeqCst)
+        {
+            // Inside, another makes the gate that is being made, and then one of another key.
+            let busy = handle.get_or_make(&7).hold_shared();
+            let other = handle.get_or_make(&8).hold_shared();
+            drop((busy, other));
+        }
+        Limit::new(1)
+    };
+    let layer: KeyedLayer<_, _, u32, _> =
+        KeyedLayer::new(Plain::new(), max_keys, |key: &u32| *key, make);
+    let handle = layer.handle();
+    asked.set(handle.clone()).unwrap();
+    drop(handle.get_or_make(&7));
+    assert_eq!(handle.len(), 2, "each of both keys has a gate of its own");
+    assert!(handle.get(&8).is_some());
+}
